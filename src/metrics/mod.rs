@@ -1,0 +1,87 @@
+//! Rows → numbers. One file per metric or family, one registry [`METRICS`]; pure and mergeable.
+//!
+//! In: a [`crate::record`]ing. Out: a [`Summary`], the only thing that `export` and `report` read.
+//! Warm-up, failed and cancelled requests are in no latency metric; they are counted beside it.
+//! Every definition stands in METHODOLOGY.md under a heading with the metric's name; `tests/tidy.rs` checks that.
+
+/// The unit that a metric is shown in. Nanoseconds stay inside `metrics`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unit {
+    /// Milliseconds.
+    Milliseconds,
+    /// Seconds.
+    Seconds,
+    /// Tokens.
+    Tokens,
+    /// Requests.
+    Requests,
+    /// Requests per second.
+    RequestsPerSecond,
+    /// Tokens per second.
+    TokensPerSecond,
+    /// Tokens per second of one user.
+    TokensPerSecondPerUser,
+    /// A share, 0 to 1.
+    Ratio,
+    /// Per cent.
+    Percent,
+}
+
+/// Which direction of a metric is good.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Better {
+    /// Less is better.
+    Lower,
+    /// More is better.
+    Higher,
+    /// It describes the load, not the service.
+    Neither,
+}
+
+/// What a metric is; one line of the registry.
+#[derive(Clone, Copy, Debug)]
+pub struct MetricDef {
+    /// Its name in files and flags; aiperf's tag where the definition is aiperf's.
+    pub name: &'static str,
+    /// Its name for people.
+    pub title: &'static str,
+    /// The unit of its values.
+    pub unit: Unit,
+    /// Which direction is good.
+    pub better: Better,
+    /// The formula in one line; METHODOLOGY.md has the edge cases.
+    pub formula: &'static str,
+}
+
+/// Percentiles that are always computed.
+pub const PERCENTILES: [f64; 9] = [1.0, 5.0, 10.0, 25.0, 50.0, 75.0, 90.0, 95.0, 99.0];
+
+/// A distribution in numbers, in the metric's unit.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Stats {
+    /// Observations.
+    pub n: u64,
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Smallest.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// Population standard deviation (ddof 0), as aiperf.
+    pub std: f64,
+    /// Sum.
+    pub sum: f64,
+    /// Values at [`PERCENTILES`], linear interpolation between order statistics.
+    pub percentiles: [f64; 9],
+    /// Largest relative error of a percentile: 0 where they are exact.
+    pub relative_error: f64,
+}
+
+/// The value of one metric.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Value {
+    /// A distribution over requests (or over gaps).
+    Distribution(Stats),
+    /// One number.
+    Scalar(f64),
+}
