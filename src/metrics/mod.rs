@@ -4,6 +4,8 @@
 //! Warm-up, failed and cancelled requests are in no latency metric; they are counted beside it.
 //! Every definition stands in METHODOLOGY.md under a heading with the metric's name; `tests/tidy.rs` checks that.
 
+use crate::outcome::{Outcome, OutcomeCounts};
+
 /// The unit that a metric is shown in. Nanoseconds stay inside `metrics`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Unit {
@@ -84,4 +86,39 @@ pub enum Value {
     Distribution(Stats),
     /// One number.
     Scalar(f64),
+}
+
+/// One kind of failure and how often it happened.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ErrorCount {
+    /// The outcome.
+    pub outcome: Outcome,
+    /// The HTTP status, where there was one.
+    pub http_status: Option<u16>,
+    /// The text of the first such failure.
+    pub message: String,
+    /// How many.
+    pub count: u64,
+}
+
+/// All numbers of one run.
+#[derive(Clone, Debug)]
+pub struct Summary {
+    /// Every metric that has a value for this run, in the order of [`METRICS`].
+    pub values: Vec<(&'static MetricDef, Value)>,
+    /// Outcomes of the measurement.
+    pub outcomes: OutcomeCounts,
+    /// Outcomes of the warm-up.
+    pub warmup: OutcomeCounts,
+    /// Failures by kind, most frequent first.
+    pub errors: Vec<ErrorCount>,
+    /// Length of the measurement, in seconds: what rates divide by.
+    pub window_s: f64,
+}
+
+impl Summary {
+    /// The value of the metric called `name`, if this run has one.
+    pub fn get(&self, name: &str) -> Option<&Value> {
+        self.values.iter().find(|(def, _)| def.name == name).map(|(_, value)| value)
+    }
 }
