@@ -5,7 +5,7 @@
 //! without a value (a single token has no ITL) is not good; a request that is not valid is never good.
 
 use super::registry::{self, Compute, Metric};
-use super::request::{Request, ms};
+use super::request::{Request, between_ms};
 use super::totals::Totals;
 use super::{Better, MetricDef, Unit};
 use crate::error::{Error, Result};
@@ -58,7 +58,7 @@ impl Slo {
     pub fn is_met_by(&self, request: &Request<'_>, origin: Origin) -> bool {
         let lag_ms = match origin {
             Origin::Sent => 0.0,
-            Origin::Scheduled => request.row.sent_ns.map_or(0.0, |sent| ms(sent - request.row.scheduled_ns)),
+            Origin::Scheduled => request.row.sent_ns.map_or(0.0, |sent| between_ms(request.row.scheduled_ns, sent)),
         };
         self.bounds.iter().all(|b| {
             (b.value)(request).is_some_and(|value| {
@@ -138,13 +138,9 @@ const fn good(
     Metric { def: MetricDef { name, title, unit, better: Better::Higher, formula }, compute: Compute::Total(compute) }
 }
 
-pub(super) const GOODPUT: Metric = good(
-    "goodput",
-    "Goodput",
-    Unit::RequestsPerSecond,
-    "good requests / window",
-    |t| t.per_window_second(t.good).filter(|_| t.has_slo),
-);
+pub(super) const GOODPUT: Metric = good("goodput", "Goodput", Unit::RequestsPerSecond, "good requests / window", |t| {
+    t.per_window_second(t.good).filter(|_| t.has_slo)
+});
 
 pub(super) const GOOD_REQUEST_COUNT: Metric = good(
     "good_request_count",

@@ -1,7 +1,7 @@
 //! The pace of a stream: per request (ITL, its inverse) and per gap (ICL).
 
 use super::registry::{Compute, Metric};
-use super::request::{Request, ms};
+use super::request::{Request, between_ms, ms};
 use super::{Better, MetricDef, Unit};
 
 pub(super) const INTER_TOKEN_LATENCY: Metric = Metric {
@@ -39,5 +39,5 @@ pub(super) const OUTPUT_TOKEN_THROUGHPUT_PER_USER: Metric = Metric {
 
 fn itl_ms(r: &Request<'_>) -> Option<f64> {
     let gaps = r.row.output_tokens.filter(|&n| n >= 2)? - 1;
-    Some(ms(r.row.last_token_ns? - r.first_token_ns()?) / f64::from(gaps))
+    Some(between_ms(r.first_token_ns()?, r.row.last_token_ns?) / f64::from(gaps))
 }

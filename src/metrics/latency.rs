@@ -1,7 +1,7 @@
 //! From a request to its whole answer, and the rates that a single user sees.
 
 use super::registry::{Compute, Metric};
-use super::request::{Request, ms};
+use super::request::{Request, between_ms};
 use super::{Better, MetricDef, Unit};
 
 pub(super) const REQUEST_LATENCY: Metric = Metric {
@@ -34,7 +34,7 @@ pub(super) const DECODE_DURATION: Metric = Metric {
         better: Better::Lower,
         formula: "last token − first token",
     },
-    compute: Compute::Valid(|r| Some(ms(r.row.last_token_ns? - r.first_token_ns()?))),
+    compute: Compute::Valid(|r| Some(between_ms(r.first_token_ns()?, r.row.last_token_ns?))),
 };
 
 pub(super) const E2E_OUTPUT_TOKEN_THROUGHPUT: Metric = Metric {

@@ -2,7 +2,7 @@
 //!
 //! In: a [`crate::record`]ing. Out: a [`Summary`], the only thing that `export` and `report` read.
 //! Warm-up, failed and cancelled requests are in no latency metric; they are counted beside it.
-//! Every definition stands in METHODOLOGY.md under a heading with the metric's name; a test in [`registry`] checks that.
+//! Every definition stands in METHODOLOGY.md under a heading with the metric's name; a test checks that.
 //!
 //! Invariants: one pass over the rows, in their order, gives the same bytes every time; a fold of two parts, merged,
 //! is the fold of the whole. Not here: what a number means for a decision (that is `analysis`), how it looks (`report`).

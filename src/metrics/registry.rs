@@ -94,6 +94,7 @@ pub(super) const REGISTRY: &[Metric] = &[
     tokens::TOTAL_OUTPUT_TOKENS,
     tokens::TOTAL_REASONING_TOKENS,
     tokens::ERROR_ISL,
+    tokens::TOTAL_ERROR_ISL,
     throughput::BENCHMARK_DURATION,
     throughput::EFFECTIVE_CONCURRENCY,
 ];

@@ -23,6 +23,11 @@ pub(crate) fn ms(ns: i64) -> f64 {
     ns as f64 / 1e6
 }
 
+/// Milliseconds from one time to another. A damaged recording may hold any two, so this must not overflow.
+pub(crate) fn between_ms(from_ns: i64, to_ns: i64) -> f64 {
+    ms(to_ns.saturating_sub(from_ns))
+}
+
 impl<'a> Request<'a> {
     /// First event with output of any kind; null unless streamed.
     pub(crate) fn first_token_ns(&self) -> Option<i64> {
@@ -41,12 +46,12 @@ impl<'a> Request<'a> {
 
     /// Milliseconds from sending until `t_ns`.
     pub(crate) fn since_sent_ms(&self, t_ns: Option<i64>) -> Option<f64> {
-        Some(ms(t_ns? - self.row.sent_ns?))
+        Some(between_ms(self.row.sent_ns?, t_ns?))
     }
 
     /// Milliseconds from the scheduled time until `t_ns`.
     pub(crate) fn since_scheduled_ms(&self, t_ns: Option<i64>) -> Option<f64> {
-        Some(ms(t_ns? - self.row.scheduled_ns))
+        Some(between_ms(self.row.scheduled_ns, t_ns?))
     }
 
     /// Tokens of prompt: the server's count, or else what was asked for. Null where neither is known.
@@ -67,7 +72,7 @@ impl<'a> Request<'a> {
             if !event.kind.is_content() {
                 return None;
             }
-            last_content.replace(event.t_ns).map(|before: i64| event.t_ns - before)
+            last_content.replace(event.t_ns).map(|before: i64| event.t_ns.saturating_sub(before))
         })
     }
 
@@ -81,7 +86,7 @@ impl<'a> Request<'a> {
             .filter(|(_, event)| event.kind.is_content())
             .map(|(_, event)| event.t_ns);
         let first = content.next()?;
-        Some(content.next()? - first)
+        Some(content.next()?.saturating_sub(first))
     }
 }
 

@@ -14,13 +14,10 @@ const fn rate(
     Metric { def: MetricDef { name, title, unit, better: Better::Higher, formula }, compute: Compute::Total(compute) }
 }
 
-pub(super) const REQUEST_THROUGHPUT: Metric = rate(
-    "request_throughput",
-    "Request Throughput",
-    Unit::RequestsPerSecond,
-    "valid requests / window",
-    |t| t.per_window_second(t.valid()),
-);
+pub(super) const REQUEST_THROUGHPUT: Metric =
+    rate("request_throughput", "Request Throughput", Unit::RequestsPerSecond, "valid requests / window", |t| {
+        t.per_window_second(t.valid())
+    });
 
 pub(super) const OUTPUT_TOKEN_THROUGHPUT: Metric = rate(
     "output_token_throughput",
@@ -54,7 +51,7 @@ pub(super) const BENCHMARK_DURATION: Metric = Metric {
         better: Better::Neither,
         formula: "latest whole answer − earliest sending, of valid requests",
     },
-    compute: Compute::Total(|t| t.valid_span_ns.map(|(first, last)| (last - first) as f64 / 1e9)),
+    compute: Compute::Total(|t| t.valid_span_ns.map(|(first, last)| last.saturating_sub(first) as f64 / 1e9)),
 };
 
 pub(super) const EFFECTIVE_CONCURRENCY: Metric = Metric {

@@ -18,7 +18,7 @@ const fn length(
     }
 }
 
-/// A sum over valid requests.
+/// A sum over requests.
 const fn total(
     name: &'static str,
     title: &'static str,
@@ -55,9 +55,7 @@ pub(super) const REASONING_TOKEN_COUNT: Metric =
     });
 
 pub(super) const TOTAL_ISL: Metric =
-    total("total_isl", "Total Input Sequence Length", "sum of input sequence lengths", |t| {
-        t.any_valid(t.input_tokens)
-    });
+    total("total_isl", "Total Input Sequence Length", "sum of input sequence lengths", |t| t.any_valid(t.input_tokens));
 
 pub(super) const TOTAL_OSL: Metric =
     total("total_osl", "Total Output Sequence Length", "sum of output sequence lengths", |t| {
@@ -84,3 +82,8 @@ pub(super) const ERROR_ISL: Metric = Metric {
     },
     compute: Compute::Failed(|r| r.input_tokens().map(f64::from)),
 };
+
+pub(super) const TOTAL_ERROR_ISL: Metric =
+    total("total_error_isl", "Total Error Input Sequence Length", "sum of input lengths of failed requests", |t| {
+        (t.failed() > 0).then_some(t.failed_input_tokens as f64)
+    });

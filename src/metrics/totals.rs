@@ -27,6 +27,8 @@ pub(super) struct Totals {
     pub(super) prompt_tokens: u64,
     /// Of those, cached; null where the server never tells.
     pub(super) cached_tokens: Option<u64>,
+    /// Tokens of prompt of failed requests.
+    pub(super) failed_input_tokens: u64,
     /// From the first sending to the last whole answer, of valid requests.
     pub(super) valid_span_ns: Option<Span>,
     /// From the first sending to the last end, of all sent requests.
@@ -49,10 +51,12 @@ impl Totals {
         if let (Some(sent), Some(end)) = (row.sent_ns, row.end_ns) {
             extend(&mut self.sent_span_ns, (sent, end));
             let (from, to) = self.phase.map_or((sent, end), |p| (sent.max(p.start_ns), end.min(p.end_ns)));
-            self.in_flight_ns += i128::from((to - from).max(0));
+            self.in_flight_ns += i128::from(to.saturating_sub(from).max(0));
         }
-        if row.outcome.class() == OutcomeClass::Completed {
-            self.add_valid(request);
+        match row.outcome.class() {
+            OutcomeClass::Completed => self.add_valid(request),
+            OutcomeClass::Failed => self.failed_input_tokens += u64::from(request.input_tokens().unwrap_or(0)),
+            OutcomeClass::Cancelled | OutcomeClass::NotSent => {}
         }
     }
 
@@ -77,6 +81,7 @@ impl Totals {
         self.output_tokens += other.output_tokens;
         self.reasoning_tokens += other.reasoning_tokens;
         self.prompt_tokens += other.prompt_tokens;
+        self.failed_input_tokens += other.failed_input_tokens;
         if let Some(cached) = other.cached_tokens {
             *self.cached_tokens.get_or_insert(0) += cached;
         }
@@ -105,7 +110,7 @@ impl Totals {
     /// What rates divide by, in seconds: the phase, or else the span of all sent requests. Null if it is empty.
     pub(super) fn window_s(&self) -> Option<f64> {
         let (start, end) = self.phase.map(|p| (p.start_ns, p.end_ns)).or(self.sent_span_ns)?;
-        (end > start).then(|| (end - start) as f64 / 1e9)
+        (end > start).then(|| end.saturating_sub(start) as f64 / 1e9)
     }
 
     /// `count` per second of the window.

@@ -257,3 +257,19 @@ fn folding_parts_and_merging_is_folding_the_whole() {
         assert_eq!(format!("{:?}", merged.finish()), format!("{whole:?}"), "cut at {cut}");
     }
 }
+
+#[test]
+fn times_of_a_damaged_recording_give_numbers_and_no_overflow() {
+    let (mut row, mut tokens) = streamed(0, 0, 0, &[1, 2]);
+    row.sent_ns = Some(i64::MIN);
+    (row.last_token_ns, row.end_ns) = (Some(i64::MAX), Some(i64::MAX));
+    (tokens[0].t_ns, tokens[1].t_ns) = (i64::MIN, i64::MAX);
+    (tokens[0].seq, tokens[1].seq) = (u32::MAX - 1, u32::MAX);
+    let mut rows = Memory { manifest: manifest("ttft:1"), requests: vec![(row, tokens)] };
+    for phase in [None, Some(PhaseWindow { start_ns: i64::MIN, end_ns: i64::MAX })] {
+        rows.manifest.profiling = phase;
+        let s = summarise(&rows).unwrap();
+        assert_eq!(stats(&s, "request_latency").max, i64::MAX as f64 / 1e6);
+        assert!(s.window_s.is_finite());
+    }
+}
