@@ -47,11 +47,7 @@ impl StepLoad {
     /// A pass that gives each of `batch` sequences, of `context` tokens each, one more token.
     pub fn decode(batch: u32, context: u32) -> StepLoad {
         let batch = f64::from(batch);
-        StepLoad {
-            decode_sequences: batch,
-            decode_context_tokens: batch * f64::from(context),
-            ..StepLoad::default()
-        }
+        StepLoad { decode_sequences: batch, decode_context_tokens: batch * f64::from(context), ..StepLoad::default() }
     }
 
     /// Adds a chunk of `new_tokens` of a prompt whose first `past_tokens` are already in the cache.

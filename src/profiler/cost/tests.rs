@@ -11,9 +11,18 @@ fn qwen3_32b_on_h200(backend: Backend, tp: u32) -> CostModel {
 fn qwen3_32b_on_h200_at_2048_256_is_close_to_aiconfigurator() {
     // aiconfigurator 0.12.0, ms: per TP the TTFT at batch 1, and the ITL at batches 1, 32 and 128 in mid-answer.
     let expected = [
-        (Backend::TrtLlm, [[194.0, 18.7, 24.3, 37.0], [110.0, 10.8, 14.5, 21.7], [71.0, 7.0, 9.3, 14.2], [49.0, 5.2, 6.9, 11.7]]),
-        (Backend::Vllm, [[184.0, 18.4, 24.5, 37.9], [103.0, 10.7, 13.6, 21.4], [65.0, 7.1, 8.9, 13.3], [43.0, 5.1, 6.2, 9.1]]),
-        (Backend::SgLang, [[197.0, 18.4, 23.1, 38.5], [106.0, 10.3, 12.9, 20.8], [68.0, 6.8, 8.3, 13.1], [47.0, 4.9, 5.9, 8.7]]),
+        (
+            Backend::TrtLlm,
+            [[194.0, 18.7, 24.3, 37.0], [110.0, 10.8, 14.5, 21.7], [71.0, 7.0, 9.3, 14.2], [49.0, 5.2, 6.9, 11.7]],
+        ),
+        (
+            Backend::Vllm,
+            [[184.0, 18.4, 24.5, 37.9], [103.0, 10.7, 13.6, 21.4], [65.0, 7.1, 8.9, 13.3], [43.0, 5.1, 6.2, 9.1]],
+        ),
+        (
+            Backend::SgLang,
+            [[197.0, 18.4, 23.1, 38.5], [106.0, 10.3, 12.9, 20.8], [68.0, 6.8, 8.3, 13.1], [47.0, 4.9, 5.9, 8.7]],
+        ),
     ];
     for (backend, by_tp) in expected {
         let mut errors = Vec::new();
@@ -89,7 +98,13 @@ fn the_whole_grid_of_aiconfigurator_is_met() {
         }
     }
     let mape = |errors: &[f64]| errors.iter().sum::<f64>() / errors.len() as f64;
-    eprintln!("{} prefill points, MAPE {:.4}; {} decode points, MAPE {:.4}", prefill.len(), mape(&prefill), decode.len(), mape(&decode));
+    eprintln!(
+        "{} prefill points, MAPE {:.4}; {} decode points, MAPE {:.4}",
+        prefill.len(),
+        mape(&prefill),
+        decode.len(),
+        mape(&decode)
+    );
     assert!(prefill.len() > 100 && decode.len() > 400, "{} and {} points", prefill.len(), decode.len());
     assert!(mape(&prefill) < 0.08 && mape(&decode) < 0.09, "{} {}", mape(&prefill), mape(&decode));
 }
