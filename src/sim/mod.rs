@@ -8,12 +8,12 @@
 //! request ends in exactly one of a whole answer, an error answer, or the client's going away.
 //! Not here: a model. The words of an answer mean nothing.
 
-//TMP pub mod ask;
+pub mod ask;
 pub mod batch;
 pub mod deployment;
-//TMP pub mod driver;
-//TMP pub mod oracle;
-//TMP pub mod reply;
-//TMP pub mod server;
-//TMP pub mod service;
-//TMP pub mod stream;
+pub mod driver;
+pub mod oracle;
+pub mod reply;
+pub mod server;
+pub mod service;
+pub mod stream;
