@@ -253,19 +253,15 @@ mod tests {
                "max_tokens":7,"max_completion_tokens":9,"stream":true,"stream_options":{"include_usage":true},
                "ignore_eos":true,"min_tokens":9,"stop":["x"],"zzz":{"a":[1]}}"#,
         );
-        let expected = Ask {
-            model: Some("m".into()),
-            prompt_tokens: 5,
-            output_tokens: 9,
-            stream: true,
-            include_usage: true,
-        };
+        let expected =
+            Ask { model: Some("m".into()), prompt_tokens: 5, output_tokens: 9, stream: true, include_usage: true };
         assert_eq!(ask.unwrap(), expected);
     }
 
     #[test]
     fn a_prompt_is_a_string_or_token_ids_and_only_one() {
-        let tokens = |prompt| completions(&format!(r#"{{"prompt":{prompt}}}"#)).map(|a| (a.prompt_tokens, a.output_tokens));
+        let tokens =
+            |prompt| completions(&format!(r#"{{"prompt":{prompt}}}"#)).map(|a| (a.prompt_tokens, a.output_tokens));
         assert_eq!(tokens(r#""a b c""#), Ok((3, 16)));
         assert_eq!(tokens("[5,6,7,8]"), Ok((4, 16)));
         assert_eq!(tokens(r#"["a b"]"#), Ok((2, 16)));

@@ -2,7 +2,7 @@
 //!
 //! [`deployment`] is the seam: an engine says when each sequence gets each token, in simulated time. [`batch`] is the
 //! engine: continuous batching with chunked prefill, timed by [`crate::profiler`]. [`server`] puts an engine behind a
-//! port: [`driver`] runs it against the real clock, [`ask`] reads requests, [`service`] answers them, [`stream`] and
+//! port: `driver` runs it against the real clock, [`ask`] reads requests, `service` answers them, `stream` and
 //! [`reply`] write the answers, [`oracle`] remembers when.
 //! Invariants: the engine is pure; a server's times drift from the engine's by no more than its wake-ups are late; a
 //! request ends in exactly one of a whole answer, an error answer, or the client's going away.
@@ -11,9 +11,9 @@
 pub mod ask;
 pub mod batch;
 pub mod deployment;
-pub mod driver;
+mod driver;
 pub mod oracle;
 pub mod reply;
 pub mod server;
-pub mod service;
-pub mod stream;
+mod service;
+mod stream;
