@@ -20,6 +20,7 @@ use std::time::Duration;
 use http1::{Http1, Target};
 use live::{LiveCounters, LiveSnapshot};
 use stop::{Stop, StopSwitch};
+use transport::Transport;
 use worker::{PhaseShare, Worker, WorkerSpec};
 
 use crate::error::{Error, Result};
@@ -215,7 +216,7 @@ impl Job {
                     continue;
                 }
             }
-            std::io::Result::Ok((worker.connections(), worker.tokens_lost()))
+            std::io::Result::Ok((worker.transport().connections(), worker.tokens_lost()))
         })?;
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let seen = live.snapshot();

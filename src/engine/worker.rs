@@ -101,9 +101,9 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         }
     }
 
-    /// Connections that the transport opened.
-    pub fn connections(&self) -> u64 {
-        self.transport.connections()
+    /// The transport, to ask what it did.
+    pub fn transport(&self) -> &T {
+        &self.transport
     }
 
     /// Token rows that found the ring full.

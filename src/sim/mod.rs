@@ -12,6 +12,7 @@ pub mod ask;
 pub mod batch;
 pub mod deployment;
 mod driver;
+pub mod network;
 pub mod oracle;
 pub mod reply;
 pub mod server;
