@@ -1,0 +1,361 @@
+//! A Parquet file that nobody vouches for → its metadata and its pages, checked before the `parquet` crate trusts them.
+//!
+//! In: a table's file, with a footer or with the sidecar that [`super::durable`] left; or bytes in memory. Out:
+//! [`TableFile`], whose pages can be decoded without a panic and within known memory. The file is never changed.
+//! Invariants: no allocation follows a number in the file beyond the limits below; only what [`super::durable`]
+//! writes is accepted (one schema, zstd or nothing, first-version pages, four encodings).
+//! Not here: values ([`super::decode`]).
+
+use std::fs::File;
+use std::io::{self, BufReader, Read};
+use std::os::unix::fs::FileExt;
+use std::path::Path;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use parquet::basic::{Compression, Encoding, Type as Physical};
+use parquet::column::page::{Page, PageMetadata, PageReader};
+use parquet::errors::{ParquetError, Result};
+use parquet::file::FOOTER_SIZE;
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
+
+use super::schema::{self, Table};
+
+/// Longest footer that is read.
+const FOOTER_BYTES_MAX: u64 = 32 << 20;
+/// Most rows of one row group.
+const GROUP_ROWS_MAX: i64 = 1 << 22;
+/// Most values of one block of delta encoding; writers use 128.
+const DELTA_BLOCK_MAX: u64 = 1 << 16;
+const MAGIC: &[u8] = b"PAR1";
+
+/// The error of a file that does not hold what it should.
+pub(super) fn bad(problem: impl Into<String>) -> ParquetError {
+    ParquetError::General(problem.into())
+}
+
+/// The bytes of a file, read where they are needed.
+#[derive(Debug)]
+enum Data {
+    File(File),
+    Memory(Bytes),
+}
+
+impl Data {
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        match self {
+            Data::File(file) => file.read_at(buffer, at),
+            Data::Memory(bytes) => {
+                let start = usize::try_from(at).unwrap_or(usize::MAX).min(bytes.len());
+                let n = buffer.len().min(bytes.len() - start);
+                buffer[..n].copy_from_slice(&bytes[start..start + n]);
+                Ok(n)
+            }
+        }
+    }
+}
+
+/// The part of a table's file that its footer speaks of.
+#[derive(Clone, Debug)]
+pub(super) struct Source {
+    data: Arc<Data>,
+    length: u64,
+    page_bytes_max: i32,
+}
+
+/// Reads on from one place of a [`Source`].
+#[derive(Debug)]
+pub(super) struct Section {
+    source: Source,
+    at: u64,
+}
+
+impl Read for Section {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let left = self.source.length.saturating_sub(self.at);
+        let n = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        let n = self.source.data.read_at(&mut buffer[..n], self.at)?;
+        self.at += n as u64;
+        Ok(n)
+    }
+}
+
+impl Length for Source {
+    fn len(&self) -> u64 {
+        self.length
+    }
+}
+
+impl ChunkReader for Source {
+    type T = BufReader<Section>;
+
+    /// Called by the page reader for each page, at the start of its header. A page's memory is taken by what its
+    /// header promises, so that number is looked at here.
+    fn get_read(&self, start: u64) -> Result<Self::T> {
+        let mut head = [0; 18];
+        let n = Section { source: self.clone(), at: start }.read(&mut head)?;
+        match page_bytes(&head[..n]) {
+            Some(bytes) if (0..=self.page_bytes_max).contains(&bytes) => {
+                Ok(BufReader::new(Section { source: self.clone(), at: start }))
+            }
+            Some(bytes) => Err(bad(format!("a page of {bytes} bytes is not between 0 and {}", self.page_bytes_max))),
+            None => Err(bad("a page's header is damaged")),
+        }
+    }
+
+    fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes> {
+        if start.checked_add(length as u64).is_none_or(|end| end > self.length) {
+            return Err(bad("a page ends after the file"));
+        }
+        let mut bytes = vec![0; length];
+        Section { source: self.clone(), at: start }.read_exact(&mut bytes)?;
+        Ok(bytes.into())
+    }
+}
+
+/// The second field of a page header, its uncompressed size, of a header whose first two fields are the two that
+/// every writer puts first: i32 by Thrift's compact protocol, so a byte 0x15 and a zigzag varint each.
+fn page_bytes(head: &[u8]) -> Option<i32> {
+    let mut rest = head;
+    field_i32(&mut rest)?;
+    field_i32(&mut rest)
+}
+
+fn field_i32(rest: &mut &[u8]) -> Option<i32> {
+    let (&0x15, after) = rest.split_first()? else { return None };
+    *rest = after;
+    let v = u32::try_from(varint(rest)?).ok()?;
+    Some((v >> 1) as i32 ^ -((v & 1) as i32))
+}
+
+fn varint(rest: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..63).step_by(7) {
+        let (&byte, after) = rest.split_first()?;
+        *rest = after;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte < 0x80 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+/// A table's file, ready to be decoded.
+#[derive(Debug)]
+pub(super) struct TableFile {
+    table: Table,
+    source: Source,
+    metadata: ParquetMetaData,
+    recovered: bool,
+}
+
+impl TableFile {
+    /// Opens `table`'s file in the run directory `dir`; with the help of the sidecar, if the file has no footer.
+    pub(super) fn open(dir: &Path, table: Table) -> Result<TableFile> {
+        let file = File::open(dir.join(table.file_name()))?;
+        let length = file.metadata()?.len();
+        let data = Arc::new(Data::File(file));
+        let whole = read_footer(&data, length).and_then(|footer| TableFile::new(table, data.clone(), length, &footer));
+        match whole {
+            Ok(whole) => Ok(whole),
+            Err(error) => match TableFile::recover(dir, table, data, length) {
+                // Without a sidecar, the file itself is what is wrong.
+                Err(ParquetError::External(_)) => Err(error),
+                recovered => recovered,
+            },
+        }
+    }
+
+    fn recover(dir: &Path, table: Table, data: Arc<Data>, length: u64) -> Result<TableFile> {
+        let sidecar = File::open(dir.join(table.sidecar_name()))?;
+        let mut bytes = Vec::new();
+        sidecar.take(FOOTER_BYTES_MAX).read_to_end(&mut bytes)?;
+        let (known, footer) = bytes.split_first_chunk::<8>().ok_or_else(|| bad("its sidecar is too short"))?;
+        let known = u64::from_le_bytes(*known);
+        if known > length {
+            return Err(bad(format!("has {length} bytes, and {known} by its sidecar")));
+        }
+        let footer_data = Arc::new(Data::Memory(Bytes::copy_from_slice(footer)));
+        let footer = read_footer(&footer_data, footer.len() as u64)?;
+        let recovered = TableFile::new(table, data, known, &footer)?;
+        Ok(TableFile { recovered: true, ..recovered })
+    }
+
+    /// The table in a whole file in memory.
+    pub(super) fn from_bytes(bytes: Bytes, table: Table) -> Result<TableFile> {
+        let length = bytes.len() as u64;
+        let data = Arc::new(Data::Memory(bytes));
+        let footer = read_footer(&data, length)?;
+        TableFile::new(table, data, length, &footer)
+    }
+
+    fn new(table: Table, data: Arc<Data>, length: u64, footer: &[u8]) -> Result<TableFile> {
+        let metadata = ParquetMetaDataReader::decode_metadata(footer)?;
+        let about = metadata.file_metadata();
+        let pairs = about.key_value_metadata().map_or(&[][..], Vec::as_slice);
+        schema::check(table, about.schema_descr(), pairs).map_err(bad)?;
+        for group in metadata.row_groups() {
+            if !(0..=GROUP_ROWS_MAX).contains(&group.num_rows()) {
+                return Err(bad(format!(
+                    "a row group of {} rows is not between 0 and {GROUP_ROWS_MAX}",
+                    group.num_rows()
+                )));
+            }
+            if group.num_columns() != table.schema().num_columns() {
+                return Err(bad("a row group lacks columns"));
+            }
+            group.columns().iter().try_for_each(|column| check_column(column, length))?;
+        }
+        let page_bytes_max = match table {
+            Table::Requests => 64 << 20, // texts of any length
+            Table::Tokens => 4 << 20,    // numbers, so much less
+        };
+        Ok(TableFile { table, source: Source { data, length, page_bytes_max }, metadata, recovered: false })
+    }
+
+    /// Which table it is.
+    pub(super) fn table(&self) -> Table {
+        self.table
+    }
+
+    /// Whether it had no footer, so that rows after the last flush are missing.
+    pub(super) fn is_recovered(&self) -> bool {
+        self.recovered
+    }
+
+    /// What its footer says.
+    pub(super) fn metadata(&self) -> &ParquetMetaData {
+        &self.metadata
+    }
+
+    /// Rows of all row groups.
+    pub(super) fn rows(&self) -> u64 {
+        // Each is between 0 and GROUP_ROWS_MAX, and a footer holds fewer groups than it has bytes.
+        self.metadata.row_groups().iter().map(|g| g.num_rows() as u64).sum()
+    }
+
+    /// The pages of one column of one row group. Both must exist.
+    pub(super) fn pages(&self, group: usize, column: usize) -> Result<Box<dyn PageReader>> {
+        let group = self.metadata.row_group(group);
+        let chunk = group.column(column);
+        let rows = group.num_rows() as usize;
+        let inner = SerializedPageReader::new(Arc::new(self.source.clone()), chunk, rows, None)?;
+        let optional = chunk.column_descr().max_def_level() > 0;
+        Ok(Box::new(CheckedPages { inner, physical: chunk.column_type(), optional, has_dictionary: false }))
+    }
+}
+
+/// The footer's own bytes, of a file that ends with: footer, its length in 4 bytes, `PAR1`.
+fn read_footer(data: &Arc<Data>, length: u64) -> Result<Vec<u8>> {
+    let all = Source { data: Arc::clone(data), length, page_bytes_max: 0 };
+    let tail_at = length.checked_sub(FOOTER_SIZE as u64).ok_or_else(|| bad("is too short for a Parquet file"))?;
+    let tail = all.get_bytes(tail_at, FOOTER_SIZE)?;
+    let (size, magic) = tail.split_at(FOOTER_SIZE - MAGIC.len());
+    if magic != MAGIC {
+        return Err(bad("does not end like a Parquet file"));
+    }
+    let size = size.iter().rev().fold(0, |size, byte| size << 8 | u64::from(*byte));
+    if size > FOOTER_BYTES_MAX {
+        return Err(bad(format!("has a footer of {size} bytes, more than {FOOTER_BYTES_MAX}")));
+    }
+    let at = tail_at.checked_sub(size).ok_or_else(|| bad("is shorter than its footer"))?;
+    Ok(all.get_bytes(at, size as usize)?.to_vec())
+}
+
+fn check_column(column: &ColumnChunkMetaData, length: u64) -> Result<()> {
+    // The crate takes these numbers as they are, and panics at a negative one.
+    let starts = [Some(column.data_page_offset()), column.dictionary_page_offset()];
+    let bytes = u64::try_from(column.compressed_size()).map_err(|_| bad("a column has a negative size"))?;
+    for start in starts.into_iter().flatten() {
+        let start = u64::try_from(start).map_err(|_| bad("a column starts before the file"))?;
+        if start.checked_add(bytes).is_none_or(|end| end > length.saturating_add(bytes)) {
+            return Err(bad("a column starts after the file"));
+        }
+    }
+    match column.compression() {
+        Compression::ZSTD(_) | Compression::UNCOMPRESSED => Ok(()),
+        other => Err(bad(format!("a column is compressed by {other}"))),
+    }
+}
+
+/// Pages that the crate's decoders can take: they index, allocate and unwrap by what these checks look at.
+struct CheckedPages {
+    inner: SerializedPageReader<Source>,
+    physical: Physical,
+    optional: bool,
+    has_dictionary: bool,
+}
+
+impl CheckedPages {
+    fn check(&mut self, page: &Page) -> Result<()> {
+        match page {
+            Page::DictionaryPage { buf, num_values, .. } => {
+                // A text takes at least the 4 bytes of its length.
+                let width = if self.physical == Physical::INT64 { 8 } else { 4 };
+                if *num_values as usize > buf.len() / width {
+                    return Err(bad("a dictionary is shorter than its number of values"));
+                }
+                self.has_dictionary = true;
+                Ok(())
+            }
+            Page::DataPage { buf, num_values, encoding, def_level_encoding, .. } => {
+                if i64::from(*num_values) > GROUP_ROWS_MAX {
+                    return Err(bad(format!("a page has {num_values} values")));
+                }
+                if self.optional && *def_level_encoding != Encoding::RLE {
+                    return Err(bad(format!("a page's levels are encoded as {def_level_encoding}")));
+                }
+                match encoding {
+                    Encoding::PLAIN => Ok(()),
+                    Encoding::RLE_DICTIONARY if self.has_dictionary => Ok(()),
+                    Encoding::DELTA_BINARY_PACKED if self.physical != Physical::BYTE_ARRAY => {
+                        check_delta(buf, self.optional)
+                    }
+                    other => Err(bad(format!("a page is encoded as {other}"))),
+                }
+            }
+            Page::DataPageV2 { .. } => Err(bad("a page has the second version's form")),
+        }
+    }
+}
+
+/// Looks at the header of a delta-encoded page: block size, blocks per block, number of values.
+fn check_delta(page: &[u8], optional: bool) -> Result<()> {
+    let damaged = || bad("a delta-encoded page is damaged");
+    let mut rest = page;
+    if optional {
+        let (size, after) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
+        rest = after.get(u32::from_le_bytes(*size) as usize..).ok_or_else(damaged)?;
+    }
+    let block = varint(&mut rest).ok_or_else(damaged)?;
+    let mini_blocks = varint(&mut rest).ok_or_else(damaged)?;
+    let values = varint(&mut rest).ok_or_else(damaged)?;
+    let fits = block <= DELTA_BLOCK_MAX && mini_blocks <= block && values <= GROUP_ROWS_MAX as u64;
+    if fits { Ok(()) } else { Err(damaged()) }
+}
+
+impl Iterator for CheckedPages {
+    type Item = Result<Page>;
+
+    fn next(&mut self) -> Option<Result<Page>> {
+        self.get_next_page().transpose()
+    }
+}
+
+impl PageReader for CheckedPages {
+    fn get_next_page(&mut self) -> Result<Option<Page>> {
+        let page = self.inner.get_next_page()?;
+        page.as_ref().map_or(Ok(()), |page| self.check(page))?;
+        Ok(page)
+    }
+
+    fn peek_next_page(&mut self) -> Result<Option<PageMetadata>> {
+        self.inner.peek_next_page()
+    }
+
+    fn skip_next_page(&mut self) -> Result<()> {
+        self.inner.skip_next_page()
+    }
+}
