@@ -292,13 +292,8 @@ impl CheckedPages {
     fn check(&mut self, page: &Page) -> Result<()> {
         match page {
             Page::DictionaryPage { buf, num_values, .. } => {
-                // A text takes at least the 4 bytes of its length.
-                let width = if self.physical == Physical::INT64 { 8 } else { 4 };
-                if *num_values as usize > buf.len() / width {
-                    return Err(bad("a dictionary is shorter than its number of values"));
-                }
                 self.has_dictionary = true;
-                Ok(())
+                self.check_plain(buf, u64::from(*num_values)).ok_or_else(|| bad("a dictionary is damaged"))
             }
             Page::DataPage { buf, num_values, encoding, def_level_encoding, .. } => {
                 if i64::from(*num_values) > GROUP_ROWS_MAX {
@@ -307,33 +302,72 @@ impl CheckedPages {
                 if self.optional && *def_level_encoding != Encoding::RLE {
                     return Err(bad(format!("a page's levels are encoded as {def_level_encoding}")));
                 }
-                match encoding {
-                    Encoding::PLAIN => Ok(()),
-                    Encoding::RLE_DICTIONARY if self.has_dictionary => Ok(()),
-                    Encoding::DELTA_BINARY_PACKED if self.physical != Physical::BYTE_ARRAY => {
-                        check_delta(buf, self.optional)
-                    }
-                    other => Err(bad(format!("a page is encoded as {other}"))),
-                }
+                self.check_values(buf, *num_values, *encoding)
+                    .ok_or_else(|| bad(format!("a page that is encoded as {encoding} is damaged")))
             }
             Page::DataPageV2 { .. } => Err(bad("a page has the second version's form")),
         }
     }
+
+    /// Looks at the values of a page of `rows` rows. None if they cannot be decoded.
+    fn check_values(&self, page: &[u8], rows: u32, encoding: Encoding) -> Option<()> {
+        let (mut values, mut present) = (page, u64::from(rows));
+        if self.optional {
+            let (size, after) = page.split_first_chunk::<4>()?;
+            let (levels, after) = after.split_at_checked(u32::from_le_bytes(*size) as usize)?;
+            (values, present) = (after, rows_present(levels, present)?);
+        }
+        match encoding {
+            Encoding::PLAIN => self.check_plain(values, present),
+            Encoding::RLE_DICTIONARY => self.has_dictionary.then_some(()),
+            Encoding::DELTA_BINARY_PACKED if self.physical != Physical::BYTE_ARRAY => {
+                let [block, mini_blocks, count] = [varint(&mut values)?, varint(&mut values)?, varint(&mut values)?];
+                (block <= DELTA_BLOCK_MAX && mini_blocks <= block && count == present).then_some(())
+            }
+            _ => None,
+        }
+    }
+
+    /// Whether `bytes` hold `count` values as they are: numbers, or texts after their lengths in 4 bytes.
+    fn check_plain(&self, mut bytes: &[u8], count: u64) -> Option<()> {
+        let width = if self.physical == Physical::INT64 { 8 } else { 4 };
+        if count > bytes.len() as u64 / width {
+            return None;
+        }
+        if self.physical == Physical::BYTE_ARRAY {
+            for _ in 0..count {
+                let (size, after) = bytes.split_first_chunk::<4>()?;
+                bytes = after.get(u32::from_le_bytes(*size) as usize..)?;
+            }
+        }
+        Some(())
+    }
 }
 
-/// Looks at the header of a delta-encoded page: block size, blocks per block, number of values.
-fn check_delta(page: &[u8], optional: bool) -> Result<()> {
-    let damaged = || bad("a delta-encoded page is damaged");
-    let mut rest = page;
-    if optional {
-        let (size, after) = rest.split_first_chunk::<4>().ok_or_else(damaged)?;
-        rest = after.get(u32::from_le_bytes(*size) as usize..).ok_or_else(damaged)?;
+/// How many of `rows` rows have a value, by their levels of one bit: runs of one level (its count twice, then the
+/// level) and groups of 8 (their count twice plus one, then a byte each).
+fn rows_present(mut levels: &[u8], rows: u64) -> Option<u64> {
+    let (mut seen, mut present) = (0, 0);
+    while seen < rows {
+        let header = varint(&mut levels)?;
+        let (run, packed) = (header >> 1, header & 1 == 1);
+        let bytes = usize::try_from(if packed { run } else { 1 }).ok()?;
+        let (these, after) = levels.split_at_checked(bytes)?;
+        levels = after;
+        if packed {
+            let bits = these.iter().flat_map(|byte| (0..8).map(move |bit| byte >> bit & 1));
+            let left = usize::try_from(rows - seen).ok()?;
+            present += bits.take(left).map(u64::from).sum::<u64>();
+            seen = seen.checked_add(run.checked_mul(8)?)?;
+        } else {
+            present += u64::from(these[0]) * run.min(rows - seen);
+            seen = seen.checked_add(run)?;
+        }
+        if run == 0 || !packed && these[0] > 1 {
+            return None;
+        }
     }
-    let block = varint(&mut rest).ok_or_else(damaged)?;
-    let mini_blocks = varint(&mut rest).ok_or_else(damaged)?;
-    let values = varint(&mut rest).ok_or_else(damaged)?;
-    let fits = block <= DELTA_BLOCK_MAX && mini_blocks <= block && values <= GROUP_ROWS_MAX as u64;
-    if fits { Ok(()) } else { Err(damaged()) }
+    Some(present)
 }
 
 impl Iterator for CheckedPages {
