@@ -1,5 +1,7 @@
 //! The recording from the outside: what is written is what is read, on disk as promised, after a kill too.
 
+#![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -106,16 +108,16 @@ fn random_request(rng: &mut Rng, request_id: u64, events: u32) -> RequestRow {
         last_token_ns: maybe(rng, ns),
         end_ns: maybe(rng, ns),
         outcome: Outcome::ALL[rng.random_range(0..Outcome::ALL.len())],
-        http_status: maybe(rng, |r| r.random()),
+        http_status: maybe(rng, RngExt::random),
         error: maybe(rng, text),
         finish_reason: maybe(rng, text),
         input_tokens: rng.random(),
-        prompt_tokens: maybe(rng, |r| r.random()),
-        cached_tokens: maybe(rng, |r| r.random()),
-        max_tokens: maybe(rng, |r| r.random()),
-        output_tokens: maybe(rng, |r| r.random()),
+        prompt_tokens: maybe(rng, RngExt::random),
+        cached_tokens: maybe(rng, RngExt::random),
+        max_tokens: maybe(rng, RngExt::random),
+        output_tokens: maybe(rng, RngExt::random),
         output_tokens_source: TokenSource::ALL[rng.random_range(0..TokenSource::ALL.len())],
-        reasoning_tokens: maybe(rng, |r| r.random()),
+        reasoning_tokens: maybe(rng, RngExt::random),
         events,
         bytes_received: rng.random(),
     }
@@ -127,7 +129,7 @@ fn random_stamp(rng: &mut Rng) -> TokenStamp {
         kernel_ns: maybe(rng, ns),
         read: rng.random(),
         bytes: rng.random(),
-        tokens: maybe(rng, |r| r.random()),
+        tokens: maybe(rng, RngExt::random),
         kind: EventKind::ALL[rng.random_range(0..EventKind::ALL.len())],
     }
 }
@@ -314,6 +316,13 @@ fn a_kill_leaves_every_flushed_row_readable() {
             assert!(collect(&recording) == rows[..flushed * 10], "{flushed} groups, torn: {torn}");
             assert_eq!(recording.lost_rows(), 30 - flushed as u64 * 10);
             assert_eq!(std::fs::read(dir.file(Table::Tokens)).unwrap(), before, "reading changes nothing");
+
+            // By hand, as the sidecar's description says.
+            let sidecar = std::fs::read(dir.0.join(Table::Tokens.sidecar_name())).unwrap();
+            let (length, footer) = sidecar.split_first_chunk::<8>().unwrap();
+            let whole = [&before[..u64::from_le_bytes(*length) as usize], footer].concat();
+            let reader = SerializedFileReader::new(bytes::Bytes::from(whole)).unwrap();
+            assert_eq!(reader.metadata().file_metadata().num_rows() as u64, recording.token_rows());
         }
     }
 }

@@ -393,3 +393,37 @@ impl PageReader for CheckedPages {
         self.inner.skip_next_page()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_page_may_not_promise_more_than_a_page_can_hold() {
+        // Type 0, then an uncompressed size of 5 bytes.
+        let header = |size: [u8; 5]| [&[0x15, 0x00, 0x15][..], &size, &[0x15, 0x02]].concat();
+        let refusal = |bytes: Vec<u8>| {
+            let (length, data) = (bytes.len() as u64, Arc::new(Data::Memory(bytes.into())));
+            let source = Source { data, length, page_bytes_max: 1 << 20 };
+            source.get_read(0).err().map(|e| e.to_string()).unwrap_or_default()
+        };
+        assert_eq!(refusal(header([0x80, 0x80, 0x80, 0x01, 0])), "", "2^20 is allowed");
+        assert!(refusal(header([0x82, 0x80, 0x80, 0x01, 0])).contains("1048577 bytes"));
+        assert!(refusal(header([0xfe, 0xff, 0xff, 0xff, 0x0f])).contains("2147483647 bytes"));
+        assert!(refusal(header([0x01, 0, 0, 0, 0])).contains("-1 bytes"));
+        assert!(refusal(header([0xff; 5])).contains("header is damaged"));
+        assert!(refusal(vec![0x15, 0x00, 0x25, 0x02]).contains("header is damaged"), "another field's type");
+    }
+
+    #[test]
+    fn levels_tell_how_many_rows_have_a_value() {
+        assert_eq!(rows_present(&[10 << 1, 1], 10), Some(10), "a run of 10 ones");
+        assert_eq!(rows_present(&[10 << 1, 0], 10), Some(0), "a run of 10 zeros");
+        assert_eq!(rows_present(&[0x03, 0b1010_0101], 8), Some(4), "a group of 8");
+        assert_eq!(rows_present(&[0x03, 0b1010_0101], 3), Some(2), "padded");
+        assert_eq!(rows_present(&[4 << 1, 1, 0x03, 0b1], 6), Some(5), "a run, then a group");
+        for torn in [&[][..], &[4 << 1], &[4 << 1, 1], &[0x05, 0xff], &[0, 1], &[20, 2]] {
+            assert_eq!(rows_present(torn, 10), None, "{torn:?}");
+        }
+    }
+}

@@ -219,14 +219,14 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
             Parcel::Request(row) => {
                 self.request_rows.push(*row);
                 if self.request_rows.len() >= self.options.rows_per_group_requests {
-                    self.flush_requests();
+                    self.flush();
                 }
             }
         }
     }
 
     fn flush(&mut self) {
-        // Tokens first: a request whose row is there has its tokens there too.
+        // Tokens first, and never requests alone: a request whose row survives a kill has its tokens there too.
         self.flush_tokens();
         self.flush_requests();
         self.flushed_ns = self.clock.now_ns();
