@@ -18,7 +18,7 @@ use loadline::record::writer::{Writer, WriterOptions};
 use loadline::rng::{Rng, Seed, Stream};
 use loadline::time::{Anchor, SECOND_NS, SystemClock};
 use parquet::basic::Encoding;
-use parquet::file::metadata::ParquetMetaData;
+use parquet::file::metadata::{ParquetMetaData, RowGroupMetaData};
 use parquet::file::reader::{FileReader, SerializedFileReader};
 use parquet::record::RowAccessor;
 use rand::RngExt;
@@ -183,7 +183,11 @@ fn fill(chunk: &mut TokenChunk, events: &[TokenRow]) {
 fn random_rows(rng: &mut Rng, requests: u64) -> Vec<(RequestRow, Vec<TokenRow>)> {
     let row = |request_id| {
         let mut chunk = TokenChunk { request_id, first_seq: 0, stamps: Vec::new() };
-        let events = if rng.random_bool(0.2) { 0 } else { rng.random_range(1..300) };
+        let events = match request_id {
+            0 => 3000, // one stream that is open while most row groups are written
+            _ if rng.random_bool(0.2) => 0,
+            _ => rng.random_range(1..300),
+        };
         chunk.stamps.extend((0..events).map(|_| random_stamp(rng)));
         let request = random_request(rng, request_id, events);
         (request, chunk.rows().collect())
@@ -243,7 +247,7 @@ fn the_files_are_laid_out_as_documented() {
         assert_eq!(pairs[VERSION_KEY], Some("1"));
         assert_eq!(pairs[RUN_ID_KEY], Some("00000000000000aa"));
         assert!(metadata.num_row_groups() > 2, "{table:?}");
-        for column in metadata.row_groups().iter().flat_map(|group| group.columns()) {
+        for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
             assert!(column.statistics().is_some() && column.column_index_offset().is_none());
             assert!(column.offset_index_offset().is_none(), "no page index");
         }

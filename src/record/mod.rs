@@ -3,7 +3,8 @@
 //! Workers hand rows to bounded rings ([`ring`]); one writer thread ([`writer`]) turns them into `requests.parquet`
 //! and `tokens.parquet`; [`reader`] streams them back; [`manifest`] is `run.json`.
 //! Between them and the `parquet` crate: [`schema`] (columns), [`encode`] and `decode` (values), `merge` (the order
-//! over row groups), [`durable`] (a file that survives a kill), `source` (bytes that nobody vouches for).
+//! over row groups), [`durable`] (a file that survives a kill), `source` and `pages` (bytes that nobody vouches
+//! for).
 //! Invariants: a row that was flushed survives a kill; a row that found a ring full is counted, never silent.
 //! Not here: any metric.
 
@@ -13,6 +14,7 @@ pub mod encode;
 pub mod host;
 pub mod manifest;
 mod merge;
+mod pages;
 pub mod reader;
 pub mod ring;
 pub mod row;
