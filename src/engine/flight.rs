@@ -235,6 +235,9 @@ impl Flight {
 
     /// The flight cannot go on. An answer that was already whole stays completed.
     pub fn on_failure(&mut self, outcome: Outcome, text: &str, recorder: &mut Recorder) -> (Outcome, Option<String>) {
+        let mut scanner = std::mem::take(&mut self.scanner);
+        scanner.cut(|event| self.on_event(event.data, event.stamp, recorder));
+        self.scanner = scanner;
         self.flush(recorder);
         if self.http_status.is_some_and(|status| !(200..300).contains(&status)) {
             let text = error_text(&self.kept);

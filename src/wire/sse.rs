@@ -122,6 +122,12 @@ impl<S: Copy> Scanner<S> {
         self.dispatch(&mut on_event);
     }
 
+    /// The stream was cut: an event whose data lines had come is handed out, a line in the middle is not.
+    pub fn cut(&mut self, mut on_event: impl FnMut(Event<'_, S>)) {
+        self.line.clear();
+        self.dispatch(&mut on_event);
+    }
+
     fn carry(&mut self, part: &[u8]) {
         if self.line.len() + part.len() > EVENT_BYTES_MAX {
             self.skipping = true;
@@ -297,6 +303,17 @@ mod tests {
         scanner.push(b"\n\ndata: y\n\n", (), |e| events.push(e.data.len()));
         assert_eq!((events, scanner.oversized()), (vec![1], 1));
         assert!(scanner.line.capacity() <= EVENT_BYTES_MAX + (1 << 20));
+    }
+
+    #[test]
+    fn a_cut_hands_out_what_was_whole_and_nothing_else() {
+        for (stream, whole) in [("data: x\n", 1), ("data: x\ndata: hal", 1), ("data: hal", 0), ("data: x\n\n", 1)] {
+            let mut scanner = Scanner::new();
+            let mut events = Vec::new();
+            scanner.push(stream.as_bytes(), (), |e| events.push(e.data.to_vec()));
+            scanner.cut(|e| events.push(e.data.to_vec()));
+            assert_eq!(events, vec![b"x".to_vec(); whole], "{stream:?}");
+        }
     }
 
     #[test]
