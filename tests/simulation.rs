@@ -100,6 +100,7 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
         phases: vec![PhaseSpec {
             phase: Phase::Profiling,
             load,
+            requests_max: None,
             in_flight_max: rng.random_bool(0.3).then(|| rng.random_range(1..6)),
             duration_ns: duration.then(|| rng.random_range(50..600) * MS),
             grace_ns: rng.random_range(0..300) * MS,

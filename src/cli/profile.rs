@@ -13,9 +13,9 @@ use super::secret::Secret;
 /// HTTP server whose answers take the time that MODEL would take on TP GPUs.
 ///
 /// What is asked comes from --input-file (a trace) or is drawn from the length flags. When it is asked is decided, in
-/// this order, by --fixed-schedule (the trace's own times; the default for a trace that has times), --request-rate
-/// (open loop), or --concurrency (closed loop). --concurrency beside --request-rate caps the requests in flight;
-/// requests that wait for a place are sent late, and their lag is recorded.
+/// this order, by --request-rate (open loop), the trace's own times (--fixed-schedule; the default for a trace that has
+/// times, unless --no-fixed-schedule), or --concurrency (closed loop). Beside a rate or a trace's times, --concurrency
+/// caps the requests in flight; requests that wait for a place are sent late, and their lag is recorded.
 ///
 /// Results: a table on standard output, and in the artifact directory run.json, requests.parquet, tokens.parquet,
 /// report.html and aiperf's files. Ctrl-C lets what is in flight finish; a second one gives it up. Either way

@@ -25,7 +25,7 @@ pub struct ServeArgs {
     /// Model to simulate, by its Hugging Face id; requests must name it in the same spelling.
     ///
     /// Known are the dense models Qwen/Qwen3-32B, -14B and -8B, and meta-llama/Llama-3.1-8B and -70B.
-    #[arg(long, default_value = "Qwen/Qwen3-32B")]
+    #[arg(long, default_value = DEFAULT_MODEL)]
     pub model: String,
 
     /// GPU to simulate: h200_sxm, h100_sxm, a100_sxm or b200_sxm.
@@ -75,6 +75,9 @@ pub struct ServeArgs {
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
 }
+
+/// The model that is simulated when none is named.
+pub const DEFAULT_MODEL: &str = "Qwen/Qwen3-32B";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -3,12 +3,13 @@
 //! In: [`Rows`] and the [`Summary`] made from them. Out: bytes, to whatever writer the caller gives.
 //! One file per format, one line in [`EXPORTERS`]. Invariants: the same recording gives the same bytes; memory is
 //! bounded however long the run was; no number that JSON cannot hold is ever written.
-//! Not here: what people look at (that is `report`), and `inputs.json`, which needs the prompts.
+//! Not here: what people look at (that is `report`). [`inputs`] is apart: it needs the bodies, which no recording holds.
 
 mod aiperf_csv;
 mod aiperf_json;
 mod aiperf_jsonl;
 mod aiperf_words;
+pub mod inputs;
 
 use std::io::{BufWriter, Write};
 use std::path::Path;

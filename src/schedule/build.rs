@@ -81,6 +81,8 @@ pub struct PhaseSpec {
     pub phase: Phase,
     /// What releases its requests.
     pub load: Load,
+    /// Most requests in all.
+    pub requests_max: Option<u64>,
     /// Most requests in flight at once.
     pub in_flight_max: Option<u32>,
     /// Nothing is released from here on.
@@ -215,9 +217,10 @@ impl PlanSpec {
 fn slots(spec: &PhaseSpec, pool: &[Content], first_request_id: u64) -> Result<PhasePlan> {
     let mut builder = PhaseBuilder { slots: Vec::new(), last_of_session: HashMap::new(), phase: spec.phase };
     let (mut lanes, mut repeat) = (0, false);
+    let most = spec.requests_max.unwrap_or(u64::MAX) as usize;
     match &spec.load {
         Load::Recorded => {
-            for content in pool {
+            for content in pool.iter().take(most) {
                 if spec.duration_ns.is_some_and(|d| content.recorded_ns.is_some_and(|t| t >= d)) {
                     continue;
                 }
@@ -227,7 +230,7 @@ fn slots(spec: &PhaseSpec, pool: &[Content], first_request_id: u64) -> Result<Ph
         }
         Load::Times(times) => {
             let mut times = times.iter();
-            for content in pool.iter().cycle() {
+            for content in pool.iter().cycle().take(most) {
                 if times.len() == 0 && !builder.continues(content) {
                     break;
                 }
@@ -334,7 +337,7 @@ mod tests {
     }
 
     fn phase(phase: Phase, load: Load) -> PhaseSpec {
-        PhaseSpec { phase, load, in_flight_max: None, duration_ns: None, grace_ns: 0 }
+        PhaseSpec { phase, load, requests_max: None, in_flight_max: None, duration_ns: None, grace_ns: 0 }
     }
 
     fn entry(arrival_ms: Option<i64>, session: Option<u32>, delay_ms: Option<i64>) -> Entry {

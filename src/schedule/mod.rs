@@ -117,6 +117,11 @@ impl Plan {
         self.phases.iter().map(|p| p.slots.len() as u64).sum()
     }
 
+    /// Whether a phase goes on until its time is up, so that the number of requests is not known ahead.
+    pub fn is_repeated(&self) -> bool {
+        self.phases.iter().any(|p| p.repeat)
+    }
+
     /// Whether nothing is scheduled.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
