@@ -33,6 +33,20 @@ fn magnitude(x: f64) -> String {
     format!("{x:.1e}")
 }
 
+/// The text of a round value on an axis whose ticks are `step` apart: all with the same decimals.
+pub(super) fn tick(value: f64, step: f64) -> String {
+    if !(1e-6..1e6).contains(&step) || value.abs() >= 1e6 {
+        return number(value);
+    }
+    if value == 0.0 {
+        return "0".into();
+    }
+    let decimals = (-step.log10() + 1e-9).ceil().max(0.0) as usize;
+    let text = format!("{value:.decimals$}");
+    let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(w, f)| (w, Some(f)));
+    fraction.map_or_else(|| separated(whole), |f| format!("{}.{f}", separated(whole)))
+}
+
 /// A count, in full.
 pub(super) fn count(n: u64) -> String {
     separated(&n.to_string())

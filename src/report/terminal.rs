@@ -164,8 +164,10 @@ fn objective(manifest: &Manifest, summary: &Summary, style: Style) -> Vec<String
     if bounds.is_empty() {
         return Vec::new();
     }
-    let good = words::scalar(summary, "good_request_fraction")
-        .map_or_else(|| "no share of good requests".into(), |share| format!("{} of requests good", percent(share)));
+    let good = words::scalar(summary, "good_request_fraction").map_or_else(
+        || "no share of good requests".into(),
+        |share| format!("{} of ended requests good", percent(share)),
+    );
     block("SLO", &format!("{}: {good}", bounds.join(", ")), style)
 }
 

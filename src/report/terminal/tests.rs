@@ -65,7 +65,7 @@ Effective Concurrency        12.4 req
 scheduled 240 = completed 238 + failed 2 + cancelled 0 + not sent 0
         2  http_error 503  overloaded
 
-SLO  Time to First Token ≤ 500 ms, Inter Token Latency ≤ 50 ms: 90.8 % of requests good
+SLO  Time to First Token ≤ 500 ms, Inter Token Latency ≤ 50 ms: 90.8 % of ended requests good
 
 Verdict  VALID
 ";
