@@ -1,0 +1,73 @@
+//! A recording and its numbers → one HTML page that needs nothing else: no network, no script, no other file.
+//!
+//! In: rows (read once), summary, verdict. Out: the page's text.
+//! Invariants: a content security policy forbids scripts and loading; text from outside passes [`escape`]; the size
+//! is bounded whatever the number of requests; equal input gives equal bytes.
+//! Not here: metrics, and any threshold.
+
+mod axis;
+mod distributions;
+mod escape;
+mod figure;
+mod over_time;
+mod sections;
+mod svg;
+
+use crate::analysis::measured::Measured;
+use crate::analysis::{spread, timeline};
+use crate::error::Result;
+use crate::metrics::Summary;
+use crate::record::manifest::Verdict;
+use crate::record::reader::Rows;
+
+use escape::escape_cut;
+
+const STYLE: &str = include_str!("page.css");
+/// Intervals over time on a figure that is 400 points wide.
+const BINS_MAX: usize = 120;
+/// Below this many requests in a mean interval, its percentiles and rates are noise, and longer intervals are taken.
+const REQUESTS_PER_BIN: usize = 6;
+const BINS_MIN: usize = 30;
+
+/// The page of one run.
+///
+/// # Errors
+/// Whatever the recording's reader reports.
+pub fn render(rows: &dyn Rows, summary: &Summary, verdict: &Verdict) -> Result<String> {
+    let manifest = rows.manifest();
+    let measured = Measured::read(rows)?;
+    let bins_max = (measured.requests.len() / REQUESTS_PER_BIN).clamp(BINS_MIN, BINS_MAX);
+    let spread = spread::build(&measured);
+    let timeline = timeline::build(&measured, bins_max);
+    let distributions = distributions::figures(&spread, manifest, summary);
+    let over_time = over_time::figures(&timeline, manifest);
+    let body = [
+        sections::header(manifest, verdict),
+        "<main>\n".into(),
+        sections::verdict(verdict),
+        sections::key_numbers(manifest, summary),
+        sections::configuration(manifest, summary),
+        sections::metrics(summary),
+        sections::outcomes(manifest, summary),
+        section("Distributions", &distributions),
+        section("Over time", &over_time),
+        "</main>\n".into(),
+        sections::footer(manifest),
+    ];
+    Ok(format!(
+        "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+         <meta name=\"color-scheme\" content=\"light dark\">\n\
+         <title>{} · loadline</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
+        escape_cut(&manifest.model, 80),
+        body.concat()
+    ))
+}
+
+fn section(heading: &str, figures: &[String]) -> String {
+    format!("<section><h2>{heading}</h2><div class=\"figures\">\n{}</div></section>\n", figures.concat())
+}
+
+#[cfg(test)]
+mod tests;

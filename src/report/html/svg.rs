@@ -1,0 +1,303 @@
+//! Marks on two axes → one inline SVG drawing.
+//!
+//! In: axes, marks in data units, texts of this program. Out: an `<svg role="img">` with a title and a description; its colours come from
+//! the page's style sheet by class.
+//! Invariants: labels never overlap (ticks that would are left out, each reference line has a row of its own); coordinates
+//! are rounded, so that equal data gives equal bytes; texts are escaped here.
+//! Not here: which data, which colours.
+
+use std::fmt::Write as _;
+
+use super::axis::Axis;
+use super::escape::escape;
+
+const WIDTH: f64 = 460.0;
+const HEIGHT: f64 = 236.0;
+const LEFT: f64 = 48.0;
+const RIGHT: f64 = 12.0;
+/// Room for the label of the y axis.
+const TOP: f64 = 22.0;
+/// Room for tick texts and the label of the x axis.
+const BOTTOM: f64 = 36.0;
+/// Height of one row of reference labels.
+const ROW: f64 = 14.0;
+/// Mean width of a character at the size of tick texts, on the wide side.
+const CHAR_WIDTH: f64 = 6.6;
+
+/// A drawing in progress.
+#[derive(Debug)]
+pub(super) struct Chart {
+    title: String,
+    description: String,
+    x: Axis,
+    y: Axis,
+    top: f64,
+    marks: String,
+    labels: String,
+    references_drawn: u32,
+}
+
+/// A bar, or a part of the plot that tells its numbers when the pointer rests on it.
+#[derive(Clone, Debug)]
+pub(super) struct Slice {
+    /// Left edge.
+    pub(super) from: f64,
+    /// Right edge.
+    pub(super) to: f64,
+    /// Height of the bar; of no meaning to [`Chart::hover`].
+    pub(super) height: f64,
+    /// What the pointer tells.
+    pub(super) note: String,
+}
+
+impl Chart {
+    /// An empty plot with room for `references` vertical reference lines.
+    pub(super) fn new(title: &str, description: &str, axes: (Axis, Axis), references: u32) -> Chart {
+        Chart {
+            title: title.into(),
+            description: description.into(),
+            x: axes.0,
+            y: axes.1,
+            top: TOP + ROW * f64::from(references),
+            marks: String::new(),
+            labels: String::new(),
+            references_drawn: 0,
+        }
+    }
+
+    fn x_at(&self, value: f64) -> f64 {
+        LEFT + self.x.share(value) * (WIDTH - LEFT - RIGHT)
+    }
+
+    fn y_at(&self, value: f64) -> f64 {
+        HEIGHT - BOTTOM - self.y.share(value) * (HEIGHT - BOTTOM - self.top)
+    }
+
+    /// A curve that rises at each point to its value: an empirical CDF.
+    pub(super) fn rise(&mut self, class: &str, points: &[(f64, f64)]) {
+        let Some(first) = points.first() else { return };
+        let mut path = format!("M{:.1} {:.1}", self.x_at(first.0), self.y_at(0.0));
+        for &(x, y) in points {
+            let _ = write!(path, "H{:.1}V{:.1}", self.x_at(x), self.y_at(y));
+        }
+        let _ = write!(self.marks, "<path class=\"line {class}\" d=\"{path}\"/>");
+    }
+
+    /// A level for each interval `(from, to, value)`; a missing value leaves a gap.
+    pub(super) fn steps(&mut self, class: &str, intervals: &[(f64, f64, Option<f64>)]) {
+        let mut path = String::new();
+        let mut drawing = false;
+        for &(from, to, value) in intervals {
+            if let Some(value) = value {
+                let (x, y) = (self.x_at(from), self.y_at(value));
+                let _ = if drawing { write!(path, "V{y:.1}") } else { write!(path, "M{x:.1} {y:.1}") };
+                let _ = write!(path, "H{:.1}", self.x_at(to));
+            }
+            drawing = value.is_some();
+        }
+        let _ = write!(self.marks, "<path class=\"line {class}\" d=\"{path}\"/>");
+    }
+
+    /// The area between two levels of each interval `(from, to, low and high)`; a missing pair leaves a gap.
+    pub(super) fn band(&mut self, class: &str, intervals: &[(f64, f64, Option<(f64, f64)>)]) {
+        let mut path = String::new();
+        for stretch in intervals.split(|i| i.2.is_none()).filter(|s| !s.is_empty()) {
+            let levels = || stretch.iter().filter_map(|&(from, to, pair)| pair.map(|p| (from, to, p)));
+            let _ = write!(path, "M{:.1} {:.1}", self.x_at(stretch[0].0), self.y_at(stretch[0].2.map_or(0.0, |p| p.1)));
+            for (_, to, (_, high)) in levels() {
+                let _ = write!(path, "V{:.1}H{:.1}", self.y_at(high), self.x_at(to));
+            }
+            for (from, _, (low, _)) in levels().rev() {
+                let _ = write!(path, "V{:.1}H{:.1}", self.y_at(low), self.x_at(from));
+            }
+            path.push('Z');
+        }
+        let _ = write!(self.marks, "<path class=\"band {class}\" d=\"{path}\"/>");
+    }
+
+    /// Bars that stand on the x axis.
+    pub(super) fn bars(&mut self, class: &str, bars: &[Slice]) {
+        let base = self.y_at(0.0);
+        for bar in bars.iter().filter(|b| b.height > 0.0) {
+            let (x0, x1, y) = (self.x_at(bar.from), self.x_at(bar.to), self.y_at(bar.height));
+            let _ = write!(
+                self.marks,
+                "<rect class=\"bar {class}\" x=\"{:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
+                x0 + 0.5,
+                (x1 - x0 - 1.0).max(0.5),
+                base - y,
+                escape(&bar.note)
+            );
+        }
+    }
+
+    /// A dot on a curve that tells its numbers.
+    pub(super) fn dot(&mut self, class: &str, at: (f64, f64), note: &str) {
+        let _ = write!(
+            self.marks,
+            "<circle class=\"dot {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"><title>{}</title></circle>",
+            self.x_at(at.0),
+            self.y_at(at.1),
+            escape(note)
+        );
+    }
+
+    /// Invisible slices over the whole height that tell their numbers. Drawn last, they lie on top.
+    pub(super) fn hover(&mut self, slices: &[Slice]) {
+        for slice in slices {
+            let (x0, x1) = (self.x_at(slice.from), self.x_at(slice.to));
+            let _ = write!(
+                self.labels,
+                "<rect class=\"hover\" x=\"{x0:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
+                self.top,
+                (x1 - x0).max(0.1),
+                HEIGHT - BOTTOM - self.top,
+                escape(&slice.note)
+            );
+        }
+    }
+
+    /// A vertical line at `value` with its label above the plot. Call from the lowest value to the highest, so that
+    /// no line crosses another's label.
+    pub(super) fn reference_x(&mut self, class: &str, value: f64, label: &str) {
+        let x = self.x_at(value);
+        let y = TOP + ROW * f64::from(self.references_drawn);
+        self.references_drawn += 1;
+        let bottom = HEIGHT - BOTTOM;
+        let _ = write!(self.marks, "<path class=\"line {class}\" d=\"M{x:.1} {:.1}V{bottom}\"/>", y - 10.0);
+        let fits = x + 4.0 + label.chars().count() as f64 * CHAR_WIDTH < WIDTH;
+        let (anchor, at) = if fits { ("start", x + 4.0) } else { ("end", x - 4.0) };
+        let _ = write!(
+            self.labels,
+            "<text class=\"note\" text-anchor=\"{anchor}\" x=\"{at:.1}\" y=\"{y:.1}\">{}</text>",
+            escape(label)
+        );
+    }
+
+    /// A horizontal line at `value`, its label at the right end.
+    pub(super) fn reference_y(&mut self, class: &str, value: f64, label: &str) {
+        let y = self.y_at(value);
+        let right = WIDTH - RIGHT;
+        let _ = write!(self.marks, "<path class=\"line {class}\" d=\"M{LEFT} {y:.1}H{right}\"/>");
+        let _ = write!(
+            self.labels,
+            "<text class=\"note\" text-anchor=\"end\" x=\"{right}\" y=\"{:.1}\">{}</text>",
+            y - 4.0,
+            escape(label)
+        );
+    }
+
+    /// The drawing.
+    pub(super) fn finish(self) -> String {
+        let mut svg = format!(
+            "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 {WIDTH} {HEIGHT}\"><title>{}</title><desc>{}</desc>",
+            escape(&self.title),
+            escape(&self.description)
+        );
+        self.write_axes(&mut svg);
+        svg + &self.marks + &self.labels + "</svg>"
+    }
+
+    fn write_axes(&self, svg: &mut String) {
+        let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+        for (value, text) in self.y.ticks() {
+            let y = self.y_at(value);
+            let _ = write!(
+                svg,
+                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"tick\" text-anchor=\"end\" x=\"{}\" y=\"{:.1}\">{text}</text>",
+                LEFT - 6.0,
+                y + 4.0
+            );
+        }
+        let mut free_from = 0.0;
+        for (value, text) in self.x.ticks() {
+            let x = self.x_at(value);
+            let half = text.chars().count() as f64 * CHAR_WIDTH / 2.0;
+            let _ = write!(svg, "<path class=\"grid\" d=\"M{x:.1} {:.1}V{bottom}\"/>", self.top);
+            if x - half < free_from || x + half > WIDTH {
+                continue;
+            }
+            free_from = x + half + CHAR_WIDTH;
+            let _ = write!(
+                svg,
+                "<text class=\"tick\" text-anchor=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{text}</text>",
+                bottom + 14.0
+            );
+        }
+        let _ = write!(
+            svg,
+            "<path class=\"axis\" d=\"M{LEFT} {:.1}V{bottom}H{right}\"/>\
+             <text class=\"label\" x=\"2\" y=\"12\">{}</text>\
+             <text class=\"label\" text-anchor=\"end\" x=\"{right}\" y=\"{:.1}\">{}</text>",
+            self.top,
+            escape(&self.y.label),
+            HEIGHT - 5.0,
+            escape(&self.x.label)
+        );
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart() -> Chart {
+        Chart::new("T", "D", (Axis::up_to("x", 10.0), Axis::up_to("y", 1.0)), 0)
+    }
+
+    #[test]
+    fn a_curve_goes_through_its_points_in_plot_coordinates() {
+        let mut c = chart();
+        c.rise("a", &[(0.0, 0.5), (10.0, 1.0)]);
+        assert_eq!(c.marks, "<path class=\"line a\" d=\"M48.0 200.0H48.0V111.0H448.0V22.0\"/>");
+    }
+
+    #[test]
+    fn a_missing_interval_leaves_a_gap_in_lines_and_bands() {
+        let mut c = chart();
+        c.steps("a", &[(0.0, 2.5, Some(0.0)), (2.5, 5.0, None), (5.0, 10.0, Some(1.0))]);
+        assert_eq!(c.marks, "<path class=\"line a\" d=\"M48.0 200.0H148.0M248.0 22.0H448.0\"/>");
+        c.marks.clear();
+        c.band("b", &[(0.0, 5.0, Some((0.0, 1.0))), (5.0, 10.0, None)]);
+        assert_eq!(c.marks, "<path class=\"band b\" d=\"M48.0 22.0V22.0H248.0V200.0H48.0Z\"/>");
+    }
+
+    #[test]
+    fn tick_texts_that_would_overlap_are_left_out() {
+        let svg = Chart::new("T", "D", (Axis::log("x", [1e5, 9e7]), Axis::up_to("y", 1.0)), 0).finish();
+        let mut ends = f64::MIN;
+        let mut n = 0;
+        for part in svg.split("text-anchor=\"middle\" x=\"").skip(1) {
+            let (x, rest) = part.split_once('"').unwrap();
+            let text = rest.split(['>', '<']).nth(1).unwrap();
+            let (x, half): (f64, f64) = (x.parse().unwrap(), text.len() as f64 * CHAR_WIDTH / 2.0);
+            assert!(x - half > ends, "{text} overlaps its neighbour");
+            ends = x + half;
+            n += 1;
+        }
+        assert!((4..9).contains(&n), "{n} of 9 texts are left");
+    }
+
+    #[test]
+    fn each_reference_line_has_a_row_and_stays_on_the_drawing() {
+        let mut c = Chart::new("T", "D", (Axis::up_to("x", 10.0), Axis::up_to("y", 1.0)), 2);
+        c.reference_x("r", 9.9, "p50 long label");
+        c.reference_x("r", 10.0, "p99");
+        assert!(
+            c.labels.contains("text-anchor=\"end\"")
+                && c.labels.contains("y=\"22.0\"")
+                && c.labels.contains("y=\"36.0\"")
+        );
+    }
+
+    #[test]
+    fn texts_are_escaped() {
+        let mut c = Chart::new("<t>", "<d>", (Axis::up_to("<x>", 1.0), Axis::up_to("<y>", 1.0)), 1);
+        c.reference_x("r", 0.5, "<r>");
+        c.dot("d", (0.5, 0.5), "<n>");
+        let svg = c.finish();
+        for raw in ["<t>", "<d>", "<x>", "<y>", "<r>", "<n>"] {
+            assert!(!svg.contains(raw) && svg.contains(&escape(raw)), "{raw}");
+        }
+    }
+}
