@@ -1,1 +1,3 @@
-//! (under construction)
+//! The command line: typed arguments, one file per verb.
+
+pub mod synth;

@@ -1,1 +1,3 @@
-//! (under construction)
+//! One file per verb: wiring only, no algorithm.
+
+pub mod synth;
