@@ -8,10 +8,9 @@ use crate::rng::Seed;
 
 /// What to generate.
 #[derive(Clone, Debug, clap::Subcommand)]
+#[expect(missing_docs, reason = "a doc comment here would replace the arguments' own in the help")]
 pub enum SynthCommand {
-    /// A trace whose request rate and mix of lengths swing like a sine
     Sin(SynthSinArgs),
-    /// A trace with the published shape of Mooncake's production trace: growing chats and two kinds of tool calls
     Mooncake(SynthMooncakeArgs),
 }
 
@@ -21,10 +20,12 @@ pub enum SynthCommand {
 /// which starts at the minimum. Each request has the shape isl1/osl1 with probability ratio(t), a sine of its own, and
 /// isl2/osl2 otherwise. The expected number of requests is printed beside the number drawn.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
-#[command(after_long_help = "Example: ten minutes between 5 and 45 requests per second, four swings, 2048 tokens in and 256 out:\n\n  \
+#[command(
+    after_long_help = "Example: ten minutes between 5 and 45 requests per second, four swings, 2048 tokens in and 256 out:\n\n  \
     loadline synth sin --time-duration 600 --request-rate-min 5 --request-rate-max 45 --request-rate-period 150 \\\n    \
     --isl1 2048 --osl1 256 --isl2 2048 --osl2 256 --seed 42 --output-file sinusoidal.jsonl\n  \
-    loadline profile --input-file sinusoidal.jsonl --custom-dataset-type mooncake_trace --fixed-schedule …")]
+    loadline profile --input-file sinusoidal.jsonl --custom-dataset-type mooncake_trace --fixed-schedule …"
+)]
 pub struct SynthSinArgs {
     /// Tokens in a block of prompt that can be shared; each block has one hash id
     #[arg(long, alias = "block_size", value_name = "TOKENS", default_value_t = 512)]
@@ -48,7 +49,13 @@ pub struct SynthSinArgs {
     #[arg(long, alias = "request_rate_max", value_name = "RPS", default_value_t = 10.0, allow_negative_numbers = true)]
     pub request_rate_max: f64,
     /// Length of one swing of the request rate, in seconds
-    #[arg(long, alias = "request_rate_period", value_name = "S", default_value_t = 10.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        alias = "request_rate_period",
+        value_name = "S",
+        default_value_t = 10.0,
+        allow_negative_numbers = true
+    )]
     pub request_rate_period: f64,
     /// Input tokens of the first shape
     #[arg(long, value_name = "TOKENS", default_value_t = 100)]
@@ -63,13 +70,31 @@ pub struct SynthSinArgs {
     #[arg(long, value_name = "TOKENS", default_value_t = 100)]
     pub osl2: u32,
     /// Lowest share of requests that have the first shape, 0 to 1 (a share of requests, not a ratio of lengths)
-    #[arg(long, alias = "isl_osl_ratio_min", value_name = "SHARE", default_value_t = 0.2, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        alias = "isl_osl_ratio_min",
+        value_name = "SHARE",
+        default_value_t = 0.2,
+        allow_negative_numbers = true
+    )]
     pub isl_osl_ratio_min: f64,
     /// Highest share of requests that have the first shape, 0 to 1
-    #[arg(long, alias = "isl_osl_ratio_max", value_name = "SHARE", default_value_t = 0.8, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        alias = "isl_osl_ratio_max",
+        value_name = "SHARE",
+        default_value_t = 0.8,
+        allow_negative_numbers = true
+    )]
     pub isl_osl_ratio_max: f64,
     /// Length of one swing of that share, in seconds
-    #[arg(long, alias = "isl_osl_ratio_period", value_name = "S", default_value_t = 10.0, allow_negative_numbers = true)]
+    #[arg(
+        long,
+        alias = "isl_osl_ratio_period",
+        value_name = "S",
+        default_value_t = 10.0,
+        allow_negative_numbers = true
+    )]
     pub isl_osl_ratio_period: f64,
     /// Seed; equal seeds and flags give equal files [default: drawn, and printed]
     #[arg(long)]
@@ -89,8 +114,10 @@ pub struct SynthSinArgs {
 /// by turn, median 7,000 tokens in and 350 out; tool calls (36.1 %) behind 12 shared blocks, 14 tokens out; and tool calls
 /// (15.3 %) behind 5 shared blocks, 20 tokens out. Blocks are of 512 tokens. No row of the original is used.
 #[derive(Clone, Debug, PartialEq, clap::Args)]
-#[command(after_long_help = "Example: five minutes at 4 requests per second, prompts a quarter of their published length:\n\n  \
-    loadline synth mooncake --time-duration 300 --request-rate 4 --isl-scale 0.25 --seed 42 --output-file mooncake.jsonl")]
+#[command(
+    after_long_help = "Example: five minutes at 4 requests per second, prompts a quarter of their published length:\n\n  \
+    loadline synth mooncake --time-duration 300 --request-rate 4 --isl-scale 0.25 --seed 42 --output-file mooncake.jsonl"
+)]
 pub struct SynthMooncakeArgs {
     /// Number of requests [default: 1000, where no duration is given]
     #[arg(long, value_name = "COUNT", conflicts_with = "time_duration")]
@@ -166,11 +193,35 @@ mod tests {
 
     #[test]
     fn underscores_are_accepted_for_every_flag() {
-        let hyphens = ["--block-size", "64", "--total-blocks", "5", "--output-file", "x", "--time-duration", "9",
-            "--process-interval", "2", "--request-rate-min", "1", "--request-rate-max", "2.5", "--request-rate-period", "7",
-            "--isl-osl-ratio-min", "0", "--isl-osl-ratio-max", "1", "--isl-osl-ratio-period", "3", "--phase", "-1.5",
-            "--compat-bucketed"];
-        let underscores: Vec<String> = hyphens.iter().map(|f| f.replacen("--", "\0", 1).replace('-', "_").replace('\0', "--")).collect();
+        let hyphens = [
+            "--block-size",
+            "64",
+            "--total-blocks",
+            "5",
+            "--output-file",
+            "x",
+            "--time-duration",
+            "9",
+            "--process-interval",
+            "2",
+            "--request-rate-min",
+            "1",
+            "--request-rate-max",
+            "2.5",
+            "--request-rate-period",
+            "7",
+            "--isl-osl-ratio-min",
+            "0",
+            "--isl-osl-ratio-max",
+            "1",
+            "--isl-osl-ratio-period",
+            "3",
+            "--phase",
+            "-1.5",
+            "--compat-bucketed",
+        ];
+        let underscores: Vec<String> =
+            hyphens.iter().map(|f| f.replacen("--", "\0", 1).replace('-', "_").replace('\0', "--")).collect();
         let underscores: Vec<&str> =
             underscores.iter().zip(hyphens).map(|(u, h)| if h.starts_with("--") { u.as_str() } else { h }).collect();
         assert_eq!(sin(&underscores), sin(&hyphens));

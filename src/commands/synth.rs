@@ -8,9 +8,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use rand_distr::{Distribution, Poisson};
-
-use crate::arrival::{self, ArrivalParams, SineRate, Sinusoid, index_of_dispersion};
+use crate::arrival::{self, ArrivalParams, SineRate, Sinusoid, bucketed, index_of_dispersion};
 use crate::cli::synth::{SynthCommand, SynthMooncakeArgs, SynthSinArgs, seed_or_drawn};
 use crate::error::{Error, Result};
 use crate::rng::{Seed, Stream};
@@ -61,7 +59,10 @@ impl fmt::Display for SynthReport {
             write!(f, "\nexpected {expected:.2} requests, z-score {z:+.2}")?;
         }
         if let (Some(short), Some(long)) = (self.idc_100ms, self.idc_1s) {
-            write!(f, "\nindex of dispersion {short:.2} at 100 ms, {long:.2} at 1 s (1 is Poisson at a constant rate)")?;
+            write!(
+                f,
+                "\nindex of dispersion {short:.2} at 100 ms, {long:.2} at 1 s (1 is Poisson at a constant rate)"
+            )?;
         }
         match &self.warning {
             Some(warning) => write!(f, "\n{warning}"),
@@ -158,25 +159,6 @@ pub fn mooncake(args: &SynthMooncakeArgs, stdout: &mut dyn Write) -> Result<Synt
     Ok(report(path, seed, &arrivals_ns, expected, duration_s))
 }
 
-/// The older generator's arrivals: for each interval `[t, t + dt)` a Poisson count of the rate at `t`, spread evenly at
-/// `t + dt k / n`; and the count to be expected, the left Riemann sum of the rate.
-fn bucketed(rate: &SineRate, duration_s: f64, interval_s: f64, rng: &mut crate::rng::Rng) -> (Vec<i64>, f64) {
-    let (mut arrivals_ns, mut expected) = (Vec::new(), 0.0);
-    for index in 0.. {
-        let start_s = f64::from(index) * interval_s;
-        if start_s >= duration_s {
-            break;
-        }
-        let length_s = interval_s.min(duration_s - start_s);
-        let mean = rate.rate_rps(start_s) * length_s;
-        expected += mean;
-        // A mean of 0 (or less, by rounding) has no Poisson law, and no requests.
-        let count = Poisson::new(mean).map_or(0.0, |law| law.sample(rng)) as u64;
-        arrivals_ns.extend((0..count).map(|k| nanoseconds(start_s + length_s * k as f64 / count as f64)));
-    }
-    (arrivals_ns, expected)
-}
-
 fn validate_sin(args: &SynthSinArgs) -> Result<()> {
     const RATES: std::ops::RangeInclusive<f64> = 0.0..=1e6;
     const PERIODS: std::ops::RangeInclusive<f64> = 1e-3..=1e9;
@@ -202,7 +184,9 @@ fn validate_sin(args: &SynthSinArgs) -> Result<()> {
         ("--osl2", args.osl2),
     ] {
         if !(1..=MAX_TOKENS).contains(&tokens) {
-            return Err(Error::Usage(format!("{name} {tokens} cannot be; use a number of tokens from 1 to {MAX_TOKENS}")));
+            return Err(Error::Usage(format!(
+                "{name} {tokens} cannot be; use a number of tokens from 1 to {MAX_TOKENS}"
+            )));
         }
     }
     if args.total_blocks == 0 {

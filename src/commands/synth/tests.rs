@@ -37,7 +37,8 @@ fn folder(name: &str) -> PathBuf {
 
 #[test]
 fn the_drawn_count_and_its_dispersion_are_those_of_the_rate() {
-    let (rows, report) = generate("sin --time-duration 600 --request-rate-max 20 --request-rate-period 150 --seed 1 -o -").unwrap();
+    let (rows, report) =
+        generate("sin --time-duration 600 --request-rate-max 20 --request-rate-period 150 --seed 1 -o -").unwrap();
     assert_eq!(rows.lines().count() as u64, report.drawn);
     assert!((report.expected.unwrap() - 7500.0).abs() < 1e-6);
     assert!(report.z_score.unwrap().abs() < 3.0, "seed 1: {report}");
@@ -49,23 +50,18 @@ fn the_drawn_count_and_its_dispersion_are_those_of_the_rate() {
 
 #[test]
 fn bucketed_arrivals_are_the_older_generators_even_combs() {
-    let flags = "sin --time-duration 600 --request-rate-max 20 --request-rate-period 150 --seed 1 --compat-bucketed -o -";
+    let flags =
+        "sin --time-duration 600 --request-rate-max 20 --request-rate-period 150 --seed 1 --compat-bucketed -o -";
     let (rows, report) = generate(flags).unwrap();
-    let times: Vec<u64> =
-        rows.lines().map(|r| r["{\"timestamp\": ".len()..r.find(',').unwrap()].parse().expect("whole milliseconds")).collect();
+    let times: Vec<u64> = rows
+        .lines()
+        .map(|r| r["{\"timestamp\": ".len()..r.find(',').unwrap()].parse().expect("whole milliseconds"))
+        .collect();
     let on_the_second = times.iter().filter(|t| *t % 1000 == 0).count();
     assert!((590..=620).contains(&on_the_second), "each interval begins with a request: {on_the_second}");
     assert!(report.idc_100ms.unwrap() < 0.6, "{report}");
     // The left Riemann sum of whole periods is the integral here.
     assert!((report.expected.unwrap() - 7500.0).abs() < 1e-6 && report.z_score.unwrap().abs() < 3.0, "{report}");
-}
-
-#[test]
-fn a_last_interval_may_be_shorter_and_a_rate_of_zero_draws_nothing() {
-    let rate = SineRate { min_rps: 0.0, max_rps: 40.0, period_s: 4.0, phase_rad: 0.0 };
-    let (times, expected) = bucketed(&rate, 2.5, 1.0, &mut Seed(3).stream(Stream::Arrival));
-    assert!((expected - (0.0 + 20.0 + 40.0 * 0.5)).abs() < 1e-9);
-    assert!(times.iter().all(|t| (1_000_000_000..2_500_000_000).contains(t)), "seed 3: {times:?}");
 }
 
 #[test]
@@ -100,8 +96,14 @@ fn what_cannot_be_is_refused_by_the_name_of_its_flag() {
         ("sin --request-rate-min -5", "--request-rate-min -5 cannot be; use requests per second from 0 to 1000000"),
         ("sin --time-duration -1", "--time-duration -1 cannot be; use seconds from 0.001 to 31622400"),
         ("sin --process-interval 0", "--process-interval 0 cannot be; use seconds from 0.001 to 31622400"),
-        ("sin --isl-osl-ratio-period NaN", "--isl-osl-ratio-period NaN cannot be; use seconds from 0.001 to 1000000000"),
-        ("sin --request-rate-min 0 --request-rate-max 0", "--request-rate-max 0 makes no requests; use a number above 0"),
+        (
+            "sin --isl-osl-ratio-period NaN",
+            "--isl-osl-ratio-period NaN cannot be; use seconds from 0.001 to 1000000000",
+        ),
+        (
+            "sin --request-rate-min 0 --request-rate-max 0",
+            "--request-rate-max 0 makes no requests; use a number above 0",
+        ),
         ("sin --isl1 0", "--isl1 0 cannot be; use a number of tokens from 1 to 16777216"),
         ("sin --block-size 0", "--block-size 0 cannot be; use a number of tokens from 1 to 16777216"),
         ("sin --total-blocks 0", "--total-blocks 0 leaves nothing to make prompts of; use a number from 1"),
@@ -132,11 +134,15 @@ fn files_appear_whole_and_read_back() {
 
 #[test]
 fn a_default_name_tells_all_parameters() {
-    let Ok(Line { command: SynthCommand::Sin(args) }) = Line::try_parse_from(["synth", "sin", "--phase", "1", "--total-blocks", "7"])
+    let Ok(Line { command: SynthCommand::Sin(args) }) =
+        Line::try_parse_from(["synth", "sin", "--phase", "1", "--total-blocks", "7"])
     else {
         panic!("sin was asked for")
     };
-    assert_eq!(sin_name(&args, Seed(42)), "sin_b512_n7_t100_rr5-10-10_io100-2000_io5000-100_mix0.2-0.8-10_phase1_seed42.jsonl");
+    assert_eq!(
+        sin_name(&args, Seed(42)),
+        "sin_b512_n7_t100_rr5-10-10_io100-2000_io5000-100_mix0.2-0.8-10_phase1_seed42.jsonl"
+    );
 }
 
 /// `traces/README.md` names the command of every trace beside it; the commands must make those files, byte for byte.
@@ -156,6 +162,8 @@ fn the_traces_of_the_repository_can_be_made_again() {
         assert_eq!(trace.entries.len() as u64, report.drawn);
         made += 1;
     }
-    let kept = std::fs::read_dir(root.join("traces")).unwrap().filter(|f| f.as_ref().unwrap().path().extension().is_some_and(|e| e == "jsonl"));
+    let kept = std::fs::read_dir(root.join("traces"))
+        .unwrap()
+        .filter(|f| f.as_ref().unwrap().path().extension().is_some_and(|e| e == "jsonl"));
     assert_eq!(made, kept.count(), "every trace has its command");
 }
