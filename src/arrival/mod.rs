@@ -7,7 +7,7 @@
 //! Not here: recorded times (those are the trace's), and closed-loop load (that is the schedule's).
 
 mod bucketed;
-pub mod dispersion;
+mod dispersion;
 mod renewal;
 mod sinusoid;
 
