@@ -34,7 +34,8 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-const EVENT: &[u8] = b"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1795491094,\"model\":\"m\",\
+const EVENT: &[u8] =
+    b"data: {\"id\":\"chatcmpl-1\",\"object\":\"chat.completion.chunk\",\"created\":1795491094,\"model\":\"m\",\
     \"choices\":[{\"index\":0,\"delta\":{\"content\":\" log\"},\"finish_reason\":null}]}\n\n";
 
 /// Feeds `events` events to a flight, cut into pieces of `step` bytes; the writer's side empties the ring.

@@ -122,13 +122,8 @@ fn simulate(seed: u64) -> (Plan, Outcomes) {
     }
     let (recorder, mut intake) = ring(1 << 16);
     let spec = WorkerSpec { worker: 0, workers: 1, timeout_ns: 2_000 * MS, run_id: "run".into() };
-    let mut worker = Worker::new(
-        spec,
-        plan.clone(),
-        (clock, network),
-        recorder,
-        (Arc::new(LiveCounters::default()), stop),
-    );
+    let mut worker =
+        Worker::new(spec, plan.clone(), (clock, network), recorder, (Arc::new(LiveCounters::default()), stop));
     let share = block_on(worker.run_phase(0, 3 * MS));
     let truths = worker.transport().truths().iter().map(|t| (t.x_request_id.clone(), t.clone())).collect();
     drop(worker);

@@ -21,10 +21,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["record", "metrics", "analysis"]),
     ("profiler", &[]),
     ("sim", &["profiler", "prompt", "wire", "endpoint", "engine"]),
-    (
-        "cli",
-        &["trace", "arrival", "endpoint", "schedule", "record", "metrics", "profiler", "sim", "report"],
-    ),
+    ("cli", &["trace", "arrival", "endpoint", "schedule", "record", "metrics", "profiler", "sim", "report"]),
     (
         "commands",
         &[
@@ -237,7 +234,8 @@ fn long_files_and_functions_are_shown() {
         }
         let mut start: Option<(usize, &str)> = None;
         for (n, line) in file.code() {
-            let is_function = line.trim_start().starts_with("fn ") || line.contains("pub fn ") || line.contains("async fn ");
+            let is_function =
+                line.trim_start().starts_with("fn ") || line.contains("pub fn ") || line.contains("async fn ");
             if is_function && start.is_none() && !line.trim_end().ends_with([';', '}']) {
                 start = Some((n, line));
             }

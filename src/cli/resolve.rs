@@ -344,7 +344,9 @@ impl BaseUrl {
         let rest = match url.split_once("://") {
             Some(("http", rest)) => rest,
             Some(("https", _)) => {
-                return Err(bad("TLS is not spoken yet; put a proxy that ends TLS in between, and give its http:// URL"));
+                return Err(bad(
+                    "TLS is not spoken yet; put a proxy that ends TLS in between, and give its http:// URL",
+                ));
             }
             Some((scheme, _)) => return Err(bad(&format!("unknown scheme `{scheme}`, use http://"))),
             None => url,

@@ -22,10 +22,7 @@ impl Interrupts {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(internal)?;
         let (mut interrupt, mut terminate) = {
             let _inside = runtime.enter();
-            (
-                signal(SignalKind::interrupt()).map_err(internal)?,
-                signal(SignalKind::terminate()).map_err(internal)?,
-            )
+            (signal(SignalKind::interrupt()).map_err(internal)?, signal(SignalKind::terminate()).map_err(internal)?)
         };
         let wait = async move {
             loop {

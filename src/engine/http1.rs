@@ -26,6 +26,7 @@ use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
 use super::pace::Pacer;
+use super::reuse::Reuse;
 use super::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
 use crate::outcome::Outcome;
 use crate::prompt::arena::Pieces;
@@ -97,7 +98,8 @@ struct Shared {
     clock: SystemClock,
     mailbox: Mailbox,
     /// Connections with nothing on them, the last used last.
-    idle: RefCell<Vec<Connection>>,
+    idle: RefCell<VecDeque<Connection>>,
+    reuse: Cell<Reuse>,
     opened: Cell<u64>,
 }
 
@@ -106,13 +108,21 @@ struct Connection {
     sender: SendRequest<OneShot>,
     /// The flight that is on it.
     current: Rc<RefCell<Rc<FlightCell>>>,
+    /// When the last answer on it ended.
+    idle_since_ns: i64,
 }
 
 impl Http1 {
     /// A transport without connections, on the runtime that calls it.
     pub fn new(target: Target, clock: SystemClock) -> io::Result<Http1> {
-        let shared =
-            Shared { target, clock, mailbox: Mailbox::default(), idle: RefCell::new(Vec::new()), opened: Cell::new(0) };
+        let shared = Shared {
+            target,
+            clock,
+            mailbox: Mailbox::default(),
+            idle: RefCell::new(VecDeque::new()),
+            reuse: Cell::new(Reuse::default()),
+            opened: Cell::new(0),
+        };
         Ok(Http1 { shared: Rc::new(shared), pacer: Pacer::new(clock)?, flights: Vec::new() })
     }
 }
@@ -191,8 +201,9 @@ async fn exchange(
         }
     }
     drop::<Incoming>(body);
-    if shared.target.reuse && connection.sender.ready().await.is_ok() {
-        shared.idle.borrow_mut().push(connection);
+    if shared.target.reuse && !shared.reuse.get().is_refused() && connection.sender.ready().await.is_ok() {
+        connection.idle_since_ns = shared.clock.now_ns();
+        shared.idle.borrow_mut().push_back(connection);
     }
     Ok(())
 }
@@ -221,7 +232,7 @@ impl Shared {
         }
     }
 
-    /// A connection for this flight: the idle one that was used last, else a new one.
+    /// A connection for this flight: an idle one that may be used, else a new one.
     async fn connection(self: &Rc<Self>, cell: &Rc<FlightCell>) -> Result<Connection, Failure> {
         while let Some(connection) = self.take_idle() {
             if connection.sender.is_ready() {
@@ -232,8 +243,21 @@ impl Shared {
         self.connect(cell).await
     }
 
+    /// The connection that was used last; while the server is not trusted, the one that has rested longest.
     fn take_idle(&self) -> Option<Connection> {
-        self.idle.borrow_mut().pop()
+        let mut reuse = self.reuse.get();
+        let mut idle = self.idle.borrow_mut();
+        if reuse.is_trusted() {
+            return idle.pop_back();
+        }
+        let idle_ns = self.clock.now_ns() - idle.front()?.idle_since_ns;
+        if !reuse.has_rested(idle_ns) {
+            return None;
+        }
+        let connection = idle.pop_front()?;
+        reuse.found(connection.sender.is_ready(), idle_ns);
+        self.reuse.set(reuse);
+        Some(connection)
     }
 
     async fn connect(self: &Rc<Self>, cell: &Rc<FlightCell>) -> Result<Connection, Failure> {
@@ -248,7 +272,7 @@ impl Shared {
         self.opened.set(self.opened.get() + 1);
         let connected_ns = Some(self.clock.now_ns());
         cell.marks.set(Marks { connected_ns, ..Marks::default() });
-        Ok(Connection { sender, current })
+        Ok(Connection { sender, current, idle_since_ns: 0 })
     }
 
     async fn open_socket(&self) -> io::Result<TcpStream> {

@@ -9,6 +9,7 @@ pub mod flight;
 pub mod http1;
 pub mod live;
 pub mod pace;
+pub mod reuse;
 pub mod stop;
 pub mod transport;
 pub mod worker;

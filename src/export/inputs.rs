@@ -50,8 +50,7 @@ mod tests {
 
     #[test]
     fn it_is_json_in_aiperfs_shape() {
-        let sessions =
-            [("a\"b".to_string(), vec![raw("{\"x\":1}"), raw("{\"x\":2}")]), ("c".into(), vec![raw("{}")])];
+        let sessions = [("a\"b".to_string(), vec![raw("{\"x\":1}"), raw("{\"x\":2}")]), ("c".into(), vec![raw("{}")])];
         let mut out = Vec::new();
         write(&mut out, sessions.into_iter()).unwrap();
         let value: serde_json::Value = serde_json::from_slice(&out).unwrap();

@@ -112,13 +112,8 @@ impl SimNetwork {
     /// Draws the fate of a request and plans its steps.
     fn fate(&mut self, key: FlightKey, x_request_id: String) -> Truth {
         let started_ns = self.clock.now_ns();
-        let mut truth = Truth {
-            x_request_id,
-            started_ns,
-            outcome: Outcome::Completed,
-            events_ns: Vec::new(),
-            content: Vec::new(),
-        };
+        let mut truth =
+            Truth { x_request_id, started_ns, outcome: Outcome::Completed, events_ns: Vec::new(), content: Vec::new() };
         let fail = |outcome| Step::Post(Signal::Failed { outcome, text: "simulated".into() });
         let mut t = started_ns + self.gap_ns(20_000.0);
         if self.rng.random_bool(0.3) {

@@ -11,10 +11,10 @@ use loadline::record::reader::{Recording, Rows};
 use loadline::record::row::{RequestRow, TokenRow};
 
 /// A directory of one test, removed at its end.
-pub struct Scratch(PathBuf);
+pub(crate) struct Scratch(PathBuf);
 
 impl Scratch {
-    pub fn new(name: &str) -> Scratch {
+    pub(crate) fn new(name: &str) -> Scratch {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
         let n = NUMBER.fetch_add(1, Ordering::Relaxed);
         let dir = std::env::temp_dir().join(format!("loadline-{name}-{}-{n}", std::process::id()));
@@ -22,11 +22,11 @@ impl Scratch {
         Scratch(dir)
     }
 
-    pub fn path(&self, below: &str) -> PathBuf {
+    pub(crate) fn path(&self, below: &str) -> PathBuf {
         self.0.join(below)
     }
 
-    pub fn file(&self, below: &str, text: &str) -> PathBuf {
+    pub(crate) fn file(&self, below: &str, text: &str) -> PathBuf {
         let path = self.path(below);
         std::fs::write(&path, text).unwrap();
         path
@@ -39,29 +39,33 @@ impl Drop for Scratch {
     }
 }
 
-/// The binary with these arguments, in a directory of its own, with no key in the environment.
-pub fn loadline(scratch: &Scratch, args: &[&str]) -> Command {
+/// The binary with these arguments (words, none of which holds a space), in a directory of its own, with no key in the environment.
+pub(crate) fn loadline(scratch: &Scratch, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadline"));
-    command.args(args).current_dir(&scratch.0).env_remove("OPENAI_API_KEY").env_remove("LOADLINE_API_KEY");
+    command
+        .args(line.split_whitespace())
+        .current_dir(&scratch.0)
+        .env_remove("OPENAI_API_KEY")
+        .env_remove("LOADLINE_API_KEY");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }
 
 /// Runs it to its end.
-pub fn run(scratch: &Scratch, args: &[&str]) -> Output {
-    loadline(scratch, args).output().unwrap()
+pub(crate) fn run(scratch: &Scratch, line: &str) -> Output {
+    loadline(scratch, line).output().unwrap()
 }
 
 /// Runs it, and fails with what it said unless it ended with `code`.
 #[track_caller]
-pub fn run_expecting(code: i32, scratch: &Scratch, args: &[&str]) -> Output {
-    let output = run(scratch, args);
-    assert_eq!(output.status.code(), Some(code), "{args:?}\n{}", String::from_utf8_lossy(&output.stderr));
+pub(crate) fn run_expecting(code: i32, scratch: &Scratch, line: &str) -> Output {
+    let output = run(scratch, line);
+    assert_eq!(output.status.code(), Some(code), "{line}\n{}", String::from_utf8_lossy(&output.stderr));
     output
 }
 
 /// Every request of a run with its tokens.
-pub fn rows(run_dir: &Path) -> Vec<(RequestRow, Vec<TokenRow>)> {
+pub(crate) fn rows(run_dir: &Path) -> Vec<(RequestRow, Vec<TokenRow>)> {
     let mut rows = Vec::new();
     let recording = Recording::open(run_dir).unwrap();
     recording.for_each_request(&mut |row, tokens| rows.push((row.clone(), tokens.to_vec()))).unwrap();
@@ -69,12 +73,12 @@ pub fn rows(run_dir: &Path) -> Vec<(RequestRow, Vec<TokenRow>)> {
 }
 
 /// A server that answers every request with the same bytes and then, if told so, closes the connection.
-pub struct Scripted {
-    pub address: SocketAddr,
+pub(crate) struct Scripted {
+    pub(crate) address: SocketAddr,
 }
 
 impl Scripted {
-    pub fn start(answer: Vec<u8>, close: bool) -> Scripted {
+    pub(crate) fn start(answer: Vec<u8>, close: bool) -> Scripted {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let address = listener.local_addr().unwrap();
         std::thread::spawn(move || {
@@ -86,7 +90,7 @@ impl Scripted {
         Scripted { address }
     }
 
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
     }
 }
@@ -118,14 +122,14 @@ fn serve(stream: TcpStream, answer: &[u8], close: bool) {
 }
 
 /// An HTTP answer in the chunked coding, one chunk for each piece, with its end.
-pub fn chunked(content_type: &str, pieces: &[&str]) -> Vec<u8> {
+pub(crate) fn chunked(content_type: &str, pieces: &[&str]) -> Vec<u8> {
     let mut answer = unended(content_type, pieces);
     answer.extend_from_slice(b"0\r\n\r\n");
     answer
 }
 
 /// The same without its end.
-pub fn unended(content_type: &str, pieces: &[&str]) -> Vec<u8> {
+pub(crate) fn unended(content_type: &str, pieces: &[&str]) -> Vec<u8> {
     let head = format!("HTTP/1.1 200 OK\r\ncontent-type: {content_type}\r\ntransfer-encoding: chunked\r\n\r\n");
     let mut answer = head.into_bytes();
     for piece in pieces {

@@ -74,8 +74,7 @@ fn headers(config: &ProfileConfig, base: &BaseUrl) -> Result<HeaderMap> {
     headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(key) = &config.api_key {
-        let mut value =
-            HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| bad("Authorization"))?;
+        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| bad("Authorization"))?;
         value.set_sensitive(true);
         headers.insert(header::AUTHORIZATION, value);
     }

@@ -132,7 +132,11 @@ fn check_conservation(counts: &Counts) -> Result<()> {
     if counts.accounted() == counts.scheduled {
         return Ok(());
     }
-    Err(Error::Internal(format!("{} requests were scheduled, but {} have an outcome", counts.scheduled, counts.accounted())))
+    Err(Error::Internal(format!(
+        "{} requests were scheduled, but {} have an outcome",
+        counts.scheduled,
+        counts.accounted()
+    )))
 }
 
 fn announce(manifest: &Manifest, plan: &Plan, dir: &Path) -> Result<()> {
@@ -140,8 +144,15 @@ fn announce(manifest: &Manifest, plan: &Plan, dir: &Path) -> Result<()> {
     for note in &plan.notes {
         text.push_str(&format!("{note}\n"));
     }
-    let requests = if plan.is_repeated() { "requests until time is up".into() } else { format!("{} requests", plan.len()) };
-    text.push_str(&format!("{requests} to {} ({}), seed {}, into {}\n", manifest.url, manifest.model, manifest.seed, dir.display()));
+    let requests =
+        if plan.is_repeated() { "requests until time is up".into() } else { format!("{} requests", plan.len()) };
+    text.push_str(&format!(
+        "{requests} to {} ({}), seed {}, into {}\n",
+        manifest.url,
+        manifest.model,
+        manifest.seed,
+        dir.display()
+    ));
     out::stderr(&text)
 }
 

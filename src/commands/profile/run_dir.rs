@@ -48,7 +48,8 @@ pub(super) fn write_inputs(dir: &Path, plan: &Plan, source: &SourceConfig) -> Re
         };
     }
     let sessions = (phase.first_request_id..).zip(&phase.slots).map(|(request_id, slot)| {
-        let name = slot.session.map_or_else(|| format!("session_{request_id:06}"), |s| plan.sessions[s as usize].clone());
+        let name =
+            slot.session.map_or_else(|| format!("session_{request_id:06}"), |s| plan.sessions[s as usize].clone());
         let body = String::from_utf8_lossy(&plan.body(slot, request_id).to_vec()).into_owned();
         (name, RawValue::from_string(body).into_iter().collect())
     });

@@ -75,7 +75,9 @@ impl<'a> Resolved<'a> {
         let config = self.config;
         let load = match &self.load {
             LoadConfig::FromTrace | LoadConfig::Recorded => Load::Recorded,
-            LoadConfig::Rate { .. } => Load::Times(self.times(Stream::Arrival, config.request_count, config.duration_ns)?),
+            LoadConfig::Rate { .. } => {
+                Load::Times(self.times(Stream::Arrival, config.request_count, config.duration_ns)?)
+            }
             LoadConfig::Lanes(lanes) => {
                 let otherwise = match config.duration_ns {
                     None => Some(self.requests.unwrap_or(REQUESTS_DEFAULT)),
