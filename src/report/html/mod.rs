@@ -46,9 +46,12 @@ pub fn render(rows: &dyn Rows, summary: &Summary, verdict: &Verdict) -> Result<S
         "<main>\n".into(),
         sections::verdict(verdict),
         sections::key_numbers(manifest, summary),
-        sections::configuration(manifest, summary),
+        format!(
+            "<div class=\"pair\">\n{}{}</div>\n",
+            sections::configuration(manifest, summary),
+            sections::outcomes(manifest, summary)
+        ),
         sections::metrics(summary),
-        sections::outcomes(manifest, summary),
         section("Distributions", &distributions),
         section("Over time", &over_time),
         "</main>\n".into(),

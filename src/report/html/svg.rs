@@ -161,7 +161,7 @@ impl Chart {
     /// no line crosses another's label.
     pub(super) fn reference_x(&mut self, class: &str, value: f64, label: &str) {
         let x = self.x_at(value);
-        let y = TOP + ROW * f64::from(self.references_drawn);
+        let y = TOP + 4.0 + ROW * f64::from(self.references_drawn);
         self.references_drawn += 1;
         let bottom = HEIGHT - BOTTOM;
         let _ = write!(self.marks, "<path class=\"line {class}\" d=\"M{x:.1} {:.1}V{bottom}\"/>", y - 10.0);
@@ -285,8 +285,8 @@ mod tests {
         c.reference_x("r", 10.0, "p99");
         assert!(
             c.labels.contains("text-anchor=\"end\"")
-                && c.labels.contains("y=\"22.0\"")
-                && c.labels.contains("y=\"36.0\"")
+                && c.labels.contains("y=\"26.0\"")
+                && c.labels.contains("y=\"40.0\"")
         );
     }
 
