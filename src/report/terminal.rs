@@ -1,7 +1,8 @@
 //! Manifest, summary and verdict → the text that a run ends with.
 //!
 //! In: what a run was and measured, and a [`Style`]. Out: text whose lines keep to the style's width.
-//! Invariants: without colour there is no escape sequence in it; text from outside is escaped; only what was measured is shown.
+//! Invariants: without colour there is no escape sequence in it; text from outside is escaped; only what was measured
+//! is shown.
 //! Not here: whether stdout is a terminal, and writing to it.
 
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! A range of values → where they lie on a drawing, and the round values that are written beside it.
 //!
-//! Invariants: ticks are 1, 2 or 5 × 10^k apart (or such values, on a log axis) and lie within the range; a range is never empty.
+//! Invariants: ticks are 1, 2 or 5 × 10^k apart (or such values, on a log axis) and lie within the range; a range is
+//! never empty.
 
 use crate::report::number::tick;
 
