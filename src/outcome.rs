@@ -15,9 +15,9 @@ pub enum Outcome {
     Timeout,
     /// No connection could be made.
     ConnectError,
-    /// The peer broke the connection before the answer's head, or in mid-answer without HTTP's own end.
+    /// The peer broke the connection before the answer's head, or before HTTP's own end of the answer.
     Reset,
-    /// The answer ended, but without its last event or with less body than announced.
+    /// HTTP ended the answer, but the stream never said that it was whole.
     Truncated,
     /// The answer cannot be read: bad HTTP, bad event stream, bad JSON, or no output at all.
     ProtocolError,

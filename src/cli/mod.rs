@@ -1,1 +1,99 @@
-//! (under construction)
+//! The only place that knows clap and environment variables: what was typed → what is meant.
+//!
+//! Each verb has a file with its arguments (their help texts are the manual) and `resolve`, which checks them against
+//! each other and gives a configuration that needs no flag any more. Nothing here does what the flags ask for.
+
+pub mod profile;
+pub mod resolve;
+pub mod secret;
+pub mod serve;
+pub mod synth;
+
+use std::path::PathBuf;
+
+use clap::{Parser, Subcommand, ValueEnum};
+
+use crate::report::terminal::Style;
+
+/// Load generator and trace replayer for LLM serving, with the analysis built in.
+#[derive(Debug, Parser)]
+#[command(name = "loadline", version, max_term_width = 100, after_help = EXIT_CODES, propagate_version = true)]
+pub struct Cli {
+    /// The verb.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 a threshold was not met, 2 bad usage or input, 3 endpoint unusable, 4 internal failure.
+Results go to standard output, everything else to standard error.";
+
+/// What can be asked for.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Drive load into an endpoint, record the time of every token, and report.
+    Profile(Box<profile::ProfileArgs>),
+    /// Compute the numbers, artifacts and page of a run from its recording alone.
+    Report(ReportArgs),
+    /// Serve a simulated deployment behind an OpenAI-compatible API.
+    Serve(serve::ServeArgs),
+    /// Make a trace.
+    Synth {
+        /// Which kind.
+        #[command(subcommand)]
+        kind: synth::SynthVerb,
+    },
+    /// Make a trace with a sinusoidal request rate (the same as `synth sin`).
+    #[command(name = "sin-synth")]
+    SinSynth(synth::SynthSinArgs),
+    /// Print a completion script for a shell.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+    /// Write manual pages, one for each verb, into a directory.
+    Man {
+        /// The directory; it is made if it is not there.
+        #[arg(default_value = "man")]
+        dir: PathBuf,
+    },
+}
+
+/// The arguments of `loadline report`.
+///
+/// Reads run.json, requests.parquet and tokens.parquet and nothing else, and gives the numbers that `profile` gave,
+/// byte for byte. A run that was killed is read as far as it was flushed; the report says what is missing.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "\
+Examples:
+  Look at a run again:
+    loadline report artifacts/Qwen_Qwen3-32B-openai-chat-fixed_schedule
+
+  Write its page and artifacts elsewhere, and fail when the run cannot be trusted:
+    loadline report RUN_DIR --output-dir /tmp/again --fail-on suspect")]
+pub struct ReportArgs {
+    /// Directory that `profile` wrote.
+    pub run_dir: PathBuf,
+    /// Where to write the page and the artifacts; by default the run directory.
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: Option<PathBuf>,
+    /// Exit with code 1 when the verdict is this bad or worse.
+    #[arg(long, value_name = "VERDICT")]
+    pub fail_on: Option<FailOn>,
+}
+
+/// How text is laid out on standard output: in colour on a terminal, unless NO_COLOR is set.
+#[expect(clippy::disallowed_methods, reason = "cli is where the environment is read")]
+pub fn style(is_terminal: bool) -> Style {
+    let no_color = std::env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+    Style { color: is_terminal && !no_color, ..Style::default() }
+}
+
+/// The verdict from which on a run counts as failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Suspect and invalid runs fail.
+    Suspect,
+    /// Invalid runs fail.
+    Invalid,
+}

@@ -1,1 +1,180 @@
-//! (under construction)
+//! How one API is spoken: the request's path, headers and body around the prompt, and how its answer is read.
+//!
+//! A body is `prefix · prompt · suffix`, all three spans of one arena, encoded before the run: the send path formats
+//! nothing. Key order and field names are aiperf's, so that a server sees what aiperf would send.
+//! Not here: connections (`engine`), and the events' JSON, which both APIs share ([`crate::wire::delta`]).
+
+use std::collections::BTreeMap;
+
+use serde_json::{Map, Value};
+
+use crate::prompt::arena::{Arena, Span};
+
+/// The APIs that are spoken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EndpointType {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Completions,
+}
+
+impl EndpointType {
+    /// Every API.
+    pub const ALL: [EndpointType; 2] = [EndpointType::Chat, EndpointType::Completions];
+
+    /// The name in flags and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            EndpointType::Chat => "chat",
+            EndpointType::Completions => "completions",
+        }
+    }
+
+    /// The API of that name.
+    pub fn parse(name: &str) -> Option<EndpointType> {
+        EndpointType::ALL.into_iter().find(|e| e.as_str() == name)
+    }
+
+    /// The path behind the base URL, which may or may not end in `/v1`.
+    pub fn path(self, base_path: &str) -> String {
+        let base = base_path.trim_end_matches('/');
+        let version = if base.ends_with("/v1") { "" } else { "/v1" };
+        let tail = match self {
+            EndpointType::Chat => "chat/completions",
+            EndpointType::Completions => "completions",
+        };
+        format!("{base}{version}/{tail}")
+    }
+
+    fn max_tokens_key(self) -> &'static str {
+        match self {
+            EndpointType::Chat => "max_completion_tokens",
+            EndpointType::Completions => "max_tokens",
+        }
+    }
+}
+
+/// What every request of a run has in common.
+#[derive(Clone, Debug)]
+pub struct RequestOptions {
+    /// The API.
+    pub endpoint: EndpointType,
+    /// The model's name.
+    pub model: String,
+    /// Whether the answer is streamed.
+    pub streaming: bool,
+    /// Fields that the user adds to the body, or sets in place of ours.
+    pub extra: Map<String, Value>,
+}
+
+/// The body around the prompt, encoded.
+#[derive(Debug)]
+pub struct Shape {
+    prefix: Span,
+    suffixes: BTreeMap<Option<u32>, Span>,
+}
+
+impl Shape {
+    /// Encodes into `arena` the part before the prompt, and the part behind it for each limit of output tokens.
+    pub fn encode(arena: &mut Arena, options: &RequestOptions, limits: impl Iterator<Item = Option<u32>>) -> Shape {
+        let prefix = match options.endpoint {
+            EndpointType::Chat => r#"{"messages":[{"role":"user","content":""#,
+            EndpointType::Completions => r#"{"prompt":""#,
+        };
+        let prefix = arena.add(prefix.as_bytes());
+        let mut suffixes = BTreeMap::new();
+        for limit in limits {
+            suffixes.entry(limit).or_insert_with(|| arena.add(suffix(options, limit).as_bytes()));
+        }
+        Shape { prefix, suffixes }
+    }
+
+    /// The spans of a whole body, given those of its prompt.
+    pub fn body(&self, prompt: impl FnOnce(&mut Vec<Span>), max_tokens: Option<u32>) -> Vec<Span> {
+        let mut spans = Vec::with_capacity(8);
+        spans.push(self.prefix);
+        prompt(&mut spans);
+        spans.push(self.suffixes[&max_tokens]);
+        spans
+    }
+}
+
+/// Everything behind the prompt's text, from its closing quote on.
+fn suffix(options: &RequestOptions, max_tokens: Option<u32>) -> String {
+    let mut fields = Map::new();
+    fields.insert("model".into(), options.model.clone().into());
+    fields.insert("stream".into(), options.streaming.into());
+    let own_limit = ["max_tokens", "max_completion_tokens"].iter().any(|k| options.extra.contains_key(*k));
+    if let (Some(limit), false) = (max_tokens, own_limit) {
+        fields.insert(options.endpoint.max_tokens_key().into(), limit.into());
+    }
+    for (key, value) in &options.extra {
+        fields.insert(key.clone(), value.clone());
+    }
+    if options.streaming && !fields.contains_key("stream_options") {
+        fields.insert("stream_options".into(), serde_json::json!({"include_usage": true}));
+    }
+    let close = match options.endpoint {
+        EndpointType::Chat => "\"}],",
+        EndpointType::Completions => "\",",
+    };
+    // The fields as an object, without its opening brace: they go on in the object that the prefix opened.
+    format!("{close}{}", &Value::Object(fields).to_string()[1..])
+}
+
+/// `text` as it stands between the quotes of a JSON string.
+pub fn escape_json(text: &str) -> String {
+    let quoted = Value::from(text).to_string();
+    quoted[1..quoted.len() - 1].to_string()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::prompt::arena::Pieces;
+
+    fn body(endpoint: EndpointType, streaming: bool, extra: &Value, prompt: &str, limit: Option<u32>) -> String {
+        let mut arena = Arena::default();
+        let options =
+            RequestOptions { endpoint, model: "m\"1".into(), streaming, extra: extra.as_object().unwrap().clone() };
+        let shape = Shape::encode(&mut arena, &options, [limit, None].into_iter());
+        let text = arena.add(escape_json(prompt).as_bytes());
+        let spans = shape.body(|out| out.push(text), limit);
+        let bytes = Pieces::new(Arc::new(arena), spans).to_vec();
+        serde_json::from_slice::<Value>(&bytes).expect("a body is JSON");
+        String::from_utf8(bytes).unwrap()
+    }
+
+    #[test]
+    fn bodies_have_aiperfs_fields_in_aiperfs_order() {
+        let none = serde_json::json!({});
+        assert_eq!(
+            body(EndpointType::Chat, true, &none, "a b", Some(16)),
+            r#"{"messages":[{"role":"user","content":"a b"}],"model":"m\"1","stream":true,"max_completion_tokens":16,"stream_options":{"include_usage":true}}"#
+        );
+        assert_eq!(
+            body(EndpointType::Completions, false, &none, "a\nb", None),
+            r#"{"prompt":"a\nb","model":"m\"1","stream":false}"#
+        );
+    }
+
+    #[test]
+    fn what_the_user_adds_wins_over_what_we_set() {
+        let extra =
+            serde_json::json!({"ignore_eos": true, "max_tokens": 9, "stream_options": {"include_usage": false}});
+        let text = body(EndpointType::Completions, true, &extra, "a", Some(16));
+        assert_eq!(
+            text,
+            r#"{"prompt":"a","model":"m\"1","stream":true,"ignore_eos":true,"max_tokens":9,"stream_options":{"include_usage":false}}"#
+        );
+    }
+
+    #[test]
+    fn a_base_path_may_hold_the_version_already() {
+        assert_eq!(EndpointType::Chat.path("/"), "/v1/chat/completions");
+        assert_eq!(EndpointType::Completions.path("/proxy/v1/"), "/proxy/v1/completions");
+    }
+}

@@ -1,1 +1,235 @@
-//! (under construction)
+//! The data plane: one thread per core, nothing shared but the plan, obeying the schedule and recording what it saw.
+//!
+//! In: a [`Plan`], a [`Target`], one [`Recorder`] per worker. Out: rows (through the recorders) and a report of how
+//! the workers fared. It computes no metric and prints nothing; a viewer is told of progress through a callback.
+
+pub mod affinity;
+pub mod agenda;
+pub mod flight;
+pub mod http1;
+pub mod live;
+pub mod pace;
+pub mod stop;
+pub mod transport;
+pub mod worker;
+
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::time::Duration;
+
+use http1::{Http1, Target};
+use live::{LiveCounters, LiveSnapshot};
+use stop::{Stop, StopSwitch};
+use transport::Transport;
+use worker::{PhaseShare, Worker, WorkerSpec};
+
+use crate::error::{Error, Result};
+use crate::outcome::{OutcomeCounts, Phase};
+use crate::record::manifest::{PhaseWindow, WorkerSummary};
+use crate::record::ring::Recorder;
+use crate::schedule::Plan;
+use crate::time::{Clock, MILLISECOND_NS, SystemClock};
+
+/// How far ahead of now a phase starts, so that every worker is ready when it does.
+const PHASE_LEAD_NS: i64 = 2 * MILLISECOND_NS;
+/// How often a viewer is told of progress.
+const TICK: Duration = Duration::from_millis(100);
+
+/// What an engine is given.
+#[derive(Debug)]
+pub struct EngineSpec {
+    /// The schedule.
+    pub plan: Arc<Plan>,
+    /// Where requests go.
+    pub target: Target,
+    /// The run's clock.
+    pub clock: SystemClock,
+    /// Time from a request's send to its giving up.
+    pub timeout_ns: i64,
+    /// Names this run in `X-Request-Id`.
+    pub run_id: String,
+    /// The cores to run on, one worker each.
+    pub cores: Vec<u32>,
+    /// One recorder for each worker.
+    pub recorders: Vec<Recorder>,
+    /// The stop switch.
+    pub stop: Arc<StopSwitch>,
+}
+
+/// What became of a run.
+#[derive(Clone, Debug, Default)]
+pub struct EngineReport {
+    /// Requests scheduled, warm-up included.
+    pub scheduled: u64,
+    /// How they ended.
+    pub outcomes: OutcomeCounts,
+    /// The warm-up's window.
+    pub warmup: Option<PhaseWindow>,
+    /// The measurement's window.
+    pub profiling: Option<PhaseWindow>,
+    /// The workers.
+    pub workers: Vec<WorkerSummary>,
+    /// Token rows that found a ring full.
+    pub tokens_lost: u64,
+}
+
+/// Progress of a run, for a viewer.
+#[derive(Clone, Copy, Debug)]
+pub struct Tick {
+    /// The phase.
+    pub phase: Phase,
+    /// Time since its start.
+    pub elapsed_ns: i64,
+    /// The counters of all workers, warm-up included.
+    pub live: LiveSnapshot,
+}
+
+/// Runs every phase of the plan to its end.
+pub fn run(spec: EngineSpec, on_tick: &mut dyn FnMut(Tick)) -> Result<EngineReport> {
+    let (done_tx, done_rx) = channel();
+    let mut crew = Vec::new();
+    let (plan, clock, stop) = (spec.plan.clone(), spec.clock, spec.stop.clone());
+    let workers = spec.recorders.len() as u32;
+    for (number, (recorder, core)) in (0u32..).zip(spec.recorders.into_iter().zip(spec.cores.iter().cycle())) {
+        let live = Arc::new(LiveCounters::default());
+        let (start_tx, start_rx) = channel();
+        let job = Job {
+            spec: WorkerSpec { worker: number, workers, timeout_ns: spec.timeout_ns, run_id: spec.run_id.clone() },
+            plan: plan.clone(),
+            target: spec.target.clone(),
+            clock,
+            core: *core,
+            recorder,
+            live: live.clone(),
+            stop: stop.clone(),
+            starts: start_rx,
+            done: done_tx.clone(),
+        };
+        let thread = std::thread::Builder::new()
+            .name(format!("worker-{number}"))
+            .spawn(move || job.run())
+            .map_err(|e| Error::Internal(format!("worker {number} cannot start: {e}")))?;
+        crew.push(Crew { live, starts: Some(start_tx), thread });
+    }
+    drop(done_tx);
+    let mut report = EngineReport::default();
+    for index in 0..plan.phases.len() {
+        lead_phase(&plan, index, clock, &crew, &done_rx, on_tick, &mut report)?;
+    }
+    for member in &mut crew {
+        member.starts = None;
+    }
+    for member in crew {
+        let summary = member.thread.join().map_err(|_| Error::Internal("a worker panicked".into()))?;
+        let (summary, tokens_lost) = summary.map_err(|e| Error::Internal(format!("a worker cannot run: {e}")))?;
+        report.tokens_lost += tokens_lost;
+        report.workers.push(summary);
+    }
+    Ok(report)
+}
+
+struct Crew {
+    live: Arc<LiveCounters>,
+    starts: Option<Sender<(usize, i64)>>,
+    thread: std::thread::JoinHandle<std::io::Result<(WorkerSummary, u64)>>,
+}
+
+/// Starts one phase on all workers and waits until all have ended it.
+fn lead_phase(
+    plan: &Plan,
+    index: usize,
+    clock: SystemClock,
+    crew: &[Crew],
+    done: &Receiver<PhaseShare>,
+    on_tick: &mut dyn FnMut(Tick),
+    report: &mut EngineReport,
+) -> Result<()> {
+    let phase = plan.phases[index].phase;
+    let start_ns = clock.now_ns() + PHASE_LEAD_NS;
+    let mut window = PhaseWindow { start_ns, end_ns: start_ns };
+    for member in crew {
+        if let Some(starts) = &member.starts {
+            // A worker that has died is found out below, by its missing share.
+            let _ = starts.send((index, start_ns));
+        }
+    }
+    let mut missing = crew.len();
+    while missing > 0 {
+        match done.recv_timeout(TICK) {
+            Ok(share) => {
+                report.scheduled += share.scheduled;
+                report.outcomes.merge(&share.outcomes);
+                window.end_ns = window.end_ns.max(share.end_ns);
+                missing -= 1;
+            }
+            Err(RecvTimeoutError::Timeout) => {
+                let live = crew.iter().map(|c| c.live.snapshot()).fold(LiveSnapshot::default(), LiveSnapshot::merge);
+                on_tick(Tick { phase, elapsed_ns: clock.now_ns() - start_ns, live });
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                return Err(Error::Internal("every worker ended before the run did".into()));
+            }
+        }
+    }
+    match phase {
+        Phase::Warmup => report.warmup = Some(window),
+        Phase::Profiling => report.profiling = Some(window),
+    }
+    Ok(())
+}
+
+/// What a worker's thread takes along.
+struct Job {
+    spec: WorkerSpec,
+    plan: Arc<Plan>,
+    target: Target,
+    clock: SystemClock,
+    core: u32,
+    recorder: Recorder,
+    live: Arc<LiveCounters>,
+    stop: Arc<StopSwitch>,
+    starts: Receiver<(usize, i64)>,
+    done: Sender<PhaseShare>,
+}
+
+impl Job {
+    fn run(self) -> std::io::Result<(WorkerSummary, u64)> {
+        let pinned = affinity::pin_to(self.core);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let local = tokio::task::LocalSet::new();
+        let number = self.spec.worker;
+        let live = self.live.clone();
+        let mut in_flight_max = 0;
+        let (connections, tokens_lost) = local.block_on(&runtime, async {
+            let transport = Http1::new(self.target, self.clock)?;
+            let mut worker = Worker::new(
+                self.spec,
+                self.plan,
+                (self.clock, transport),
+                self.recorder,
+                (self.live, self.stop.clone()),
+            );
+            while let Ok((phase, start_ns)) = self.starts.recv() {
+                let share = worker.run_phase(phase, start_ns).await;
+                in_flight_max = in_flight_max.max(share.in_flight_max);
+                if self.done.send(share).is_err() || self.stop.asked() == Stop::Cut {
+                    continue;
+                }
+            }
+            std::io::Result::Ok((worker.transport().connections(), worker.tokens_lost()))
+        })?;
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let seen = live.snapshot();
+        let summary = WorkerSummary {
+            worker: number,
+            core: pinned.then_some(self.core),
+            sent: seen.sent,
+            events: seen.events,
+            in_flight_max,
+            connections,
+            stall_max_ns: seen.dispatch_lag_max_ns,
+            cpu_ns: cpu.tv_sec * crate::time::SECOND_NS + cpu.tv_nsec,
+        };
+        Ok((summary, tokens_lost))
+    }
+}

@@ -2,7 +2,33 @@
 //!
 //! In: a [`crate::record`]ing. Out: a [`Summary`], the only thing that `export` and `report` read.
 //! Warm-up, failed and cancelled requests are in no latency metric; they are counted beside it.
-//! Every definition stands in METHODOLOGY.md under a heading with the metric's name; `tests/tidy.rs` checks that.
+//! Every definition stands in METHODOLOGY.md under a heading with the metric's name; a test checks that.
+//!
+//! Invariants: one pass over the rows, in their order, gives the same bytes every time; a fold of two parts, merged,
+//! is the fold of the whole. Not here: what a number means for a decision (that is `analysis`), how it looks (`report`).
+
+mod counts;
+mod errors;
+mod fold;
+pub mod goodput;
+mod itl;
+mod latency;
+pub mod quantile;
+mod registry;
+mod request;
+mod send_lag;
+mod throughput;
+mod tokens;
+mod totals;
+mod ttft;
+mod usage;
+#[cfg(test)]
+mod worked_example;
+
+pub use fold::{Fold, summarise};
+pub use goodput::{Origin, Slo, parse_goodput};
+pub use registry::{METRICS, RequestValue, find, for_each_value};
+pub use request::Request;
 
 use crate::outcome::{Outcome, OutcomeCounts};
 
@@ -27,6 +53,23 @@ pub enum Unit {
     Ratio,
     /// Per cent.
     Percent,
+}
+
+impl Unit {
+    /// The unit as aiperf's files spell it.
+    pub fn label(self) -> &'static str {
+        match self {
+            Unit::Milliseconds => "ms",
+            Unit::Seconds => "sec",
+            Unit::Tokens => "tokens",
+            Unit::Requests => "requests",
+            Unit::RequestsPerSecond => "requests/sec",
+            Unit::TokensPerSecond => "tokens/sec",
+            Unit::TokensPerSecondPerUser => "tokens/sec/user",
+            Unit::Ratio => "ratio",
+            Unit::Percent => "%",
+        }
+    }
 }
 
 /// Which direction of a metric is good.

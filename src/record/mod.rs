@@ -2,12 +2,22 @@
 //!
 //! Workers hand rows to bounded rings ([`ring`]); one writer thread ([`writer`]) turns them into `requests.parquet`
 //! and `tokens.parquet`; [`reader`] streams them back; [`manifest`] is `run.json`.
+//! Between them and the `parquet` crate: [`schema`] (columns), [`encode`] and `decode` (values), `merge` (the order
+//! over row groups), [`durable`] (a file that survives a kill), `source` and `pages` (bytes that nobody vouches
+//! for).
 //! Invariants: a row that was flushed survives a kill; a row that found a ring full is counted, never silent.
 //! Not here: any metric.
 
+mod decode;
+pub mod durable;
+pub mod encode;
+pub mod host;
 pub mod manifest;
+mod merge;
+mod pages;
 pub mod reader;
 pub mod ring;
 pub mod row;
 pub mod schema;
+mod source;
 pub mod writer;

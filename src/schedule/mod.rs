@@ -1,1 +1,159 @@
-//! (under construction)
+//! WHAT × WHEN → slots: the whole run, before its first byte.
+//!
+//! A [`Slot`] is one request that will be made: its lengths, its prompt, and what releases it: the clock, the end of
+//! its session's previous turn, or a lane of closed-loop load becoming free. [`build`] makes the slots, [`shard`]
+//! divides them among workers.
+//! Invariants: slots that the clock releases stand in order of time; a session's turns are linked in order; request
+//! ids are the slots' places, warm-up first.
+
+pub mod build;
+pub mod shard;
+
+use std::sync::Arc;
+
+use crate::endpoint::Shape;
+use crate::outcome::Phase;
+use crate::prompt::arena::{Arena, Pieces, Span};
+use crate::prompt::corpus::Corpus;
+
+/// What releases a slot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Release {
+    /// The clock, this long after the phase's start.
+    At(i64),
+    /// The end of the session's previous turn, plus think time, but not before a time since the phase's start.
+    AfterPrevious {
+        /// Pause after the previous turn's end.
+        think_ns: i64,
+        /// Earliest time since the phase's start.
+        not_before_ns: i64,
+    },
+    /// A lane of closed-loop load becoming free.
+    Lane,
+}
+
+/// Which text a slot's prompt is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prompt {
+    /// A text that no other request of the run shares.
+    Unique,
+    /// Prefix blocks: a range of [`Plan::block_ids`].
+    Blocks {
+        /// First index.
+        start: u32,
+        /// Number of blocks.
+        len: u32,
+    },
+    /// A text that the trace gave, already escaped for JSON.
+    Literal(Span),
+}
+
+/// One request that will be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slot {
+    /// What releases it.
+    pub release: Release,
+    /// Its text.
+    pub prompt: Prompt,
+    /// Tokens of prompt.
+    pub input_tokens: u32,
+    /// Limit on output tokens.
+    pub max_tokens: Option<u32>,
+    /// Index into [`Plan::sessions`].
+    pub session: Option<u32>,
+    /// Turn within the session, from 0.
+    pub turn: u32,
+    /// The slot that its end releases, if any: the session's next turn.
+    pub next_turn: Option<u32>,
+}
+
+/// One phase of a run.
+#[derive(Clone, Debug)]
+pub struct PhasePlan {
+    /// Which phase.
+    pub phase: Phase,
+    /// Its slots; `request_id = first_request_id + index`.
+    pub slots: Vec<Slot>,
+    /// Request id of the first slot.
+    pub first_request_id: u64,
+    /// Lanes of closed-loop load; 0 for open loop.
+    pub lanes: u32,
+    /// Closed loop bounded by time alone: the slots are gone through again and again, with fresh request ids.
+    pub repeat: bool,
+    /// Most requests in flight at once; slots that are due wait, and their lag is recorded.
+    pub in_flight_max: Option<u32>,
+    /// Nothing is released from here on.
+    pub duration_ns: Option<i64>,
+    /// Requests in flight at the end of `duration_ns` get this long to finish.
+    pub grace_ns: i64,
+}
+
+/// The schedule: phases, and the texts they are made of.
+#[derive(Debug)]
+pub struct Plan {
+    /// Warm-up, if any, then the measurement.
+    pub phases: Vec<PhasePlan>,
+    /// Names of the sessions.
+    pub sessions: Vec<String>,
+    /// Prefix blocks of all slots.
+    pub block_ids: Vec<u32>,
+    /// Tokens in a full block.
+    pub block_size: u32,
+    /// Number of different block ids: texts of blocks have the codes below, unique texts those above.
+    pub unique_blocks: u32,
+    /// The text of prompts.
+    pub corpus: Corpus,
+    /// The body around prompts.
+    pub shape: Shape,
+    /// The bytes of both.
+    pub arena: Arc<Arena>,
+    /// What was inferred and done, for people and for the manifest.
+    pub notes: Vec<String>,
+}
+
+impl Plan {
+    /// Requests in the schedule, warm-up included.
+    pub fn len(&self) -> u64 {
+        self.phases.iter().map(|p| p.slots.len() as u64).sum()
+    }
+
+    /// Whether a phase goes on until its time is up, so that the number of requests is not known ahead.
+    pub fn is_repeated(&self) -> bool {
+        self.phases.iter().any(|p| p.repeat)
+    }
+
+    /// Whether nothing is scheduled.
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The body of a request, assembled from spans.
+    pub fn body(&self, slot: &Slot, request_id: u64) -> Pieces {
+        let spans = self.shape.body(|out| self.prompt_spans(slot, request_id, out), slot.max_tokens);
+        Pieces::new(self.arena.clone(), spans)
+    }
+
+    fn prompt_spans(&self, slot: &Slot, request_id: u64, out: &mut Vec<Span>) {
+        match slot.prompt {
+            Prompt::Literal(span) => out.push(span),
+            Prompt::Unique => {
+                let code = u64::from(self.unique_blocks) + request_id;
+                self.corpus.spans(code, slot.input_tokens, out);
+            }
+            Prompt::Blocks { start, len } => {
+                let blocks = &self.block_ids[start as usize..(start + len) as usize];
+                let mut left = slot.input_tokens;
+                for block in blocks {
+                    let tokens = left.min(self.block_size);
+                    self.corpus.spans(u64::from(*block), tokens, out);
+                    left -= tokens;
+                }
+                if left > 0 {
+                    // The trace hashed less than it asked for (floor tails): what is beyond is nobody else's.
+                    let code = u64::from(self.unique_blocks) + request_id;
+                    self.corpus.spans(code, left, out);
+                }
+            }
+        }
+    }
+}

@@ -1,1 +1,20 @@
-//! (under construction)
+//! The simulated deployment: an OpenAI-compatible server whose engine is simulated, in the time of a real GPU.
+//!
+//! [`deployment`] is the seam: an engine says when each sequence gets each token, in simulated time. [`batch`] is the
+//! engine: continuous batching with chunked prefill, timed by [`crate::profiler`]. [`server`] puts an engine behind a
+//! port: `driver` runs it against the real clock, [`ask`] reads requests, `service` answers them, `stream` and
+//! [`reply`] write the answers, [`oracle`] remembers when.
+//! Invariants: the engine is pure; a server's times drift from the engine's by no more than its wake-ups are late; a
+//! request ends in exactly one of a whole answer, an error answer, or the client's going away.
+//! Not here: a model. The words of an answer mean nothing.
+
+pub mod ask;
+pub mod batch;
+pub mod deployment;
+mod driver;
+pub mod network;
+pub mod oracle;
+pub mod reply;
+pub mod server;
+mod service;
+mod stream;

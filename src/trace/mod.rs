@@ -1,9 +1,67 @@
 //! WHAT is asked: a trace is a list of entries, each with its lengths, prefix blocks and, where recorded, its time.
 //!
 //! One file per format, one line in [`FORMATS`]. Parsers are pure functions of bytes; files are opened in [`read`].
-//! Invariants: entries stand in order of arrival; block ids are dense, `0..unique_blocks`; times are relative to
-//! the first entry unless the reader was told otherwise.
+//! Invariants ([`Trace::check`]): entries stand in order of arrival; block ids are dense, `0..unique_blocks`, numbered in
+//! order of first appearance; no prompt has more blocks than tokens for them; times are relative to the first entry unless
+//! the reader was told otherwise.
 //! Not here: when a request is really sent (that is `schedule`), nor its text (that is `prompt`).
+
+pub mod bad_rows;
+mod decimal;
+mod intern;
+pub mod invariants;
+mod lines;
+pub mod mixture;
+pub mod mooncake;
+pub mod mooncake_shape;
+pub mod source;
+pub mod time_axis;
+pub mod transform;
+pub mod writer;
+
+pub use bad_rows::OnBadRow;
+pub use invariants::fuzz_parse;
+pub use source::{parse, read};
+pub use time_axis::{TimeOrigin, TimeUnit};
+
+use std::io::BufRead;
+
+use crate::error::Result;
+
+/// A way to write a trace down, and its reader.
+pub trait TraceFormat: Sync {
+    /// The name on the command line.
+    fn name(&self) -> &'static str;
+    /// Other names for it.
+    fn aliases(&self) -> &'static [&'static str];
+    /// One line for the help: what its files hold.
+    fn summary(&self) -> &'static str;
+    /// Whether a file that begins with `head` (its first kilobytes, uncompressed) is likely of this format.
+    fn sniff(&self, head: &[u8]) -> bool;
+    /// Reads a whole trace. `file` is its name in errors.
+    ///
+    /// # Errors
+    /// The first row that cannot be used, unless such rows are to be skipped; a file without a usable row; a failed read.
+    fn read(&self, input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Result<Trace>;
+}
+
+/// Every trace format, the most particular first: the first whose `sniff` agrees reads the file.
+pub static FORMATS: &[&dyn TraceFormat] = &[&mooncake::Mooncake];
+
+/// How to read a trace.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ReadOptions {
+    /// Name of a format; found out from the file where it is absent.
+    pub format: Option<String>,
+    /// What to do with a row that cannot be used.
+    pub on_bad_row: OnBadRow,
+    /// Unit of the file's times.
+    pub time_unit: TimeUnit,
+    /// Where the time axis begins.
+    pub time_origin: TimeOrigin,
+    /// Tokens in a full block; found out from the file where it is absent.
+    pub block_size: Option<u32>,
+}
 
 /// One request of a trace.
 #[derive(Clone, Debug, Default, PartialEq)]

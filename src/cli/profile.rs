@@ -1,0 +1,259 @@
+//! The arguments of `loadline profile`. Spellings, defaults and meanings are aiperf's where aiperf has the flag.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+
+use super::FailOn;
+use super::secret::Secret;
+
+/// Drive load into an OpenAI-compatible endpoint and record the time of every token.
+///
+/// Without --url the load goes to a simulated deployment that is started in this process, on a loopback port: a real
+/// HTTP server whose answers take the time that MODEL would take on TP GPUs.
+///
+/// What is asked comes from --input-file (a trace) or is drawn from the length flags. When it is asked is decided, in
+/// this order, by --request-rate (open loop), the trace's own times (--fixed-schedule; the default for a trace that has
+/// times, unless --no-fixed-schedule), or --concurrency (closed loop). Beside a rate or a trace's times, --concurrency
+/// caps the requests in flight; requests that wait for a place are sent late, and their lag is recorded.
+///
+/// Results: a table on standard output, and in the artifact directory run.json, requests.parquet, tokens.parquet,
+/// report.html and aiperf's files. Ctrl-C lets what is in flight finish; a second one gives it up. Either way
+/// everything seen is written.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct ProfileArgs {
+    /// Model to ask for. Without --url, one that can be simulated; the default is then Qwen/Qwen3-32B.
+    #[arg(short, long, alias = "model-names")]
+    pub model: Option<String>,
+
+    /// Base URL of the endpoint, e.g. localhost:8000 or http://10.0.0.7:8000/v1.
+    #[arg(short, long, help_heading = ENDPOINT)]
+    pub url: Option<String>,
+
+    /// API to speak.
+    #[arg(long, value_enum, default_value_t = EndpointArg::Chat, help_heading = ENDPOINT)]
+    pub endpoint_type: EndpointArg,
+
+    /// Stream the answers; without it, token times cannot be seen.
+    #[arg(long, help_heading = ENDPOINT)]
+    pub streaming: bool,
+
+    /// Header to add to every request, as NAME:VALUE; can be given several times.
+    #[arg(short = 'H', long, value_name = "NAME:VALUE", help_heading = ENDPOINT)]
+    pub header: Vec<String>,
+
+    /// Field to add to every request's body, as NAME:VALUE (VALUE is JSON or a word) or as a JSON object.
+    #[arg(long, value_name = "NAME:VALUE|JSON", num_args = 1.., help_heading = ENDPOINT)]
+    pub extra_inputs: Vec<String>,
+
+    /// Key to send as `Authorization: Bearer KEY`. Better from the environment: LOADLINE_API_KEY or OPENAI_API_KEY. It is
+    /// never written anywhere.
+    #[arg(long, value_name = "KEY", help_heading = ENDPOINT)]
+    pub api_key: Option<Secret>,
+
+    /// Give a request up after this time; it counts as a timeout.
+    #[arg(long, value_name = "SECONDS", default_value_t = 21_600.0, help_heading = ENDPOINT)]
+    pub request_timeout_seconds: f64,
+
+    /// Use connections again, or open one for every request.
+    #[arg(long, value_enum, default_value_t = Reuse::Pooled, help_heading = ENDPOINT)]
+    pub connection_reuse_strategy: Reuse,
+
+    /// Trace to replay (JSON lines, plain or gzip).
+    #[arg(long, value_name = "FILE", help_heading = INPUT)]
+    pub input_file: Option<PathBuf>,
+
+    /// Format of the trace; by default it is recognised.
+    #[arg(long, value_name = "FORMAT", help_heading = INPUT)]
+    pub custom_dataset_type: Option<String>,
+
+    /// What to do with a row that cannot be used: stop with its line and field, or skip and count it.
+    #[arg(long, value_enum, default_value_t = OnBadRowArg::Fail, help_heading = INPUT)]
+    pub on_bad_row: OnBadRowArg,
+
+    /// Unit of the trace's times; by default inferred and printed.
+    #[arg(long, value_enum, default_value_t = TimeUnitArg::Auto, help_heading = INPUT)]
+    pub time_unit: TimeUnitArg,
+
+    /// Tokens in a prefix block of the trace; by default 512, or what the rows imply.
+    #[arg(long, alias = "isl-block-size", value_name = "TOKENS", help_heading = INPUT)]
+    pub block_size: Option<u32>,
+
+    /// Start of the window of the trace to replay, in seconds.
+    #[arg(long, value_name = "SECONDS", help_heading = INPUT)]
+    pub from: Option<f64>,
+
+    /// End of that window (exclusive), in seconds.
+    #[arg(long, value_name = "SECONDS", help_heading = INPUT)]
+    pub to: Option<f64>,
+
+    /// Replay faster (above 1) or slower (below 1) than recorded.
+    #[arg(long, alias = "synthesis-speedup-ratio", value_name = "FACTOR", default_value_t = 1.0, help_heading = INPUT)]
+    pub speed: f64,
+
+    /// Mean prompt length, in tokens, of drawn requests.
+    #[arg(long, alias = "isl", value_name = "TOKENS", default_value_t = 550.0, help_heading = INPUT)]
+    pub synthetic_input_tokens_mean: f64,
+
+    /// Standard deviation of the prompt length.
+    #[arg(long, alias = "isl-stddev", value_name = "TOKENS", default_value_t = 0.0, help_heading = INPUT)]
+    pub synthetic_input_tokens_stddev: f64,
+
+    /// Mean answer length to ask for, where the trace gives none; by default no limit is sent.
+    #[arg(long, alias = "osl", value_name = "TOKENS", help_heading = INPUT)]
+    pub output_tokens_mean: Option<f64>,
+
+    /// Standard deviation of the answer length.
+    #[arg(long, alias = "osl-stddev", value_name = "TOKENS", default_value_t = 0.0, help_heading = INPUT)]
+    pub output_tokens_stddev: f64,
+
+    /// Seed of every draw; by default one is drawn, and recorded.
+    #[arg(long, value_name = "SEED", help_heading = INPUT)]
+    pub random_seed: Option<u64>,
+
+    /// Requests in flight: lanes of closed-loop load, or a cap on open-loop load. [default: 1 lane]
+    #[arg(long, value_name = "N", help_heading = LOAD)]
+    pub concurrency: Option<u32>,
+
+    /// Requests per second, open loop.
+    #[arg(long, value_name = "PER_SECOND", help_heading = LOAD)]
+    pub request_rate: Option<f64>,
+
+    /// How requests at that rate are spaced.
+    #[arg(long, value_enum, default_value_t = PatternArg::Poisson, help_heading = LOAD)]
+    pub arrival_pattern: PatternArg,
+
+    /// Shape of gamma arrivals: 1 is Poisson, less is burstier, more is smoother.
+    #[arg(long, alias = "vllm-burstiness", value_name = "SHAPE", help_heading = LOAD)]
+    pub arrival_smoothness: Option<f64>,
+
+    /// Replay the trace at its own times, however slow the answers are.
+    #[arg(long, conflicts_with_all = ["request_rate", "no_fixed_schedule"], help_heading = LOAD)]
+    pub fixed_schedule: bool,
+
+    /// Use the trace's requests, but not its times.
+    #[arg(long, help_heading = LOAD)]
+    pub no_fixed_schedule: bool,
+
+    /// Requests to send. [default: the whole trace; 10 where nothing else bounds drawn requests]
+    #[arg(long, alias = "num-requests", value_name = "N", help_heading = LOAD)]
+    pub request_count: Option<u64>,
+
+    /// Send nothing more after this time.
+    #[arg(long, value_name = "SECONDS", help_heading = LOAD)]
+    pub benchmark_duration: Option<f64>,
+
+    /// Time for what is in flight at the end of --benchmark-duration; then it is cancelled, and counted so.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0, help_heading = LOAD)]
+    pub benchmark_grace_period: f64,
+
+    /// Requests to send before the measurement, with the same load; they are recorded, and in no metric.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = LOAD)]
+    pub warmup_request_count: u64,
+
+    /// Service-level objective, as "METRIC:BOUND …" in milliseconds, e.g. "time_to_first_token:500
+    /// inter_token_latency:50"; ttft, itl, tpot and e2el are understood too.
+    #[arg(long, value_name = "BOUNDS", num_args = 1.., help_heading = OUTPUT)]
+    pub goodput: Vec<String>,
+
+    /// Where to write; by default a new directory under artifacts/ that is named after the model and the load.
+    #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
+    pub artifact_dir: Option<PathBuf>,
+
+    /// Exit with code 1 when the verdict is this bad or worse.
+    #[arg(long, value_name = "VERDICT", help_heading = OUTPUT)]
+    pub fail_on: Option<FailOn>,
+
+    /// Worker threads, each on a core of its own. [default: one core less than there are]
+    #[arg(long, alias = "workers-max", value_name = "N", help_heading = OUTPUT)]
+    pub workers: Option<u32>,
+
+    /// GPU of the simulated deployment.
+    #[arg(long, value_name = "NAME", default_value = "h200_sxm", help_heading = SIMULATED)]
+    pub gpu: String,
+
+    /// Serving engine of the simulated deployment: vllm, trtllm or sglang.
+    #[arg(long, value_name = "NAME", default_value = "vllm", help_heading = SIMULATED)]
+    pub backend: String,
+
+    /// GPUs of the simulated deployment (tensor parallelism): 1, 2, 4 or 8.
+    #[arg(long, value_name = "GPUS", default_value_t = 4, help_heading = SIMULATED)]
+    pub tp: u32,
+}
+
+const ENDPOINT: &str = "Endpoint";
+const INPUT: &str = "What is asked";
+const LOAD: &str = "When it is asked";
+const OUTPUT: &str = "Results";
+const SIMULATED: &str = "Simulated deployment (without --url)";
+
+const EXAMPLES: &str = "\
+Examples:
+  Replay a trace against the simulated deployment, and count goodput:
+    loadline profile --input-file traces/sinusoidal.jsonl --custom-dataset-type mooncake_trace \\
+      --streaming --goodput \"time_to_first_token:500 inter_token_latency:50\"
+
+  The same against a server:
+    loadline profile --model Qwen/Qwen3-32B --url localhost:8000 --streaming \\
+      --input-file traces/sinusoidal.jsonl --custom-dataset-type mooncake_trace
+
+  20 requests per second, Poisson, for a minute, 2048 tokens in and 256 out:
+    loadline profile --url localhost:8000 --model Qwen/Qwen3-32B --streaming --request-rate 20 \\
+      --benchmark-duration 60 --isl 2048 --osl 256 --extra-inputs ignore_eos:true
+
+  Ten minutes of a production trace, from the 20th on, four times as fast:
+    loadline profile --input-file conversation_trace.jsonl --streaming --from 1200 --to 1800 --speed 4";
+
+/// APIs, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum EndpointArg {
+    /// `/v1/chat/completions`.
+    Chat,
+    /// `/v1/completions`.
+    Completions,
+}
+
+/// Connection reuse, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Reuse {
+    /// Keep connections and use them again.
+    Pooled,
+    /// One connection for each request.
+    Never,
+}
+
+/// Policy for bad rows, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OnBadRowArg {
+    /// Stop.
+    Fail,
+    /// Skip and count.
+    Skip,
+}
+
+/// Time units, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TimeUnitArg {
+    /// Infer it.
+    Auto,
+    /// Seconds.
+    S,
+    /// Milliseconds.
+    Ms,
+    /// Microseconds.
+    Us,
+    /// Nanoseconds.
+    Ns,
+}
+
+/// Arrival patterns, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PatternArg {
+    /// Equal gaps.
+    Constant,
+    /// Exponential gaps.
+    Poisson,
+    /// Gamma gaps; see --arrival-smoothness.
+    Gamma,
+}

@@ -1,0 +1,551 @@
+//! The arguments of `profile` → what is meant: every check across flags, every default, every environment variable.
+//!
+//! Out: a [`ProfileConfig`], which no flag is needed to understand, and which says everything that can be recorded of
+//! itself in [`ProfileConfig::to_json`] (secrets are not in it).
+
+use std::net::{SocketAddr, ToSocketAddrs};
+use std::path::PathBuf;
+
+use serde_json::{Map, Value, json};
+
+use super::profile::{EndpointArg, OnBadRowArg, PatternArg, ProfileArgs, Reuse, TimeUnitArg};
+use super::secret::{MASK, Secret, is_secret_header};
+use super::{FailOn, serve};
+use crate::arrival::ArrivalParams;
+use crate::endpoint::{EndpointType, RequestOptions};
+use crate::error::{Error, Result};
+use crate::metrics;
+use crate::profiler::backend::Backend;
+use crate::record::manifest::SloBound;
+use crate::rng::Seed;
+use crate::schedule::build::LengthLaw;
+use crate::sim::server::ServeConfig;
+use crate::time::SECOND_NS;
+use crate::trace::{OnBadRow, ReadOptions, TimeUnit, transform::Window};
+
+/// Where requests go.
+#[derive(Clone, Debug)]
+pub enum Destination {
+    /// A simulated deployment in this process.
+    Simulated(ServeConfig),
+    /// A server.
+    Server(BaseUrl),
+}
+
+/// A base URL, taken apart.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl {
+    /// `host` or `host:port`, as the `Host` header has it.
+    pub authority: String,
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// Path, possibly empty.
+    pub path: String,
+}
+
+/// What is asked.
+#[derive(Clone, Debug)]
+pub enum SourceConfig {
+    /// A trace.
+    Trace {
+        /// Its file.
+        path: PathBuf,
+        /// How to read it.
+        options: ReadOptions,
+        /// Which part of it.
+        window: Option<Window>,
+        /// How much faster than recorded.
+        speed: f64,
+    },
+    /// Drawn lengths.
+    Synthetic(LengthLaw),
+}
+
+/// When it is asked.
+#[derive(Clone, Debug, PartialEq)]
+pub enum LoadConfig {
+    /// At the trace's times, if it has them, else in one lane.
+    FromTrace,
+    /// At the trace's times.
+    Recorded,
+    /// At a rate.
+    Rate {
+        /// Name of the arrival process.
+        process: &'static str,
+        /// Its parameters.
+        params: ArrivalParams,
+    },
+    /// When a lane is free.
+    Lanes(u32),
+}
+
+/// Everything that `profile` needs to know.
+#[derive(Clone, Debug)]
+pub struct ProfileConfig {
+    /// Where requests go.
+    pub destination: Destination,
+    /// What all requests have in common.
+    pub request: RequestOptions,
+    /// The user's headers.
+    pub headers: Vec<(String, String)>,
+    /// The bearer key.
+    pub api_key: Option<Secret>,
+    /// What is asked.
+    pub source: SourceConfig,
+    /// Answer length where the source gives none.
+    pub output: Option<LengthLaw>,
+    /// When it is asked.
+    pub load: LoadConfig,
+    /// Cap on requests in flight.
+    pub in_flight_max: Option<u32>,
+    /// Requests to send.
+    pub request_count: Option<u64>,
+    /// Nothing is sent after this.
+    pub duration_ns: Option<i64>,
+    /// Time to finish after that.
+    pub grace_ns: i64,
+    /// Requests before the measurement.
+    pub warmup_requests: u64,
+    /// Time limit of a request.
+    pub timeout_ns: i64,
+    /// Whether connections are used again.
+    pub reuse: bool,
+    /// The seed.
+    pub seed: Seed,
+    /// Where to write; `None` for a new directory.
+    pub artifact_dir: Option<PathBuf>,
+    /// The service-level objective.
+    pub slo: Vec<SloBound>,
+    /// Worker threads.
+    pub workers: Option<u32>,
+    /// The verdict that fails the run.
+    pub fail_on: Option<FailOn>,
+}
+
+impl ProfileArgs {
+    /// Checks the arguments against each other and gives them their meaning. Draws a seed where none was given.
+    pub fn resolve(&self) -> Result<ProfileConfig> {
+        let endpoint = match self.endpoint_type {
+            EndpointArg::Chat => EndpointType::Chat,
+            EndpointArg::Completions => EndpointType::Completions,
+        };
+        let destination = self.destination()?;
+        let model = match (&self.model, &destination) {
+            (Some(model), _) => model.clone(),
+            (None, Destination::Simulated(config)) => config.model.clone(),
+            (None, Destination::Server(_)) => {
+                return usage("--url needs --model: the name that the server knows the model by");
+            }
+        };
+        let request =
+            RequestOptions { endpoint, model, streaming: self.streaming, extra: extra_fields(&self.extra_inputs)? };
+        let load = self.load()?;
+        Ok(ProfileConfig {
+            destination,
+            request,
+            headers: self.header.iter().map(|h| header(h)).collect::<Result<_>>()?,
+            api_key: self.api_key.clone().or_else(key_from_environment),
+            source: self.source()?,
+            output: self.output()?,
+            in_flight_max: self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_))),
+            load,
+            request_count: self.request_count,
+            duration_ns: self.benchmark_duration.map(|s| positive_ns("--benchmark-duration", s)).transpose()?,
+            grace_ns: non_negative_ns("--benchmark-grace-period", self.benchmark_grace_period)?,
+            warmup_requests: self.warmup_request_count,
+            timeout_ns: positive_ns("--request-timeout-seconds", self.request_timeout_seconds)?,
+            reuse: self.connection_reuse_strategy == Reuse::Pooled,
+            seed: self.random_seed.map_or_else(drawn_seed, Seed),
+            artifact_dir: self.artifact_dir.clone(),
+            slo: if self.goodput.is_empty() { Vec::new() } else { metrics::parse_goodput(&self.goodput.join(" "))? },
+            workers: match self.workers {
+                Some(0) => return usage("--workers must be at least 1"),
+                workers => workers,
+            },
+            fail_on: self.fail_on,
+        })
+    }
+
+    fn destination(&self) -> Result<Destination> {
+        match &self.url {
+            Some(url) => Ok(Destination::Server(BaseUrl::parse(url)?)),
+            None => Ok(Destination::Simulated(ServeConfig {
+                model: self.model.clone().unwrap_or_else(|| serve::DEFAULT_MODEL.into()),
+                gpu: self.gpu.clone(),
+                backend: Backend::parse(&self.backend)?,
+                tp: self.tp,
+                ..ServeConfig::default()
+            })),
+        }
+    }
+
+    fn source(&self) -> Result<SourceConfig> {
+        let Some(path) = self.input_file.clone() else {
+            if self.from.is_some() || self.to.is_some() || self.fixed_schedule || self.custom_dataset_type.is_some() {
+                return usage("--from, --to, --fixed-schedule and --custom-dataset-type need --input-file");
+            }
+            let law = law(
+                "--synthetic-input-tokens-mean",
+                self.synthetic_input_tokens_mean,
+                self.synthetic_input_tokens_stddev,
+            )?;
+            return Ok(SourceConfig::Synthetic(law));
+        };
+        if !(self.speed.is_finite() && self.speed > 0.0) {
+            return usage("--speed must be a positive number: 2 replays twice as fast, 0.5 half as fast");
+        }
+        let window = match (self.from, self.to) {
+            (None, None) => None,
+            (from, to) => {
+                let from_ns = non_negative_ns("--from", from.unwrap_or(0.0))?;
+                let to_ns = to.map(|s| positive_ns("--to", s)).transpose()?.unwrap_or(i64::MAX);
+                if to_ns <= from_ns {
+                    return usage("--to must lie behind --from");
+                }
+                Some(Window { from_ns, to_ns })
+            }
+        };
+        let options = ReadOptions {
+            format: self.custom_dataset_type.clone(),
+            on_bad_row: match self.on_bad_row {
+                OnBadRowArg::Fail => OnBadRow::Fail,
+                OnBadRowArg::Skip => OnBadRow::Skip,
+            },
+            time_unit: match self.time_unit {
+                TimeUnitArg::Auto => TimeUnit::Auto,
+                TimeUnitArg::S => TimeUnit::S,
+                TimeUnitArg::Ms => TimeUnit::Ms,
+                TimeUnitArg::Us => TimeUnit::Us,
+                TimeUnitArg::Ns => TimeUnit::Ns,
+            },
+            block_size: self.block_size,
+            ..ReadOptions::default()
+        };
+        Ok(SourceConfig::Trace { path, options, window, speed: self.speed })
+    }
+
+    fn output(&self) -> Result<Option<LengthLaw>> {
+        match self.output_tokens_mean {
+            Some(mean) => law("--output-tokens-mean", mean, self.output_tokens_stddev).map(Some),
+            None if self.output_tokens_stddev > 0.0 => usage("--output-tokens-stddev needs --output-tokens-mean"),
+            None => Ok(None),
+        }
+    }
+
+    fn load(&self) -> Result<LoadConfig> {
+        if self.concurrency == Some(0) {
+            return usage("--concurrency must be at least 1");
+        }
+        if self.request_count == Some(0) {
+            return usage("--request-count must be at least 1");
+        }
+        if self.arrival_smoothness.is_some() && self.request_rate.is_none() {
+            return usage("--arrival-smoothness needs --request-rate");
+        }
+        if self.fixed_schedule {
+            return Ok(LoadConfig::Recorded);
+        }
+        if let Some(rate) = self.request_rate {
+            let (process, smoothness) = self.process()?;
+            let params = ArrivalParams { rate_rps: Some(rate), smoothness, sine: None };
+            crate::arrival::build(process, &params)?;
+            return Ok(LoadConfig::Rate { process, params });
+        }
+        if self.input_file.is_some() && !self.no_fixed_schedule {
+            return Ok(LoadConfig::FromTrace);
+        }
+        Ok(LoadConfig::Lanes(self.concurrency.unwrap_or(1)))
+    }
+
+    fn process(&self) -> Result<(&'static str, Option<f64>)> {
+        match (self.arrival_pattern, self.arrival_smoothness) {
+            (PatternArg::Constant, None) => Ok(("constant", None)),
+            (PatternArg::Constant, Some(_)) => usage("--arrival-smoothness has no meaning for constant arrivals"),
+            (PatternArg::Poisson, None) => Ok(("poisson", None)),
+            // A smoothness alone asks for gamma arrivals, as in aiperf.
+            (PatternArg::Gamma | PatternArg::Poisson, smoothness) => Ok(("gamma", smoothness)),
+        }
+    }
+}
+
+impl ProfileConfig {
+    /// The configuration as the manifest keeps it: everything that shaped the run, and no secret.
+    pub fn to_json(&self) -> Value {
+        let destination = match &self.destination {
+            Destination::Simulated(c) => json!({
+                "simulated": {"model": c.model, "gpu": c.gpu, "backend": c.backend.as_str(), "tp": c.tp,
+                    "max_num_seqs": c.max_num_seqs, "max_num_batched_tokens": c.max_num_batched_tokens,
+                    "max_model_len": c.max_model_len, "speedup": c.speedup}
+            }),
+            Destination::Server(url) => json!({"url": url.to_string()}),
+        };
+        let source = match &self.source {
+            SourceConfig::Trace { path, options, window, speed } => json!({
+                "input_file": path.display().to_string(),
+                "format": options.format,
+                "on_bad_row": format!("{:?}", options.on_bad_row).to_lowercase(),
+                "from_s": window.as_ref().map(|w| w.from_ns as f64 / SECOND_NS as f64),
+                "to_s": window.as_ref().filter(|w| w.to_ns < i64::MAX).map(|w| w.to_ns as f64 / SECOND_NS as f64),
+                "speed": speed,
+                "block_size": options.block_size,
+            }),
+            SourceConfig::Synthetic(law) => {
+                json!({"input_tokens_mean": law.mean_tokens, "input_tokens_stddev": law.stddev_tokens})
+            }
+        };
+        let load = match &self.load {
+            LoadConfig::FromTrace | LoadConfig::Recorded => json!({"fixed_schedule": true}),
+            LoadConfig::Rate { process, params } => json!({"request_rate": params.rate_rps, "arrival_pattern": process,
+                "arrival_smoothness": params.smoothness}),
+            LoadConfig::Lanes(lanes) => json!({"concurrency": lanes}),
+        };
+        let shown = |(name, value): &(String, String)| {
+            let value = if is_secret_header(name) { MASK } else { value.as_str() };
+            (name.clone(), Value::from(value))
+        };
+        json!({
+            "destination": destination,
+            "source": source,
+            "load": load,
+            "in_flight_max": self.in_flight_max,
+            "request_count": self.request_count,
+            "benchmark_duration_s": self.duration_ns.map(|ns| ns as f64 / SECOND_NS as f64),
+            "benchmark_grace_period_s": self.grace_ns as f64 / SECOND_NS as f64,
+            "warmup_request_count": self.warmup_requests,
+            "request_timeout_s": self.timeout_ns as f64 / SECOND_NS as f64,
+            "output_tokens_mean": self.output.map(|l| l.mean_tokens),
+            "output_tokens_stddev": self.output.map(|l| l.stddev_tokens),
+            "connection_reuse": self.reuse,
+            "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
+            "api_key": self.api_key.as_ref().map(|_| MASK),
+            "extra_inputs": self.request.extra,
+        })
+    }
+
+    /// The load in a word, for directory names; aiperf's words.
+    pub fn stimulus(&self) -> String {
+        match &self.load {
+            LoadConfig::FromTrace | LoadConfig::Recorded => "fixed_schedule".into(),
+            LoadConfig::Rate { params, .. } => {
+                let cap = self.in_flight_max.map(|n| format!("concurrency{n}-")).unwrap_or_default();
+                format!("{cap}request_rate{:?}", params.rate_rps.unwrap_or(0.0))
+            }
+            LoadConfig::Lanes(lanes) => format!("concurrency{lanes}"),
+        }
+    }
+}
+
+impl BaseUrl {
+    /// Takes a URL apart; the scheme may be left out.
+    pub fn parse(url: &str) -> Result<BaseUrl> {
+        let bad = |why: &str| Error::Usage(format!("--url {url}: {why}"));
+        let rest = match url.split_once("://") {
+            Some(("http", rest)) => rest,
+            Some(("https", _)) => {
+                return Err(bad("TLS is not spoken yet; put a proxy that ends TLS in between, and give its http:// URL"));
+            }
+            Some((scheme, _)) => return Err(bad(&format!("unknown scheme `{scheme}`, use http://"))),
+            None => url,
+        };
+        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
+        if authority.contains('@') {
+            return Err(bad("credentials do not belong in a URL, where logs show them; use --api-key or --header"));
+        }
+        if path.contains(['?', '#']) {
+            return Err(bad("a base URL has no query and no fragment"));
+        }
+        let (host, port) = match authority.rsplit_once(':') {
+            Some((host, port)) if !host.ends_with(':') && (!host.contains(':') || host.ends_with(']')) => {
+                (host, port.parse().map_err(|_| bad("the port is not a number from 1 to 65535"))?)
+            }
+            _ => (authority, 80),
+        };
+        if host.is_empty() {
+            return Err(bad("no host; give e.g. http://localhost:8000"));
+        }
+        Ok(BaseUrl {
+            authority: authority.into(),
+            host: host.trim_matches(['[', ']']).into(),
+            port,
+            path: path.trim_end_matches('/').into(),
+        })
+    }
+
+    /// The host's addresses. `localhost` gives both families; the first that answers is used.
+    pub fn addresses(&self) -> Result<Vec<SocketAddr>> {
+        let found = (self.host.as_str(), self.port)
+            .to_socket_addrs()
+            .map_err(|e| Error::Endpoint(format!("{}: the host cannot be found: {e}", self.authority)))?;
+        Ok(found.collect())
+    }
+}
+
+impl std::fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "http://{}{}", self.authority, self.path)
+    }
+}
+
+fn usage<T>(text: &str) -> Result<T> {
+    Err(Error::Usage(text.into()))
+}
+
+fn law(flag: &str, mean_tokens: f64, stddev_tokens: f64) -> Result<LengthLaw> {
+    let sound = mean_tokens.is_finite() && mean_tokens >= 1.0 && mean_tokens <= 16e6;
+    if !sound || !(stddev_tokens.is_finite() && stddev_tokens >= 0.0) {
+        return usage(&format!("{flag} must be from 1 to 16 million tokens, and its standard deviation not negative"));
+    }
+    Ok(LengthLaw { mean_tokens, stddev_tokens })
+}
+
+fn positive_ns(flag: &str, seconds: f64) -> Result<i64> {
+    match non_negative_ns(flag, seconds)? {
+        0 => usage(&format!("{flag} must be more than 0 seconds")),
+        ns => Ok(ns),
+    }
+}
+
+/// Seconds as nanoseconds, at most a century.
+fn non_negative_ns(flag: &str, seconds: f64) -> Result<i64> {
+    if seconds.is_nan() || seconds < 0.0 {
+        return usage(&format!("{flag} must be a number of seconds, 0 or more"));
+    }
+    Ok((seconds.min(3.2e9) * SECOND_NS as f64).round() as i64)
+}
+
+fn header(text: &str) -> Result<(String, String)> {
+    match text.split_once(':') {
+        Some((name, value)) if http::HeaderName::try_from(name.trim()).is_ok() => {
+            let value = value.trim();
+            http::HeaderValue::try_from(value)
+                .map_err(|_| Error::Usage(format!("--header {}: the value has characters that HTTP forbids", name)))?;
+            Ok((name.trim().to_string(), value.to_string()))
+        }
+        _ => usage("--header must be NAME:VALUE"),
+    }
+}
+
+/// `name:value` pairs and JSON objects, merged in order.
+fn extra_fields(inputs: &[String]) -> Result<Map<String, Value>> {
+    let mut fields = Map::new();
+    for input in inputs {
+        if input.trim_start().starts_with('{') {
+            match serde_json::from_str::<Value>(input) {
+                Ok(Value::Object(object)) => fields.extend(object),
+                Ok(_) => return usage("--extra-inputs: the JSON is not an object"),
+                Err(e) => return usage(&format!("--extra-inputs: not JSON: {e}")),
+            }
+        } else if let Some((name, value)) = input.split_once(':') {
+            let value = serde_json::from_str(value).unwrap_or_else(|_| Value::from(value));
+            fields.insert(name.to_string(), value);
+        } else {
+            return usage(&format!("--extra-inputs {input}: must be NAME:VALUE or a JSON object"));
+        }
+    }
+    Ok(fields)
+}
+
+#[expect(clippy::disallowed_methods, reason = "cli is where the environment is read")]
+fn key_from_environment() -> Option<Secret> {
+    let read = |name| std::env::var(name).ok().filter(|v| !v.is_empty());
+    read("LOADLINE_API_KEY").or_else(|| read("OPENAI_API_KEY")).map(Secret::new)
+}
+
+/// A seed nobody chose: the clock's nanoseconds and the process id, mixed. It is recorded, so that the run can be
+/// repeated.
+pub fn drawn_seed() -> Seed {
+    let salt = u64::from(std::process::id()) << 32;
+    // 53 bits, so that JSON readers that know doubles alone keep it exactly.
+    Seed(crate::rng::mix(crate::time::realtime_ns() as u64 ^ salt) >> 11)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::cli::{Cli, Verb};
+
+    fn resolve(line: &str) -> Result<ProfileConfig> {
+        let words = ["loadline", "profile"].into_iter().chain(line.split_whitespace());
+        match Cli::try_parse_from(words).map_err(|e| Error::Usage(e.to_string()))?.verb {
+            Verb::Profile(args) => args.resolve(),
+            _ => unreachable!("the verb is profile"),
+        }
+    }
+
+    #[track_caller]
+    fn refused(line: &str, why: &str) {
+        let text = resolve(line).unwrap_err().to_string();
+        assert!(text.contains(why), "{line}: {text}");
+    }
+
+    #[test]
+    fn the_modes_of_load_are_decided_in_aiperfs_order() {
+        let load = |line| resolve(line).unwrap().load;
+        assert_eq!(load("--input-file t.jsonl"), LoadConfig::FromTrace);
+        assert_eq!(load("--input-file t.jsonl --fixed-schedule"), LoadConfig::Recorded);
+        assert_eq!(load("--input-file t.jsonl --no-fixed-schedule"), LoadConfig::Lanes(1));
+        assert_eq!(load("--concurrency 7"), LoadConfig::Lanes(7));
+        assert_eq!(load("--input-file t.jsonl --no-fixed-schedule --concurrency 7"), LoadConfig::Lanes(7));
+        assert_eq!(resolve("--input-file t.jsonl --concurrency 7").unwrap().in_flight_max, Some(7));
+        let rate = |process, smoothness| LoadConfig::Rate {
+            process,
+            params: ArrivalParams { rate_rps: Some(5.0), smoothness, sine: None },
+        };
+        assert_eq!(load("--request-rate 5"), rate("poisson", None));
+        assert_eq!(load("--request-rate 5 --arrival-pattern constant"), rate("constant", None));
+        assert_eq!(load("--request-rate 5 --arrival-smoothness 2"), rate("gamma", Some(2.0)));
+        let capped = resolve("--request-rate 5 --concurrency 3").unwrap();
+        assert_eq!((capped.in_flight_max, capped.stimulus()), (Some(3), "concurrency3-request_rate5.0".into()));
+    }
+
+    #[test]
+    fn what_cannot_be_is_refused_with_a_reason() {
+        refused("--url localhost:8000", "--model");
+        refused("--request-rate 0", "rate of 0");
+        refused("--request-rate nan", "NaN");
+        refused("--concurrency 0", "at least 1");
+        refused("--from 10", "--input-file");
+        refused("--input-file t --from 10 --to 5", "behind");
+        refused("--input-file t --speed 0", "positive");
+        refused("--arrival-smoothness 2", "--request-rate");
+        refused("--header nocolon", "NAME:VALUE");
+        refused("--extra-inputs x", "NAME:VALUE");
+        refused("--goodput speed:5", "speed");
+        refused("--url https://x --model m", "TLS");
+        refused("--url http://u:p@x --model m", "credentials");
+        refused("--url ftp://x --model m", "scheme");
+        refused("--input-file t --fixed-schedule --request-rate 3", "cannot be used with");
+        refused("--backend llama", "llama");
+    }
+
+    #[test]
+    fn urls_are_taken_apart() {
+        let parts = |url| BaseUrl::parse(url).map(|u| (u.host, u.port, u.path)).unwrap();
+        assert_eq!(parts("localhost:8000"), ("localhost".into(), 8000, String::new()));
+        assert_eq!(parts("http://h/v1/"), ("h".into(), 80, "/v1".into()));
+        assert_eq!(parts("http://[::1]:9/x"), ("::1".into(), 9, "/x".into()));
+        assert!(BaseUrl::parse("http://h:x").is_err());
+        assert!(BaseUrl::parse("http://:80").is_err());
+    }
+
+    #[test]
+    fn secrets_are_in_no_text_of_the_configuration() {
+        let config = resolve("--api-key s3cret -H Authorization:s3cret -H x-api-key:s3cret -H x-ok:yes").unwrap();
+        let text = format!("{} {config:?}", config.to_json());
+        let json = config.to_json().to_string();
+        assert!(!json.contains("s3cret"), "{json}");
+        assert!(json.contains("yes"));
+        assert!(!text.replace("\"s3cret\"", "").contains("api_key: Some(s3cret)"));
+    }
+
+    #[test]
+    fn extra_inputs_are_pairs_or_objects() {
+        let config = resolve("--extra-inputs ignore_eos:true temperature:0.5 {\"top_k\":3} user:bob").unwrap();
+        let expect = json!({"ignore_eos": true, "temperature": 0.5, "top_k": 3, "user": "bob"});
+        assert_eq!(Value::Object(config.request.extra), expect);
+    }
+}

@@ -1,0 +1,194 @@
+//! `loadline profile`: wires trace, schedule, engine and recording together, then reports on the files.
+
+mod destination;
+mod run_dir;
+mod workload;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use destination::Destined;
+
+use super::interrupt::Interrupts;
+use super::report;
+use crate::cli::resolve::ProfileConfig;
+use crate::engine::stop::{Stop, StopSwitch};
+use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity};
+use crate::error::{Error, ExitCode, Result};
+use crate::outcome::Phase;
+use crate::record::manifest::{Counts, Host, Manifest, RunState, SCHEMA_VERSION};
+use crate::record::ring::ring;
+use crate::record::writer::{Writer, WriterOptions, WriterReport};
+use crate::report::out;
+use crate::report::progress::{Progress, Snapshot};
+use crate::report::terminal::Style;
+use crate::schedule::{Plan, Release};
+use crate::time::{SECOND_NS, SystemClock};
+
+/// Parcels on the way from one worker to the writer: room for the 55 ms that encoding a full row group takes, at a
+/// million events per second.
+const RING_PARCELS: usize = 8192;
+/// Workers that are used unless more are asked for: one drives tens of thousands of requests per second.
+const WORKERS_MAX: usize = 8;
+
+/// Runs a profile to its end and reports on it. `command` is the command line, without secrets.
+pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result<ExitCode> {
+    let spec = workload::plan_spec(config)?;
+    let plan = Arc::new(spec.build()?);
+    let cores = affinity::allowed_cores();
+    let destined = Destined::prepare(config, &cores)?;
+    let dir = run_dir::create(config)?;
+    let clock = SystemClock::starting_in(0);
+    let mut manifest = manifest(config, command, &destined, &plan, clock)?;
+    manifest.write(&dir)?;
+    run_dir::write_inputs(&dir, &plan, &config.source)?;
+    announce(&manifest, &plan, &dir)?;
+
+    let stop = Arc::new(StopSwitch::default());
+    let interrupts = Interrupts::listen(stop.clone(), tell_stop)?;
+    let workers = workers(config, &plan, cores.len());
+    let (recorders, intakes) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
+    let writer = Writer::spawn(&dir, &manifest.run_id, intakes, WriterOptions::default(), clock)?;
+    let spec = EngineSpec {
+        plan: plan.clone(),
+        target: destined.target.clone(),
+        clock,
+        timeout_ns: config.timeout_ns,
+        run_id: manifest.run_id.clone(),
+        cores,
+        recorders,
+        stop: stop.clone(),
+    };
+    let progress = Progress::on_stderr();
+    let expected = Expected::of(&plan);
+    let ran = engine::run(spec, &mut |tick| progress.update(&expected.snapshot(&tick)));
+    drop(progress);
+    drop(interrupts);
+    // The recorders are closed by now, whatever happened: the writer ends, and says if it lost something.
+    let written = writer.finish();
+    complete(&mut manifest, &ran?, written.as_ref().ok().copied(), stop.asked());
+    manifest.write(&dir)?;
+    written?;
+    check_conservation(&manifest.counts)?;
+    manifest.verdict = Some(report::verdict_of(&dir)?);
+    manifest.write(&dir)?;
+    drop(destined);
+    report::conclude(&dir, &dir, config.fail_on, style)
+}
+
+/// As many workers as there are cores for them, and work for them.
+fn workers(config: &ProfileConfig, plan: &Plan, cores: usize) -> u32 {
+    let asked = config.workers.map_or_else(|| (cores - 1).clamp(1, WORKERS_MAX), |n| n as usize);
+    let caps = plan.phases.iter().flat_map(|p| [(p.lanes > 0).then_some(p.lanes), p.in_flight_max]);
+    let most = caps.flatten().min().unwrap_or(u32::MAX) as usize;
+    asked.min(most).max(1) as u32
+}
+
+fn manifest(
+    config: &ProfileConfig,
+    command: Vec<String>,
+    destined: &Destined,
+    plan: &Plan,
+    clock: SystemClock,
+) -> Result<Manifest> {
+    let mut resolved = config.to_json();
+    resolved["notes"] = plan.notes.clone().into();
+    let anchor = clock.anchor();
+    let run_id = crate::rng::mix(anchor.t0_unix_ns as u64 ^ (u64::from(std::process::id()) << 40));
+    Ok(Manifest {
+        schema_version: SCHEMA_VERSION,
+        loadline_version: env!("CARGO_PKG_VERSION").into(),
+        run_id: format!("{run_id:016x}"),
+        command,
+        config: resolved,
+        seed: config.seed.0,
+        model: config.request.model.clone(),
+        url: destined.url.clone(),
+        endpoint_type: config.request.endpoint.as_str().into(),
+        streaming: config.request.streaming,
+        slo: config.slo.clone(),
+        host: Host::detect(),
+        anchor,
+        state: RunState::Running,
+        counts: Counts { scheduled: if plan.is_repeated() { 0 } else { plan.len() }, ..Counts::default() },
+        warmup: None,
+        profiling: None,
+        workers: Vec::new(),
+        verdict: None,
+    })
+}
+
+fn complete(manifest: &mut Manifest, ran: &EngineReport, written: Option<WriterReport>, asked: Stop) {
+    manifest.counts = Counts::new(ran.scheduled, &ran.outcomes);
+    manifest.counts.tokens_recorded = written.map_or(0, |w| w.tokens_written);
+    manifest.counts.tokens_lost = ran.tokens_lost;
+    manifest.warmup = ran.warmup;
+    manifest.profiling = ran.profiling;
+    manifest.workers.clone_from(&ran.workers);
+    manifest.state = if asked == Stop::No { RunState::Complete } else { RunState::Interrupted };
+}
+
+/// The law of conservation. A run that breaks it has a bug, and its numbers must not be believed.
+fn check_conservation(counts: &Counts) -> Result<()> {
+    if counts.accounted() == counts.scheduled {
+        return Ok(());
+    }
+    Err(Error::Internal(format!("{} requests were scheduled, but {} have an outcome", counts.scheduled, counts.accounted())))
+}
+
+fn announce(manifest: &Manifest, plan: &Plan, dir: &Path) -> Result<()> {
+    let mut text = String::new();
+    for note in &plan.notes {
+        text.push_str(&format!("{note}\n"));
+    }
+    let requests = if plan.is_repeated() { "requests until time is up".into() } else { format!("{} requests", plan.len()) };
+    text.push_str(&format!("{requests} to {} ({}), seed {}, into {}\n", manifest.url, manifest.model, manifest.seed, dir.display()));
+    out::stderr(&text)
+}
+
+fn tell_stop(switch: &StopSwitch) {
+    let text = match switch.asked() {
+        Stop::Drain => "\nInterrupted: nothing more is sent. Interrupt again to give up what is in flight.\n",
+        Stop::No | Stop::Cut => "\nInterrupted again: giving up what is in flight.\n",
+    };
+    // Nobody can be told that telling failed.
+    let _ = out::stderr(text);
+}
+
+/// What a viewer can expect of the run: for the live line.
+struct Expected {
+    requests: Option<u64>,
+    warmup_requests: u64,
+    measurement_s: Option<f64>,
+}
+
+impl Expected {
+    fn of(plan: &Plan) -> Expected {
+        let of_phase = |phase| plan.phases.iter().find(move |p| p.phase == phase);
+        let measurement = of_phase(Phase::Profiling);
+        let last_ns = measurement.and_then(|p| {
+            let timed = |r| if let Release::At(t) = r { Some(t) } else { None };
+            p.duration_ns.or_else(|| p.slots.iter().filter_map(|s| timed(s.release)).max())
+        });
+        Expected {
+            requests: (!plan.is_repeated()).then(|| plan.len()),
+            warmup_requests: of_phase(Phase::Warmup).map_or(0, |p| p.slots.len() as u64),
+            measurement_s: last_ns.map(|ns| ns as f64 / SECOND_NS as f64),
+        }
+    }
+
+    fn snapshot(&self, tick: &Tick) -> Snapshot {
+        let warming = tick.phase == Phase::Warmup;
+        Snapshot {
+            elapsed_s: tick.elapsed_ns as f64 / SECOND_NS as f64,
+            total_s: if warming { None } else { self.measurement_s },
+            scheduled_total: if warming { Some(self.warmup_requests) } else { self.requests },
+            sent: tick.live.sent,
+            completed: tick.live.completed,
+            failed: tick.live.failed,
+            in_flight: tick.live.in_flight,
+            events: tick.live.events,
+            send_lag_max_ns: tick.live.dispatch_lag_max_ns,
+        }
+    }
+}

@@ -1,0 +1,146 @@
+//! The configuration of a run → what the schedule is built from: the trace, and the load of each phase.
+
+use crate::arrival;
+use crate::cli::resolve::{LoadConfig, ProfileConfig, SourceConfig};
+use crate::error::Result;
+use crate::outcome::Phase;
+use crate::rng::Stream;
+use crate::schedule::build::{Load, PhaseSpec, PlanSpec, Source};
+use crate::trace::{self, Trace, transform};
+
+/// Requests of a run that nothing else bounds; aiperf's default.
+const REQUESTS_DEFAULT: u64 = 10;
+/// Different requests of a run that time alone bounds; aiperf's default.
+const POOL_DEFAULT: u64 = 100;
+
+/// Reads the source and gives each phase its load.
+pub(super) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec> {
+    let trace = match &config.source {
+        SourceConfig::Trace { path, options, window, speed } => {
+            let mut trace = trace::read(path, options)?;
+            if let Some(window) = window {
+                trace = transform::window(trace, *window)?;
+            }
+            if *speed != 1.0 {
+                trace = transform::speed(trace, *speed)?;
+            }
+            Some(trace)
+        }
+        SourceConfig::Synthetic(_) => None,
+    };
+    let resolved = Resolved::new(config, trace.as_ref());
+    let mut phases = Vec::new();
+    if config.warmup_requests > 0 {
+        phases.push(resolved.warmup()?);
+    }
+    phases.push(resolved.profiling()?);
+    let source = match (trace, &config.source) {
+        (Some(trace), _) => Source::Trace(trace),
+        (None, SourceConfig::Synthetic(input)) => Source::Synthetic { input: *input, pool: resolved.pool(&phases) },
+        (None, SourceConfig::Trace { .. }) => unreachable!("a trace was read above"),
+    };
+    Ok(PlanSpec { seed: config.seed, request: config.request.clone(), source, output: config.output, phases })
+}
+
+/// The load, once the trace is known.
+struct Resolved<'a> {
+    config: &'a ProfileConfig,
+    load: LoadConfig,
+    in_flight_max: Option<u32>,
+    /// Requests of the trace.
+    requests: Option<u64>,
+    /// Conversations of the trace: single requests and sessions.
+    conversations: Option<u64>,
+}
+
+impl<'a> Resolved<'a> {
+    fn new(config: &'a ProfileConfig, trace: Option<&Trace>) -> Self {
+        let mut in_flight_max = config.in_flight_max;
+        let load = match (&config.load, trace) {
+            (LoadConfig::FromTrace, Some(trace)) if trace.entries.iter().all(|e| e.arrival_ns.is_none()) => {
+                LoadConfig::Lanes(in_flight_max.take().unwrap_or(1))
+            }
+            (LoadConfig::FromTrace, _) => LoadConfig::Recorded,
+            (load, _) => load.clone(),
+        };
+        let conversations = trace.map(|t| {
+            let alone = t.entries.iter().filter(|e| e.session.is_none()).count();
+            (alone + t.sessions.len()) as u64
+        });
+        let requests = trace.map(|t| t.entries.len() as u64);
+        Resolved { config, load, in_flight_max, requests, conversations }
+    }
+
+    fn profiling(&self) -> Result<PhaseSpec> {
+        let config = self.config;
+        let load = match &self.load {
+            LoadConfig::FromTrace | LoadConfig::Recorded => Load::Recorded,
+            LoadConfig::Rate { .. } => Load::Times(self.times(Stream::Arrival, config.request_count, config.duration_ns)?),
+            LoadConfig::Lanes(lanes) => {
+                let otherwise = match config.duration_ns {
+                    None => Some(self.requests.unwrap_or(REQUESTS_DEFAULT)),
+                    Some(_) => None,
+                };
+                Load::Lanes { lanes: *lanes, requests: config.request_count.or(otherwise) }
+            }
+        };
+        Ok(PhaseSpec {
+            phase: Phase::Profiling,
+            load,
+            requests_max: config.request_count,
+            in_flight_max: self.in_flight_max,
+            duration_ns: config.duration_ns,
+            grace_ns: config.grace_ns,
+        })
+    }
+
+    /// The warm-up has the load of the measurement; a trace's own times are replaced by closed-loop load, since a
+    /// part of them would leave the rest out of time.
+    fn warmup(&self) -> Result<PhaseSpec> {
+        let n = self.config.warmup_requests;
+        let load = match &self.load {
+            LoadConfig::Rate { .. } => Load::Times(self.times(Stream::WarmupArrival, Some(n), None)?),
+            LoadConfig::Lanes(lanes) => Load::Lanes { lanes: *lanes, requests: Some(n) },
+            LoadConfig::FromTrace | LoadConfig::Recorded => {
+                Load::Lanes { lanes: self.in_flight_max.unwrap_or(1), requests: Some(n) }
+            }
+        };
+        Ok(PhaseSpec {
+            phase: Phase::Warmup,
+            load,
+            requests_max: Some(n),
+            in_flight_max: self.in_flight_max,
+            duration_ns: None,
+            grace_ns: 0,
+        })
+    }
+
+    fn times(&self, stream: Stream, count: Option<u64>, duration_ns: Option<i64>) -> Result<Vec<i64>> {
+        let LoadConfig::Rate { process, params } = &self.load else { return Ok(Vec::new()) };
+        let mut process = arrival::build(process, params)?;
+        let mut rng = self.config.seed.stream(stream);
+        Ok(match (count, duration_ns) {
+            (Some(n), Some(end_ns)) => {
+                let mut times = arrival::first(n as usize, &mut *process, &mut rng);
+                times.retain(|t| *t < end_ns);
+                times
+            }
+            (None, Some(end_ns)) => arrival::before(end_ns, &mut *process, &mut rng),
+            (Some(n), None) => arrival::first(n as usize, &mut *process, &mut rng),
+            (None, None) => {
+                let n = self.conversations.unwrap_or(REQUESTS_DEFAULT);
+                arrival::first(n as usize, &mut *process, &mut rng)
+            }
+        })
+    }
+
+    /// Different requests to draw: as many as are sent, as far as that is known.
+    fn pool(&self, phases: &[PhaseSpec]) -> u64 {
+        let known = |p: &PhaseSpec| match &p.load {
+            Load::Times(times) => times.len() as u64,
+            Load::Lanes { requests: Some(n), .. } => *n,
+            Load::Lanes { requests: None, .. } | Load::Recorded => POOL_DEFAULT,
+        };
+        phases.iter().map(known).max().unwrap_or(REQUESTS_DEFAULT).max(1)
+    }
+}

@@ -1,0 +1,29 @@
+//! `loadline serve`: runs a simulated deployment until it is told to stop.
+
+use tokio::signal::unix::{SignalKind, signal};
+
+use crate::cli::serve::ServeArgs;
+use crate::error::{Error, Result};
+use crate::sim::server;
+
+/// Starts the server, calls `on_ready` with its URL once it listens, and runs until Ctrl-C or SIGTERM.
+///
+/// # Errors
+/// Those of [`server::spawn`], and [`Error::Internal`] where the server fails while it runs.
+pub fn run(args: &ServeArgs, on_ready: &mut dyn FnMut(&str)) -> Result<()> {
+    let internal = |e: std::io::Error| Error::Internal(format!("cannot wait for signals: {e}"));
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(internal)?;
+    runtime.block_on(async {
+        // Before the server, so that a signal that comes while it starts is not lost.
+        let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
+        let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
+        let mut handle = server::spawn(&args.resolve())?;
+        on_ready(&handle.url());
+        tokio::select! {
+            _ = interrupt.recv() => {}
+            _ = terminate.recv() => {}
+            () = handle.ended() => {}
+        }
+        handle.finish().map(|_| ())
+    })
+}

@@ -1,0 +1,313 @@
+//! One request from its send to its outcome: the bytes of an answer → stamps, counts and a row.
+//!
+//! A pure state machine: it is told what came and when, reads no clock and does no I/O. Token stamps leave it in
+//! chunks through the recorder.
+//! Invariants: the clock reading that an event bears is that of the read that completed its data line; nothing is
+//! allocated per event.
+
+use super::transport::{Marks, ReadStamp};
+use crate::outcome::{EventKind, Outcome, TokenSource};
+use crate::record::ring::Recorder;
+use crate::record::row::{ERROR_TEXT_MAX, RequestRow, TokenChunk, TokenStamp};
+use crate::wire::delta::{Delta, Usage};
+use crate::wire::sse::Scanner;
+
+/// Largest body that is kept of an answer that is not a stream.
+const ANSWER_BYTES_MAX: usize = 64 << 20;
+/// Bytes kept of the body of an error answer.
+const ERROR_BODY_MAX: usize = 8 << 10;
+
+/// How the answer's body is read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Body {
+    /// No head yet.
+    #[default]
+    Unknown,
+    /// An event stream.
+    Stream,
+    /// One JSON document.
+    Document,
+    /// An error page, of which the beginning is kept.
+    Error,
+}
+
+/// The state of one flight.
+#[derive(Debug, Default)]
+pub struct Flight {
+    /// Its id.
+    pub request_id: u64,
+    /// Position in the phase's slots, counted on through repeats.
+    pub ordinal: u64,
+    /// When it should have been sent.
+    pub scheduled_ns: i64,
+    /// When a completion released it.
+    pub released_ns: Option<i64>,
+    body: Body,
+    http_status: Option<u16>,
+    scanner: Scanner<ReadStamp>,
+    chunk: Option<Box<TokenChunk>>,
+    first_token_ns: Option<i64>,
+    first_output_ns: Option<i64>,
+    last_token_ns: Option<i64>,
+    content_events: u32,
+    events: u32,
+    bytes_received: u64,
+    usage: Usage,
+    finish_reason: Option<String>,
+    /// The stream said that it was whole.
+    whole: bool,
+    /// The first thing that went wrong inside the answer.
+    fault: Option<(Outcome, String)>,
+    kept: Vec<u8>,
+}
+
+impl Flight {
+    /// Makes this the state of a new flight; keeps the buffers of the old one.
+    pub fn begin(&mut self, request_id: u64, ordinal: u64, scheduled_ns: i64, released_ns: Option<i64>) {
+        let mut scanner = std::mem::take(&mut self.scanner);
+        let mut kept = std::mem::take(&mut self.kept);
+        scanner.reset();
+        kept.clear();
+        *self = Flight { request_id, ordinal, scheduled_ns, released_ns, scanner, kept, ..Flight::default() };
+    }
+
+    /// Takes the answer's head.
+    pub fn on_head(&mut self, status: u16, event_stream: bool) {
+        self.http_status = Some(status);
+        self.body = match status {
+            200..=299 if event_stream => Body::Stream,
+            200..=299 => Body::Document,
+            _ => Body::Error,
+        };
+    }
+
+    /// Takes some of the answer's body. Returns how many stream events it completed.
+    pub fn on_body(&mut self, bytes: &[u8], stamp: ReadStamp, recorder: &mut Recorder) -> u32 {
+        self.bytes_received += bytes.len() as u64;
+        let before = self.events;
+        match self.body {
+            Body::Stream => {
+                let mut scanner = std::mem::take(&mut self.scanner);
+                scanner.push(bytes, stamp, |event| self.on_event(event.data, event.stamp, recorder));
+                self.scanner = scanner;
+            }
+            Body::Document if self.kept.len() + bytes.len() > ANSWER_BYTES_MAX => {
+                self.fail(Outcome::ProtocolError, "the answer is larger than 64 MiB");
+            }
+            Body::Document => self.kept.extend_from_slice(bytes),
+            Body::Error | Body::Unknown => {
+                let room = ERROR_BODY_MAX.saturating_sub(self.kept.len());
+                self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+            }
+        }
+        self.events - before
+    }
+
+    fn on_event(&mut self, data: &[u8], stamp: ReadStamp, recorder: &mut Recorder) {
+        let (kind, tokens) = match Delta::read(data) {
+            Ok(delta) => {
+                let tokens = self.take_delta(&delta);
+                (delta.kind, tokens)
+            }
+            Err(malformed) => {
+                if self.fault.is_none() {
+                    let text = format!("event {} is not JSON at byte {}", self.events, malformed.at);
+                    self.fail(Outcome::ProtocolError, &text);
+                }
+                (EventKind::Other, None)
+            }
+        };
+        if kind.is_content() {
+            self.content_events += 1;
+            self.first_token_ns.get_or_insert(stamp.t_ns);
+            if kind != EventKind::Reasoning {
+                self.first_output_ns.get_or_insert(stamp.t_ns);
+            }
+            self.last_token_ns = Some(stamp.t_ns);
+        }
+        self.whole |= kind == EventKind::Done;
+        self.record(
+            TokenStamp {
+                t_ns: stamp.t_ns,
+                kernel_ns: stamp.kernel_ns,
+                read: stamp.read,
+                bytes: data.len() as u32,
+                tokens,
+                kind,
+            },
+            recorder,
+        );
+    }
+
+    /// Takes what a delta says beyond its kind. Returns the tokens that the event carried, if its running usage
+    /// tells.
+    fn take_delta(&mut self, delta: &Delta<'_>) -> Option<u16> {
+        let mut tokens = None;
+        if let Some(usage) = delta.usage {
+            if let (true, Some(now)) = (delta.kind.is_content(), usage.completion_tokens) {
+                let before = self.usage.completion_tokens.unwrap_or(0);
+                tokens = u16::try_from(now.saturating_sub(before)).ok();
+            }
+            self.take_usage(usage);
+        }
+        if let Some(reason) = delta.finish_reason {
+            self.take_finish_reason(reason);
+        }
+        if let Some(error) = delta.error {
+            self.fail_bytes(Outcome::StreamError, error);
+        }
+        tokens
+    }
+
+    fn take_finish_reason(&mut self, reason: &[u8]) {
+        self.whole = true;
+        if self.finish_reason.is_none() {
+            self.finish_reason = Some(bounded(reason, 64));
+        }
+    }
+
+    fn take_usage(&mut self, usage: Usage) {
+        self.usage = Usage {
+            prompt_tokens: usage.prompt_tokens.or(self.usage.prompt_tokens),
+            completion_tokens: usage.completion_tokens.or(self.usage.completion_tokens),
+            cached_tokens: usage.cached_tokens.or(self.usage.cached_tokens),
+            reasoning_tokens: usage.reasoning_tokens.or(self.usage.reasoning_tokens),
+        };
+    }
+
+    #[inline]
+    fn record(&mut self, stamp: TokenStamp, recorder: &mut Recorder) {
+        let chunk = self.chunk.get_or_insert_with(|| {
+            let mut chunk = recorder.chunk();
+            chunk.request_id = self.request_id;
+            chunk.first_seq = self.events;
+            chunk
+        });
+        chunk.stamps.push(stamp);
+        self.events += 1;
+        if chunk.is_full() {
+            self.flush(recorder);
+        }
+    }
+
+    fn flush(&mut self, recorder: &mut Recorder) {
+        if let Some(chunk) = self.chunk.take() {
+            recorder.push_tokens(chunk);
+        }
+    }
+
+    fn fail(&mut self, outcome: Outcome, text: &str) {
+        self.fail_bytes(outcome, text.as_bytes());
+    }
+
+    fn fail_bytes(&mut self, outcome: Outcome, text: &[u8]) {
+        if self.fault.is_none() {
+            self.fault = Some((outcome, bounded(text, ERROR_TEXT_MAX)));
+        }
+    }
+
+    /// HTTP's own end of the answer has come: the outcome, and in words why it is not `Completed`.
+    pub fn on_end(&mut self, stamp: ReadStamp, recorder: &mut Recorder) -> (Outcome, Option<String>) {
+        match self.body {
+            Body::Stream => {
+                let mut scanner = std::mem::take(&mut self.scanner);
+                scanner.finish(stamp, |event| self.on_event(event.data, event.stamp, recorder));
+                if scanner.oversized() > 0 {
+                    self.fail(Outcome::ProtocolError, "an event is longer than 4 MiB");
+                }
+                self.scanner = scanner;
+            }
+            Body::Document => self.read_document(),
+            Body::Error => {
+                let text = error_text(&self.kept);
+                self.fail(Outcome::HttpError, &text);
+            }
+            Body::Unknown => self.fail(Outcome::ProtocolError, "the answer has no head"),
+        }
+        self.flush(recorder);
+        if self.fault.is_none() && self.content_events == 0 {
+            self.fail(Outcome::ProtocolError, "the answer holds no output");
+        } else if !self.whole {
+            self.fail(Outcome::Truncated, "the stream ended without a finish reason and without [DONE]");
+        }
+        self.ended()
+    }
+
+    /// The flight cannot go on. An answer that was already whole stays completed.
+    pub fn on_failure(&mut self, outcome: Outcome, text: &str, recorder: &mut Recorder) -> (Outcome, Option<String>) {
+        let mut scanner = std::mem::take(&mut self.scanner);
+        scanner.cut(|event| self.on_event(event.data, event.stamp, recorder));
+        self.scanner = scanner;
+        self.flush(recorder);
+        if self.http_status.is_some_and(|status| !(200..300).contains(&status)) {
+            let text = error_text(&self.kept);
+            self.fail(Outcome::HttpError, &text);
+        } else if !(self.whole && self.content_events > 0) {
+            self.fail(outcome, text);
+        }
+        self.ended()
+    }
+
+    fn ended(&mut self) -> (Outcome, Option<String>) {
+        match self.fault.take() {
+            Some((outcome, text)) => (outcome, Some(text)),
+            None => (Outcome::Completed, None),
+        }
+    }
+
+    fn read_document(&mut self) {
+        let kept = std::mem::take(&mut self.kept);
+        match Delta::read(&kept) {
+            Ok(delta) => {
+                self.content_events = u32::from(delta.kind.is_content());
+                self.whole = true;
+                self.take_delta(&delta);
+            }
+            Err(malformed) => {
+                self.fail(Outcome::ProtocolError, &format!("the answer is not JSON at byte {}", malformed.at));
+            }
+        }
+        self.kept = kept;
+    }
+
+    /// Fills a row with what the flight and its transport saw.
+    pub fn fill(&mut self, row: &mut RequestRow, marks: Marks) {
+        row.released_ns = self.released_ns;
+        row.connected_ns = marks.connected_ns;
+        row.sent_ns = marks.sent_ns;
+        row.written_ns = marks.written_ns;
+        row.head_ns = marks.head_ns;
+        row.first_token_ns = self.first_token_ns;
+        row.first_output_ns = self.first_output_ns;
+        row.last_token_ns = self.last_token_ns;
+        row.http_status = self.http_status;
+        row.finish_reason = self.finish_reason.take();
+        row.prompt_tokens = self.usage.prompt_tokens;
+        row.cached_tokens = self.usage.cached_tokens;
+        row.reasoning_tokens = self.usage.reasoning_tokens;
+        row.events = self.events;
+        row.bytes_received = self.bytes_received;
+        (row.output_tokens, row.output_tokens_source) = match self.usage.completion_tokens {
+            Some(n) => (Some(n), TokenSource::Usage),
+            None if self.content_events > 0 => (Some(self.content_events), TokenSource::Events),
+            None => (None, TokenSource::Events),
+        };
+    }
+}
+
+/// The words of an error page: the message of a JSON error, else the page's beginning.
+fn error_text(page: &[u8]) -> String {
+    match Delta::read(page) {
+        Ok(Delta { error: Some(message), .. }) if !message.is_empty() => bounded(message, ERROR_TEXT_MAX),
+        _ => bounded(page.trim_ascii(), ERROR_TEXT_MAX),
+    }
+}
+
+/// At most `max` bytes as text; what is not UTF-8 is replaced.
+fn bounded(bytes: &[u8], max: usize) -> String {
+    let mut text = String::from_utf8_lossy(&bytes[..bytes.len().min(max)]).into_owned();
+    while text.len() > max {
+        text.pop();
+    }
+    text
+}

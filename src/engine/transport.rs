@@ -1,0 +1,105 @@
+//! The seam between the engine and a network: requests go in, signals with their times come out.
+//!
+//! The engine is generic over [`Transport`] at compile time, so that a simulated network drives the very same worker.
+//! Invariants: the signals of one flight come in order: at most one `Head`, then `Body`s, then one `End` or `Failed`;
+//! nothing comes of a flight that was released.
+
+use std::future::Future;
+
+use bytes::Bytes;
+
+use crate::outcome::Outcome;
+use crate::prompt::arena::Pieces;
+
+/// A flight's place in its worker, and the generation that tells it from others that had the place before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct FlightKey {
+    /// The place.
+    pub index: u32,
+    /// How many flights had it before.
+    pub generation: u32,
+}
+
+/// The stamp of one read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ReadStamp {
+    /// The clock when the read returned, before anything looked at its bytes.
+    pub t_ns: i64,
+    /// When the kernel had received the bytes, on the run's clock.
+    pub kernel_ns: Option<i64>,
+    /// Number of the read within the answer, from 0.
+    pub read: u32,
+}
+
+/// What the transport itself saw of a flight, as far as it has come.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// A new connection was ready.
+    pub connected_ns: Option<i64>,
+    /// The clock just before the first write.
+    pub sent_ns: Option<i64>,
+    /// The clock after the write that took the last byte so far.
+    pub written_ns: Option<i64>,
+    /// The read that delivered the first byte of the answer.
+    pub head_ns: Option<i64>,
+}
+
+/// A request on its way out.
+#[derive(Debug)]
+pub struct Outgoing {
+    /// The body.
+    pub body: Pieces,
+    /// The value of the `X-Request-Id` header.
+    pub x_request_id: String,
+    /// The value of the `X-Correlation-ID` header: the session, if any.
+    pub session: Option<String>,
+}
+
+/// Something that happened to a flight.
+#[derive(Debug)]
+pub enum Signal {
+    /// The answer's head.
+    Head {
+        /// The HTTP status.
+        status: u16,
+        /// Whether its content type is an event stream.
+        event_stream: bool,
+    },
+    /// Some of the answer's body.
+    Body {
+        /// The bytes.
+        bytes: Bytes,
+        /// The read that delivered the last of them.
+        stamp: ReadStamp,
+    },
+    /// HTTP's own end of the answer.
+    End,
+    /// The flight cannot go on.
+    Failed {
+        /// As what it is counted.
+        outcome: Outcome,
+        /// Why.
+        text: String,
+    },
+}
+
+/// A network as one worker sees it.
+pub trait Transport {
+    /// Starts a flight.
+    fn start(&mut self, key: FlightKey, request: Outgoing);
+
+    /// What was seen of a flight that was started and not yet released.
+    fn marks(&self, key: FlightKey) -> Marks;
+
+    /// Forgets a flight. If it has not ended, its connection is closed.
+    fn release(&mut self, key: FlightKey);
+
+    /// The next signal that is already here.
+    fn poll_signal(&mut self) -> Option<(FlightKey, Signal)>;
+
+    /// Comes back once a signal is here or `until_ns` has come, whichever is first.
+    fn wait(&mut self, until_ns: i64) -> impl Future<Output = ()>;
+
+    /// Connections opened so far.
+    fn connections(&self) -> u64;
+}

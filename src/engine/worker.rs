@@ -1,0 +1,341 @@
+//! One core's share of a run: the loop that sends what is due, takes in what came, and gives up what is late.
+//!
+//! Generic over clock and transport, so that simulated time and a simulated network drive this very loop.
+//! Invariants: a due slot is sent before the next signal is looked at; a late slot is sent late and never skipped,
+//! merged or moved; every slot leaves exactly one row.
+//! Not here: bytes (the transport), their meaning ([`super::flight`]), what is due ([`super::agenda`]).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use super::agenda::{Agenda, Due};
+use super::flight::Flight;
+use super::live::LiveCounters;
+use super::stop::{Stop, StopSwitch};
+use super::transport::{FlightKey, Outgoing, ReadStamp, Signal, Transport};
+use crate::outcome::{Outcome, OutcomeCounts};
+use crate::record::ring::Recorder;
+use crate::record::row::RequestRow;
+use crate::schedule::{PhasePlan, Plan, shard};
+use crate::time::{Clock, MILLISECOND_NS};
+
+/// Longest wait without a look at the stop switch.
+const LOOK_UP_NS: i64 = 50 * MILLISECOND_NS;
+/// Signals taken in before stops and deadlines are looked at again.
+const SIGNALS_PER_TURN: u32 = 256;
+
+/// What a worker is told.
+#[derive(Clone, Debug)]
+pub struct WorkerSpec {
+    /// Its number.
+    pub worker: u32,
+    /// How many there are.
+    pub workers: u32,
+    /// Time from a request's send to its giving up.
+    pub timeout_ns: i64,
+    /// Names this run in `X-Request-Id`.
+    pub run_id: String,
+}
+
+/// What became of a worker's share of one phase.
+#[derive(Clone, Debug, Default)]
+pub struct PhaseShare {
+    /// Requests in the share; of closed-loop load bounded by time, those released.
+    pub scheduled: u64,
+    /// How they ended.
+    pub outcomes: OutcomeCounts,
+    /// End of its last request.
+    pub end_ns: i64,
+    /// Most requests in flight at once.
+    pub in_flight_max: u64,
+}
+
+/// The worker.
+#[derive(Debug)]
+pub struct Worker<C, T> {
+    spec: WorkerSpec,
+    plan: Arc<Plan>,
+    clock: C,
+    transport: T,
+    recorder: Recorder,
+    live: Arc<LiveCounters>,
+    stop: Arc<StopSwitch>,
+    places: Vec<Place>,
+    free: Vec<u32>,
+    in_flight: u32,
+    /// Deadlines in order: the time limit is the same for all, so they come due as they were sent.
+    deadlines: VecDeque<(i64, FlightKey)>,
+    share: PhaseShare,
+}
+
+/// A place for a flight; kept and reused with its buffers.
+#[derive(Debug, Default)]
+struct Place {
+    generation: u32,
+    taken: bool,
+    flight: Box<Flight>,
+}
+
+impl<C: Clock, T: Transport> Worker<C, T> {
+    /// A worker with nothing in flight.
+    pub fn new(
+        spec: WorkerSpec,
+        plan: Arc<Plan>,
+        (clock, transport): (C, T),
+        recorder: Recorder,
+        (live, stop): (Arc<LiveCounters>, Arc<StopSwitch>),
+    ) -> Self {
+        Worker {
+            spec,
+            plan,
+            clock,
+            transport,
+            recorder,
+            live,
+            stop,
+            places: Vec::new(),
+            free: Vec::new(),
+            in_flight: 0,
+            deadlines: VecDeque::new(),
+            share: PhaseShare::default(),
+        }
+    }
+
+    /// The transport, to ask what it did.
+    pub fn transport(&self) -> &T {
+        &self.transport
+    }
+
+    /// Token rows that found the ring full.
+    pub fn tokens_lost(&self) -> u64 {
+        self.recorder.tokens_lost()
+    }
+
+    /// Runs this worker's share of a phase to its end.
+    pub async fn run_phase(&mut self, index: usize, start_ns: i64) -> PhaseShare {
+        let plan = self.plan.clone();
+        let phase = &plan.phases[index];
+        let mut run = PhaseRun {
+            agenda: Agenda::new(phase, start_ns, self.spec.worker, self.spec.workers),
+            phase,
+            releasing: true,
+            places: phase.in_flight_max.map_or(u32::MAX, |m| shard::share_of(m, self.spec.worker, self.spec.workers)),
+            release_end_ns: phase.duration_ns.map_or(i64::MAX, |d| start_ns + d),
+            give_up_ns: phase.duration_ns.map_or(i64::MAX, |d| (start_ns + d).saturating_add(phase.grace_ns)),
+        };
+        self.share = PhaseShare { end_ns: start_ns, ..PhaseShare::default() };
+        loop {
+            let now_ns = self.clock.now_ns();
+            self.heed_stops(&mut run, now_ns);
+            self.dispatch_due(&mut run, now_ns);
+            self.expire(&mut run, now_ns);
+            for _ in 0..SIGNALS_PER_TURN {
+                let Some((key, signal)) = self.transport.poll_signal() else { break };
+                self.on_signal(&mut run, key, signal);
+                self.dispatch_due(&mut run, self.clock.now_ns());
+            }
+            if self.in_flight == 0 && (!run.releasing || run.agenda.is_done()) {
+                break;
+            }
+            let until_ns = self.next_wake_ns(&run);
+            self.transport.wait(until_ns).await;
+        }
+        self.account_for_leftovers(run);
+        self.recorder.flush();
+        std::mem::take(&mut self.share)
+    }
+
+    fn next_wake_ns(&self, run: &PhaseRun<'_>) -> i64 {
+        let due_ns = run.agenda.next_due_ns().filter(|_| run.releasing && self.in_flight < run.places);
+        let deadline_ns = self.deadlines.front().map(|(t, _)| *t);
+        let stop_ns = if run.releasing { run.release_end_ns } else { run.give_up_ns };
+        let look_up_ns = self.clock.now_ns() + LOOK_UP_NS;
+        due_ns.unwrap_or(i64::MAX).min(deadline_ns.unwrap_or(i64::MAX)).min(stop_ns).min(look_up_ns)
+    }
+
+    fn heed_stops(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
+        let asked = self.stop.asked();
+        if asked != Stop::No || now_ns >= run.release_end_ns {
+            run.releasing = false;
+        }
+        if asked == Stop::Cut {
+            self.cut_all(run, now_ns, "the run was interrupted");
+        } else if now_ns >= run.give_up_ns {
+            self.cut_all(run, now_ns, "still in flight when the grace period ended");
+        }
+    }
+
+    #[inline]
+    fn dispatch_due(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
+        while run.releasing && self.in_flight < run.places {
+            let Some(due) = run.agenda.next_due(now_ns) else { return };
+            self.send(run, due, now_ns);
+        }
+    }
+
+    fn send(&mut self, run: &PhaseRun<'_>, due: Due, now_ns: i64) {
+        let slot = run.agenda.slot(due.ordinal);
+        let request_id = run.phase.first_request_id + due.ordinal;
+        let index = self.free.pop().unwrap_or_else(|| {
+            self.places.push(Place::default());
+            self.places.len() as u32 - 1
+        });
+        let place = &mut self.places[index as usize];
+        place.taken = true;
+        place.flight.begin(request_id, due.ordinal, due.scheduled_ns, due.released_ns);
+        let key = FlightKey { index, generation: place.generation };
+        let outgoing = Outgoing {
+            body: self.plan.body(slot, request_id),
+            x_request_id: self.x_request_id(request_id),
+            session: slot.session.map(|s| self.plan.sessions[s as usize].clone()),
+        };
+        self.transport.start(key, outgoing);
+        self.deadlines.push_back((now_ns.saturating_add(self.spec.timeout_ns), key));
+        self.in_flight += 1;
+        self.share.in_flight_max = self.share.in_flight_max.max(u64::from(self.in_flight));
+        self.live.on_start(now_ns - due.scheduled_ns);
+    }
+
+    fn x_request_id(&self, request_id: u64) -> String {
+        format!("{}-{request_id:08x}", self.spec.run_id)
+    }
+
+    fn is_current(&self, key: FlightKey) -> bool {
+        let place = &self.places[key.index as usize];
+        place.taken && place.generation == key.generation
+    }
+
+    fn on_signal(&mut self, run: &mut PhaseRun<'_>, key: FlightKey, signal: Signal) {
+        if !self.is_current(key) {
+            return;
+        }
+        let flight = &mut self.places[key.index as usize].flight;
+        match signal {
+            Signal::Head { status, event_stream } => flight.on_head(status, event_stream),
+            Signal::Body { bytes, stamp } => {
+                let events = flight.on_body(&bytes, stamp, &mut self.recorder);
+                self.live.on_events(events);
+            }
+            Signal::End => {
+                let now_ns = self.clock.now_ns();
+                let stamp = ReadStamp { t_ns: now_ns, kernel_ns: None, read: 0 };
+                let (outcome, error) = flight.on_end(stamp, &mut self.recorder);
+                self.land(run, key, outcome, error);
+            }
+            Signal::Failed { outcome, text } => {
+                let (outcome, error) = flight.on_failure(outcome, &text, &mut self.recorder);
+                self.land(run, key, outcome, error);
+            }
+        }
+    }
+
+    fn expire(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
+        while let Some((deadline_ns, key)) = self.deadlines.front().copied() {
+            if !self.is_current(key) {
+                self.deadlines.pop_front();
+                continue;
+            }
+            if deadline_ns > now_ns {
+                return;
+            }
+            self.deadlines.pop_front();
+            self.give_up(run, key, Outcome::Timeout, "no whole answer within the request's time limit");
+        }
+    }
+
+    fn cut_all(&mut self, run: &mut PhaseRun<'_>, now_ns: i64, why: &str) {
+        run.releasing = false;
+        run.give_up_ns = run.give_up_ns.min(now_ns);
+        let taken = (0u32..).zip(&self.places).filter(|(_, p)| p.taken);
+        let keys: Vec<FlightKey> = taken.map(|(index, p)| FlightKey { index, generation: p.generation }).collect();
+        for key in keys {
+            self.give_up(run, key, Outcome::Cancelled, why);
+        }
+    }
+
+    fn give_up(&mut self, run: &mut PhaseRun<'_>, key: FlightKey, outcome: Outcome, why: &str) {
+        let flight = &mut self.places[key.index as usize].flight;
+        let (outcome, error) = flight.on_failure(outcome, why, &mut self.recorder);
+        self.land(run, key, outcome, error);
+    }
+
+    /// The flight is over: its row, its place, and what its end releases.
+    fn land(&mut self, run: &mut PhaseRun<'_>, key: FlightKey, outcome: Outcome, error: Option<String>) {
+        let end_ns = self.clock.now_ns();
+        let marks = self.transport.marks(key);
+        self.transport.release(key);
+        let mut flight = std::mem::take(&mut self.places[key.index as usize].flight);
+        let due = Due { ordinal: flight.ordinal, scheduled_ns: flight.scheduled_ns, released_ns: flight.released_ns };
+        // What was given up before its first write was, in the end, not sent.
+        let outcome = match (outcome, marks.sent_ns) {
+            (Outcome::Cancelled, None) => Outcome::NotSent,
+            (outcome, _) => outcome,
+        };
+        let mut row = self.row(run.phase, due);
+        flight.fill(&mut row, marks);
+        row.outcome = outcome;
+        row.error = error;
+        row.end_ns = Some(end_ns);
+        self.finish_row(row);
+        self.live.on_end(outcome);
+        let place = &mut self.places[key.index as usize];
+        place.flight = flight;
+        place.taken = false;
+        place.generation = place.generation.wrapping_add(1);
+        self.free.push(key.index);
+        self.in_flight -= 1;
+        self.share.end_ns = self.share.end_ns.max(end_ns);
+        run.agenda.on_end(due.ordinal, end_ns);
+    }
+
+    fn account_for_leftovers(&mut self, run: PhaseRun<'_>) {
+        let now_ns = self.clock.now_ns();
+        let why = if self.stop.asked() == Stop::No {
+            "the phase ended before it could be sent"
+        } else {
+            "the run was interrupted before it was sent"
+        };
+        let PhaseRun { agenda, phase, .. } = run;
+        for due in agenda.leftovers(now_ns) {
+            let mut row = self.row(phase, due);
+            row.released_ns = due.released_ns;
+            row.outcome = Outcome::NotSent;
+            row.error = Some(why.to_string());
+            self.finish_row(row);
+        }
+    }
+
+    fn row(&self, phase: &PhasePlan, due: Due) -> RequestRow {
+        let slot = &phase.slots[(due.ordinal % phase.slots.len() as u64) as usize];
+        let request_id = phase.first_request_id + due.ordinal;
+        let mut row = RequestRow::scheduled(request_id, due.scheduled_ns);
+        row.x_request_id = self.x_request_id(request_id);
+        row.session_id = slot.session.map(|s| self.plan.sessions[s as usize].clone());
+        row.turn = slot.turn;
+        row.phase = phase.phase;
+        row.worker = self.spec.worker;
+        row.input_tokens = slot.input_tokens;
+        row.max_tokens = slot.max_tokens;
+        row
+    }
+
+    fn finish_row(&mut self, row: RequestRow) {
+        self.share.scheduled += 1;
+        self.share.outcomes.add(row.outcome);
+        self.recorder.push_request(row);
+    }
+}
+
+/// The state of one phase.
+#[derive(Debug)]
+struct PhaseRun<'a> {
+    agenda: Agenda<'a>,
+    phase: &'a PhasePlan,
+    /// Whether slots are still sent.
+    releasing: bool,
+    /// Requests that may be in flight at once.
+    places: u32,
+    release_end_ns: i64,
+    /// What is in flight then is cut.
+    give_up_ns: i64,
+}

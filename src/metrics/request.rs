@@ -1,0 +1,131 @@
+//! One request's rows → the few readings that several metrics share.
+//!
+//! In: a [`RequestRow`] and its stream events. Out: nanoseconds and token counts, null where the request has none.
+//! Invariants: a request that was not streamed has no token times; a gap between events is reported only where no
+//! event between them is missing from the recording.
+//! Not here: which requests count (that is [`super::fold`]).
+
+use crate::record::row::{RequestRow, TokenRow};
+
+/// A request as metrics see it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// Its row.
+    pub row: &'a RequestRow,
+    /// Its stream events, in order.
+    pub tokens: &'a [TokenRow],
+    /// Whether the run asked for streams; without, no event has a time of its own.
+    pub streaming: bool,
+}
+
+/// Milliseconds of nanoseconds.
+pub(crate) fn ms(ns: i64) -> f64 {
+    ns as f64 / 1e6
+}
+
+/// Milliseconds from one time to another. A damaged recording may hold any two, so this must not overflow.
+pub(crate) fn between_ms(from_ns: i64, to_ns: i64) -> f64 {
+    ms(to_ns.saturating_sub(from_ns))
+}
+
+impl<'a> Request<'a> {
+    /// First event with output of any kind; null unless streamed.
+    pub(crate) fn first_token_ns(&self) -> Option<i64> {
+        self.row.first_token_ns.filter(|_| self.streaming)
+    }
+
+    /// First event with output that is not reasoning; null unless streamed.
+    pub(crate) fn first_output_ns(&self) -> Option<i64> {
+        self.row.first_output_ns.filter(|_| self.streaming)
+    }
+
+    /// The moment at which the user had the whole answer: the last event with output, or the end if not streamed.
+    pub(crate) fn answered_ns(&self) -> Option<i64> {
+        if self.streaming { self.row.last_token_ns } else { self.row.end_ns }
+    }
+
+    /// Milliseconds from sending until `t_ns`.
+    pub(crate) fn since_sent_ms(&self, t_ns: Option<i64>) -> Option<f64> {
+        Some(between_ms(self.row.sent_ns?, t_ns?))
+    }
+
+    /// Milliseconds from the scheduled time until `t_ns`.
+    pub(crate) fn since_scheduled_ms(&self, t_ns: Option<i64>) -> Option<f64> {
+        Some(between_ms(self.row.scheduled_ns, t_ns?))
+    }
+
+    /// Tokens of prompt: the server's count, or else what was asked for. Null where neither is known.
+    pub(crate) fn input_tokens(&self) -> Option<u32> {
+        self.row.prompt_tokens.or(Some(self.row.input_tokens)).filter(|&n| n > 0)
+    }
+
+    /// Gaps between consecutive content events, in nanoseconds; empty unless streamed.
+    pub(crate) fn content_gaps_ns(&self) -> impl Iterator<Item = i64> + use<'a> {
+        let events = if self.streaming { self.tokens } else { &[] };
+        let mut next_seq = None;
+        let mut last_content = None;
+        events.iter().filter_map(move |event| {
+            if next_seq != Some(event.seq) {
+                last_content = None; // Events before this one were lost: the gap to them is unknown.
+            }
+            next_seq = event.seq.checked_add(1);
+            if !event.kind.is_content() {
+                return None;
+            }
+            last_content.replace(event.t_ns).map(|before: i64| event.t_ns.saturating_sub(before))
+        })
+    }
+
+    /// Gap between the first and the second content event, in nanoseconds.
+    pub(crate) fn first_gap_ns(&self) -> Option<i64> {
+        let events = if self.streaming { self.tokens } else { &[] };
+        let mut content = events
+            .iter()
+            .enumerate()
+            .take_while(|(i, event)| event.seq as usize == *i)
+            .filter(|(_, event)| event.kind.is_content())
+            .map(|(_, event)| event.t_ns);
+        let first = content.next()?;
+        Some(content.next()?.saturating_sub(first))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::outcome::EventKind;
+
+    fn event(seq: u32, t_ns: i64, kind: EventKind) -> TokenRow {
+        TokenRow { request_id: 0, seq, t_ns, kernel_ns: None, read: seq, kind, bytes: 1, tokens: None }
+    }
+
+    #[test]
+    fn events_without_content_are_skipped_and_lost_events_break_the_chain() {
+        let row = RequestRow::scheduled(0, 0);
+        let tokens = [
+            event(0, 5, EventKind::Role),
+            event(1, 10, EventKind::Output),
+            event(2, 11, EventKind::Other),
+            event(3, 17, EventKind::ToolCall),
+            // 4 and 5 are lost.
+            event(6, 90, EventKind::Output),
+            event(7, 91, EventKind::Output),
+        ];
+        let request = Request { row: &row, tokens: &tokens, streaming: true };
+        assert_eq!(request.content_gaps_ns().collect::<Vec<_>>(), [7, 1]);
+        assert_eq!(request.first_gap_ns(), Some(7));
+        assert_eq!(Request { tokens: &tokens[3..], ..request }.first_gap_ns(), None, "its first events are lost");
+        assert_eq!(Request { streaming: false, ..request }.content_gaps_ns().count(), 0);
+    }
+
+    #[test]
+    fn the_servers_count_of_the_prompt_comes_first() {
+        let mut row = RequestRow::scheduled(0, 0);
+        let count = |row: &RequestRow| Request { row, tokens: &[], streaming: true }.input_tokens();
+        assert_eq!(count(&row), None, "0 means unknown");
+        row.input_tokens = 7;
+        assert_eq!(count(&row), Some(7));
+        row.prompt_tokens = Some(9);
+        assert_eq!(count(&row), Some(9));
+    }
+}

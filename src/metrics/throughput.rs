@@ -1,0 +1,66 @@
+//! Rates of the whole run, and the time that they divide by.
+
+use super::registry::{Compute, Metric};
+use super::totals::Totals;
+use super::{Better, MetricDef, Unit};
+
+const fn rate(
+    name: &'static str,
+    title: &'static str,
+    unit: Unit,
+    formula: &'static str,
+    compute: fn(&Totals) -> Option<f64>,
+) -> Metric {
+    Metric { def: MetricDef { name, title, unit, better: Better::Higher, formula }, compute: Compute::Total(compute) }
+}
+
+pub(super) const REQUEST_THROUGHPUT: Metric =
+    rate("request_throughput", "Request Throughput", Unit::RequestsPerSecond, "valid requests / window", |t| {
+        t.per_window_second(t.valid())
+    });
+
+pub(super) const OUTPUT_TOKEN_THROUGHPUT: Metric = rate(
+    "output_token_throughput",
+    "Output Token Throughput",
+    Unit::TokensPerSecond,
+    "output tokens of valid requests / window",
+    |t| t.per_window_second(t.output_tokens),
+);
+
+pub(super) const INPUT_TOKEN_THROUGHPUT: Metric = rate(
+    "input_token_throughput",
+    "Input Token Throughput",
+    Unit::TokensPerSecond,
+    "input tokens of valid requests / window",
+    |t| t.per_window_second(t.input_tokens),
+);
+
+pub(super) const TOTAL_TOKEN_THROUGHPUT: Metric = rate(
+    "total_token_throughput",
+    "Total Token Throughput",
+    Unit::TokensPerSecond,
+    "input and output tokens of valid requests / window",
+    |t| t.per_window_second(t.input_tokens + t.output_tokens),
+);
+
+pub(super) const BENCHMARK_DURATION: Metric = Metric {
+    def: MetricDef {
+        name: "benchmark_duration",
+        title: "Benchmark Duration",
+        unit: Unit::Seconds,
+        better: Better::Neither,
+        formula: "latest whole answer − earliest sending, of valid requests",
+    },
+    compute: Compute::Total(|t| t.valid_span_ns.map(|(first, last)| last.saturating_sub(first) as f64 / 1e9)),
+};
+
+pub(super) const EFFECTIVE_CONCURRENCY: Metric = Metric {
+    def: MetricDef {
+        name: "effective_concurrency",
+        title: "Effective Concurrency",
+        unit: Unit::Requests,
+        better: Better::Neither,
+        formula: "time in flight within the window, summed over sent requests / window",
+    },
+    compute: Compute::Total(|t| Some(t.in_flight_ns as f64 / 1e9 / t.window_s()?)),
+};

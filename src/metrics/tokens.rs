@@ -1,0 +1,89 @@
+//! Lengths of requests and answers, in tokens.
+
+use super::registry::{Compute, Metric};
+use super::request::Request;
+use super::totals::Totals;
+use super::{Better, MetricDef, Unit};
+
+/// A length of valid requests.
+const fn length(
+    name: &'static str,
+    title: &'static str,
+    formula: &'static str,
+    compute: fn(&Request<'_>) -> Option<f64>,
+) -> Metric {
+    Metric {
+        def: MetricDef { name, title, unit: Unit::Tokens, better: Better::Neither, formula },
+        compute: Compute::Valid(compute),
+    }
+}
+
+/// A sum over requests.
+const fn total(
+    name: &'static str,
+    title: &'static str,
+    formula: &'static str,
+    compute: fn(&Totals) -> Option<f64>,
+) -> Metric {
+    Metric {
+        def: MetricDef { name, title, unit: Unit::Tokens, better: Better::Neither, formula },
+        compute: Compute::Total(compute),
+    }
+}
+
+pub(super) const INPUT_SEQUENCE_LENGTH: Metric = length(
+    "input_sequence_length",
+    "Input Sequence Length",
+    "prompt tokens by the server's count, else as asked for",
+    |r| r.input_tokens().map(f64::from),
+);
+
+pub(super) const OUTPUT_SEQUENCE_LENGTH: Metric =
+    length("output_sequence_length", "Output Sequence Length", "output tokens, reasoning included", |r| {
+        r.row.output_tokens.map(f64::from)
+    });
+
+pub(super) const OUTPUT_TOKEN_COUNT: Metric =
+    length("output_token_count", "Output Token Count", "output tokens without reasoning, where any", |r| {
+        let reasoning = r.row.reasoning_tokens.unwrap_or(0);
+        r.row.output_tokens.map(|n| n.saturating_sub(reasoning)).filter(|&n| n > 0).map(f64::from)
+    });
+
+pub(super) const REASONING_TOKEN_COUNT: Metric =
+    length("reasoning_token_count", "Reasoning Token Count", "reasoning tokens, where any", |r| {
+        r.row.reasoning_tokens.filter(|&n| n > 0).map(f64::from)
+    });
+
+pub(super) const TOTAL_ISL: Metric =
+    total("total_isl", "Total Input Sequence Length", "sum of input sequence lengths", |t| t.any_valid(t.input_tokens));
+
+pub(super) const TOTAL_OSL: Metric =
+    total("total_osl", "Total Output Sequence Length", "sum of output sequence lengths", |t| {
+        t.any_valid(t.output_tokens)
+    });
+
+pub(super) const TOTAL_OUTPUT_TOKENS: Metric =
+    total("total_output_tokens", "Total Output Tokens", "sum of output tokens without reasoning", |t| {
+        t.any_valid(t.output_tokens.saturating_sub(t.reasoning_tokens))
+    });
+
+pub(super) const TOTAL_REASONING_TOKENS: Metric =
+    total("total_reasoning_tokens", "Total Reasoning Tokens", "sum of reasoning tokens, where any", |t| {
+        t.any_valid(t.reasoning_tokens).filter(|&n| n > 0.0)
+    });
+
+pub(super) const ERROR_ISL: Metric = Metric {
+    def: MetricDef {
+        name: "error_isl",
+        title: "Error Input Sequence Length",
+        unit: Unit::Tokens,
+        better: Better::Neither,
+        formula: "prompt tokens of requests that failed",
+    },
+    compute: Compute::Failed(|r| r.input_tokens().map(f64::from)),
+};
+
+pub(super) const TOTAL_ERROR_ISL: Metric =
+    total("total_error_isl", "Total Error Input Sequence Length", "sum of input lengths of failed requests", |t| {
+        (t.failed() > 0).then_some(t.failed_input_tokens as f64)
+    });

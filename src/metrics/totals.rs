@@ -1,0 +1,130 @@
+//! Requests of a run → exact sums and counts, from which the run's single numbers are made.
+//!
+//! In: profiling rows. Out: [`Totals`]. Invariant: whole numbers only, so merging is exact in any order.
+//! Not here: distributions ([`super::quantile`]).
+
+use super::request::Request;
+use crate::outcome::{OutcomeClass, OutcomeCounts};
+use crate::record::manifest::PhaseWindow;
+
+/// Earliest and latest of some instants, in nanoseconds.
+type Span = (i64, i64);
+
+/// Sums over the requests of a measurement.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Totals {
+    /// The measurement as the manifest tells it; null while a run has not ended.
+    pub(super) phase: Option<PhaseWindow>,
+    /// Outcomes of the measurement.
+    pub(super) outcomes: OutcomeCounts,
+    /// Tokens of prompt of valid requests.
+    pub(super) input_tokens: u64,
+    /// Tokens of answer of valid requests, reasoning included.
+    pub(super) output_tokens: u64,
+    /// Of those, reasoning.
+    pub(super) reasoning_tokens: u64,
+    /// Tokens of prompt by the server's count, of valid requests.
+    pub(super) prompt_tokens: u64,
+    /// Of those, cached; null where the server never tells.
+    pub(super) cached_tokens: Option<u64>,
+    /// Tokens of prompt of failed requests.
+    pub(super) failed_input_tokens: u64,
+    /// From the first sending to the last whole answer, of valid requests.
+    pub(super) valid_span_ns: Option<Span>,
+    /// From the first sending to the last end, of all sent requests.
+    pub(super) sent_span_ns: Option<Span>,
+    /// Time in flight of all sent requests, within the phase where it is known.
+    pub(super) in_flight_ns: i128,
+    /// Whether the run has an SLO at all.
+    pub(super) has_slo: bool,
+    /// Valid requests that met it, latencies counted from sending.
+    pub(super) good: u64,
+    /// Valid requests that met it, latencies counted from the scheduled time.
+    pub(super) scheduled_good: u64,
+}
+
+impl Totals {
+    /// Counts a request of the measurement.
+    pub(super) fn add(&mut self, request: &Request<'_>) {
+        let row = request.row;
+        self.outcomes.add(row.outcome);
+        if let (Some(sent), Some(end)) = (row.sent_ns, row.end_ns) {
+            extend(&mut self.sent_span_ns, (sent, end));
+            let (from, to) = self.phase.map_or((sent, end), |p| (sent.max(p.start_ns), end.min(p.end_ns)));
+            self.in_flight_ns += i128::from(to.saturating_sub(from).max(0));
+        }
+        match row.outcome.class() {
+            OutcomeClass::Completed => self.add_valid(request),
+            OutcomeClass::Failed => self.failed_input_tokens += u64::from(request.input_tokens().unwrap_or(0)),
+            OutcomeClass::Cancelled | OutcomeClass::NotSent => {}
+        }
+    }
+
+    fn add_valid(&mut self, request: &Request<'_>) {
+        let row = request.row;
+        self.input_tokens += u64::from(request.input_tokens().unwrap_or(0));
+        self.output_tokens += u64::from(row.output_tokens.unwrap_or(0));
+        self.reasoning_tokens += u64::from(row.reasoning_tokens.unwrap_or(0));
+        self.prompt_tokens += u64::from(row.prompt_tokens.unwrap_or(0));
+        if let Some(cached) = row.cached_tokens {
+            *self.cached_tokens.get_or_insert(0) += u64::from(cached);
+        }
+        if let (Some(sent), Some(answered)) = (row.sent_ns, request.answered_ns()) {
+            extend(&mut self.valid_span_ns, (sent, answered));
+        }
+    }
+
+    /// Adds another's sums to these; both must be of the same run.
+    pub(super) fn merge(&mut self, other: &Totals) {
+        self.outcomes.merge(&other.outcomes);
+        self.input_tokens += other.input_tokens;
+        self.output_tokens += other.output_tokens;
+        self.reasoning_tokens += other.reasoning_tokens;
+        self.prompt_tokens += other.prompt_tokens;
+        self.failed_input_tokens += other.failed_input_tokens;
+        if let Some(cached) = other.cached_tokens {
+            *self.cached_tokens.get_or_insert(0) += cached;
+        }
+        for (mine, theirs) in
+            [(&mut self.valid_span_ns, other.valid_span_ns), (&mut self.sent_span_ns, other.sent_span_ns)]
+        {
+            if let Some(span) = theirs {
+                extend(mine, span);
+            }
+        }
+        self.in_flight_ns += other.in_flight_ns;
+        self.good += other.good;
+        self.scheduled_good += other.scheduled_good;
+    }
+
+    /// Valid requests.
+    pub(super) fn valid(&self) -> u64 {
+        self.outcomes.of_class(OutcomeClass::Completed)
+    }
+
+    /// Requests that were sent and ended by an error.
+    pub(super) fn failed(&self) -> u64 {
+        self.outcomes.of_class(OutcomeClass::Failed)
+    }
+
+    /// What rates divide by, in seconds: the phase, or else the span of all sent requests. Null if it is empty.
+    pub(super) fn window_s(&self) -> Option<f64> {
+        let (start, end) = self.phase.map(|p| (p.start_ns, p.end_ns)).or(self.sent_span_ns)?;
+        (end > start).then(|| end.saturating_sub(start) as f64 / 1e9)
+    }
+
+    /// `count` per second of the window.
+    pub(super) fn per_window_second(&self, count: u64) -> Option<f64> {
+        Some(count as f64 / self.window_s()?)
+    }
+
+    /// `sum`, where there is a valid request at all.
+    pub(super) fn any_valid(&self, sum: u64) -> Option<f64> {
+        (self.valid() > 0).then_some(sum as f64)
+    }
+}
+
+fn extend(span: &mut Option<Span>, by: Span) {
+    let (first, last) = span.unwrap_or(by);
+    *span = Some((first.min(by.0), last.max(by.1)));
+}

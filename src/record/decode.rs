@@ -1,0 +1,279 @@
+//! A row group of a Parquet file → rows, in batches.
+//!
+//! In: a [`TableFile`] and the number of a row group. Out: [`TokenCursor`], and request rows by [`requests`].
+//! Invariants: the rows of a token group come strictly ordered by `(request_id, seq)`, or there is an error; memory is
+//! a batch of rows and a page per column.
+//! Not here: the order over row groups ([`super::merge`]).
+
+use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
+use parquet::data_type::{ByteArray, DataType};
+use parquet::errors::Result;
+
+use super::row::{RequestRow, TokenRow};
+use super::source::{TableFile, bad};
+use crate::outcome::{EventKind, Outcome, Phase, TokenSource};
+
+/// Rows that are decoded at once.
+const BATCH_ROWS: usize = 1024;
+
+/// The columns of one row group, read in step. Each batch reads every column once, in the schema's order.
+struct Columns {
+    readers: Vec<ColumnReader>,
+    rows_left: usize,
+    next: usize,
+    scratch: Scratch,
+}
+
+#[derive(Default)]
+struct Scratch {
+    i32s: Vec<i32>,
+    i64s: Vec<i64>,
+    texts: Vec<ByteArray>,
+    levels: Vec<i16>,
+}
+
+impl Columns {
+    fn open(file: &TableFile, group: usize) -> Result<Columns> {
+        let columns = file.table().schema().columns();
+        let reader = |(i, column): (usize, &std::sync::Arc<_>)| {
+            Ok(get_column_reader(std::sync::Arc::clone(column), file.pages(group, i)?))
+        };
+        let readers = columns.iter().enumerate().map(reader).collect::<Result<_>>()?;
+        let rows_left = file.metadata().row_group(group).num_rows() as usize;
+        Ok(Columns { readers, rows_left, next: 0, scratch: Scratch::default() })
+    }
+
+    /// Starts a batch; its number of rows, 0 at the end of the group.
+    fn batch(&mut self) -> usize {
+        let n = self.rows_left.min(BATCH_ROWS);
+        self.rows_left -= n;
+        self.next = 0;
+        n
+    }
+
+    /// Reads the next column of the batch and calls `set` with each row that has a value.
+    fn i64(&mut self, n: usize, set: impl FnMut(usize, i64)) -> Result<()> {
+        match next(&mut self.readers, &mut self.next) {
+            ColumnReader::Int64ColumnReader(r) => {
+                fill(r, n, &mut self.scratch.i64s, &mut self.scratch.levels)?;
+                each(n, &self.scratch.i64s, &self.scratch.levels, set);
+                Ok(())
+            }
+            _ => Err(bad("a column has another type")),
+        }
+    }
+
+    /// As [`Columns::i64`].
+    fn i32(&mut self, n: usize, set: impl FnMut(usize, i32)) -> Result<()> {
+        match next(&mut self.readers, &mut self.next) {
+            ColumnReader::Int32ColumnReader(r) => {
+                fill(r, n, &mut self.scratch.i32s, &mut self.scratch.levels)?;
+                each(n, &self.scratch.i32s, &self.scratch.levels, set);
+                Ok(())
+            }
+            _ => Err(bad("a column has another type")),
+        }
+    }
+
+    /// As [`Columns::i64`].
+    fn u16(&mut self, n: usize, mut set: impl FnMut(usize, u16)) -> Result<()> {
+        let mut outside = None;
+        self.i32(n, |i, value| match u16::try_from(value) {
+            Ok(value) => set(i, value),
+            Err(_) => outside = Some(value),
+        })?;
+        outside.map_or(Ok(()), |value| Err(bad(format!("{value} is not a 16-bit number"))))
+    }
+
+    /// As [`Columns::i64`].
+    fn text(&mut self, n: usize, mut set: impl FnMut(usize, String)) -> Result<()> {
+        self.name(n, |i, text| {
+            set(i, text.to_owned());
+            Some(())
+        })
+    }
+
+    /// As [`Columns::i64`]; `set` refuses a value that is not in its closed set.
+    fn name(&mut self, n: usize, mut set: impl FnMut(usize, &str) -> Option<()>) -> Result<()> {
+        let ColumnReader::ByteArrayColumnReader(r) = next(&mut self.readers, &mut self.next) else {
+            return Err(bad("a column has another type"));
+        };
+        fill(r, n, &mut self.scratch.texts, &mut self.scratch.levels)?;
+        let mut wrong = None;
+        each(n, &self.scratch.texts, &self.scratch.levels, |i, text: ByteArray| {
+            if text.as_utf8().ok().and_then(|text| set(i, text)).is_none() {
+                wrong = Some(text);
+            }
+        });
+        wrong.map_or(Ok(()), |text| {
+            let shown: String = String::from_utf8_lossy(text.data()).chars().take(32).collect();
+            Err(bad(format!("{shown:?} is not a value of its column")))
+        })
+    }
+}
+
+fn next<'r>(readers: &'r mut [ColumnReader], at: &mut usize) -> &'r mut ColumnReader {
+    *at += 1;
+    &mut readers[*at - 1]
+}
+
+/// Reads the next `n` rows of a column: its values, and for each row whether it has one.
+fn fill<T: DataType>(
+    reader: &mut ColumnReaderImpl<T>,
+    n: usize,
+    values: &mut Vec<T::T>,
+    levels: &mut Vec<i16>,
+) -> Result<()> {
+    values.clear();
+    levels.clear();
+    let (rows, present, _) = reader.read_records(n, Some(levels), None, values)?;
+    let counted = if levels.is_empty() { n } else { levels.iter().filter(|level| **level > 0).count() };
+    if rows != n || present != values.len() || present != counted {
+        return Err(bad("a column has fewer rows than its row group"));
+    }
+    Ok(())
+}
+
+fn each<T: Clone>(n: usize, values: &[T], levels: &[i16], mut set: impl FnMut(usize, T)) {
+    if levels.is_empty() {
+        values.iter().enumerate().for_each(|(i, value)| set(i, value.clone()));
+        return;
+    }
+    let present = (0..n).filter(|i| levels[*i] > 0);
+    present.zip(values).for_each(|(i, value)| set(i, value.clone()));
+}
+
+/// Adds the rows of one row group of requests to `rows`.
+pub(super) fn requests(file: &TableFile, group: usize, rows: &mut Vec<RequestRow>) -> Result<()> {
+    let mut columns = Columns::open(file, group)?;
+    loop {
+        let n = columns.batch();
+        if n == 0 {
+            return Ok(());
+        }
+        rows.append(&mut request_batch(&mut columns, n)?);
+    }
+}
+
+fn request_batch(c: &mut Columns, n: usize) -> Result<Vec<RequestRow>> {
+    let mut rows = vec![RequestRow::scheduled(0, 0); n];
+    c.i64(n, |i, v| rows[i].request_id = v as u64)?;
+    c.text(n, |i, v| rows[i].x_request_id = v)?;
+    c.text(n, |i, v| rows[i].session_id = Some(v))?;
+    c.i32(n, |i, v| rows[i].turn = v as u32)?;
+    c.name(n, |i, v| Phase::parse(v).map(|v| rows[i].phase = v))?;
+    c.i32(n, |i, v| rows[i].shard = v as u32)?;
+    c.i32(n, |i, v| rows[i].worker = v as u32)?;
+    c.i64(n, |i, v| rows[i].scheduled_ns = v)?;
+    c.i64(n, |i, v| rows[i].released_ns = Some(v))?;
+    c.i64(n, |i, v| rows[i].sent_ns = Some(v))?;
+    c.i64(n, |i, v| rows[i].written_ns = Some(v))?;
+    c.i64(n, |i, v| rows[i].connected_ns = Some(v))?;
+    c.i64(n, |i, v| rows[i].head_ns = Some(v))?;
+    c.i64(n, |i, v| rows[i].first_token_ns = Some(v))?;
+    c.i64(n, |i, v| rows[i].first_output_ns = Some(v))?;
+    c.i64(n, |i, v| rows[i].last_token_ns = Some(v))?;
+    c.i64(n, |i, v| rows[i].end_ns = Some(v))?;
+    c.name(n, |i, v| Outcome::parse(v).map(|v| rows[i].outcome = v))?;
+    c.u16(n, |i, v| rows[i].http_status = Some(v))?;
+    c.text(n, |i, v| rows[i].error = Some(v))?;
+    c.text(n, |i, v| rows[i].finish_reason = Some(v))?;
+    c.i32(n, |i, v| rows[i].input_tokens = v as u32)?;
+    c.i32(n, |i, v| rows[i].prompt_tokens = Some(v as u32))?;
+    c.i32(n, |i, v| rows[i].cached_tokens = Some(v as u32))?;
+    c.i32(n, |i, v| rows[i].max_tokens = Some(v as u32))?;
+    c.i32(n, |i, v| rows[i].output_tokens = Some(v as u32))?;
+    c.name(n, |i, v| TokenSource::parse(v).map(|v| rows[i].output_tokens_source = v))?;
+    c.i32(n, |i, v| rows[i].reasoning_tokens = Some(v as u32))?;
+    c.i32(n, |i, v| rows[i].events = v as u32)?;
+    c.i64(n, |i, v| rows[i].bytes_received = v as u64)?;
+    Ok(rows)
+}
+
+/// One row group of tokens, row by row.
+pub(super) struct TokenCursor {
+    columns: Columns,
+    batch: Vec<TokenRow>,
+    at: usize,
+}
+
+const NO_TOKEN: TokenRow = TokenRow {
+    request_id: 0,
+    seq: 0,
+    t_ns: 0,
+    kernel_ns: None,
+    read: 0,
+    kind: EventKind::Other,
+    bytes: 0,
+    tokens: None,
+};
+
+impl TokenCursor {
+    /// A cursor before the first row of a group.
+    pub(super) fn open(file: &TableFile, group: usize) -> Result<TokenCursor> {
+        let mut cursor = TokenCursor { columns: Columns::open(file, group)?, batch: Vec::new(), at: 0 };
+        cursor.refill()?;
+        Ok(cursor)
+    }
+
+    /// The row that it stands before; none at the end.
+    pub(super) fn peek(&self) -> Option<&TokenRow> {
+        self.batch.get(self.at)
+    }
+
+    /// Moves past the rows of request `request_id` that it stands before, and adds them to `into`, which may not
+    /// grow beyond `most`.
+    pub(super) fn take_run(&mut self, request_id: u64, most: usize, into: &mut Vec<TokenRow>) -> Result<()> {
+        while self.peek().is_some_and(|row| row.request_id == request_id) {
+            let rest = &self.batch[self.at..];
+            let run = rest.partition_point(|row| row.request_id == request_id);
+            if into.len() + run > most {
+                return Err(bad(format!("request {request_id} has more than {most} events")));
+            }
+            into.extend_from_slice(&rest[..run]);
+            self.advance(run)?;
+        }
+        Ok(())
+    }
+
+    /// Moves on to the first row of request `request_id` or a later one.
+    pub(super) fn skip_before(&mut self, request_id: u64) -> Result<()> {
+        while self.peek().is_some_and(|row| row.request_id < request_id) {
+            let run = self.batch[self.at..].partition_point(|row| row.request_id < request_id);
+            self.advance(run)?;
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, rows: usize) -> Result<()> {
+        self.at += rows;
+        if self.at == self.batch.len() { self.refill() } else { Ok(()) }
+    }
+
+    fn refill(&mut self) -> Result<()> {
+        let before = self.batch.last().map(|row| (row.request_id, row.seq));
+        let c = &mut self.columns;
+        let n = c.batch();
+        self.at = 0;
+        self.batch.clear();
+        self.batch.resize(n, NO_TOKEN);
+        if n == 0 {
+            return Ok(());
+        }
+        let rows = &mut self.batch;
+        c.i64(n, |i, v| rows[i].request_id = v as u64)?;
+        c.i32(n, |i, v| rows[i].seq = v as u32)?;
+        c.i64(n, |i, v| rows[i].t_ns = v)?;
+        c.i64(n, |i, v| rows[i].kernel_ns = Some(v))?;
+        c.i32(n, |i, v| rows[i].read = v as u32)?;
+        c.name(n, |i, v| EventKind::parse(v).map(|v| rows[i].kind = v))?;
+        c.i32(n, |i, v| rows[i].bytes = v as u32)?;
+        c.u16(n, |i, v| rows[i].tokens = Some(v))?;
+        let keys = || rows.iter().map(|row| (row.request_id, row.seq));
+        let first = before.into_iter().chain(keys());
+        if first.zip(keys().skip(usize::from(before.is_none()))).any(|(a, b)| a >= b) {
+            return Err(bad("the rows of a row group are not in order"));
+        }
+        Ok(())
+    }
+}

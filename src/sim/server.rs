@@ -1,0 +1,336 @@
+//! Starts and stops the simulated deployment: one thread, one runtime, one listening socket.
+//!
+//! In: a [`ServeConfig`]. Out: a [`ServerHandle`] of a server that listens; after its end, the [`Oracle`].
+//! Invariants: a server that was started is stopped when its handle is dropped, within a second; nothing but the
+//! counters is shared with other threads.
+
+use std::convert::Infallible;
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::pin::pin;
+use std::rc::Rc;
+use std::sync::{Arc, mpsc};
+use std::thread::JoinHandle;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper_util::rt::TokioIo;
+use tokio::sync::{oneshot, watch};
+use tokio::task::{JoinSet, LocalSet};
+
+use super::batch::{BatchConfig, ContinuousBatch};
+use super::driver::Engine;
+use super::oracle::{Counters, Oracle, OracleLog, ServerCounts};
+use super::service::Service;
+use crate::error::{Error, Result};
+use crate::profiler::backend::Backend;
+use crate::profiler::cost::CostModel;
+use crate::profiler::{gpu, memory, model};
+use crate::rng::Seed;
+use crate::time::Anchor;
+use crate::time::alarm::Alarm;
+
+/// How long answers in flight may go on after a stop.
+const DRAIN: Duration = Duration::from_millis(500);
+/// Connections that may wait to be accepted: the kernel's own bound (`somaxconn`) is the lower one.
+const BACKLOG: i32 = 4096;
+/// Wait after an `accept` that failed for want of descriptors.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// A simulated deployment and where it listens.
+#[derive(Clone, Debug)]
+pub struct ServeConfig {
+    /// The model, by a name that [`model::lookup`] knows; requests must use the same spelling.
+    pub model: String,
+    /// The GPU, by a name that [`gpu::lookup`] knows.
+    pub gpu: String,
+    /// The serving engine.
+    pub backend: Backend,
+    /// Tensor-parallel size: GPUs of the deployment.
+    pub tp: u32,
+    /// Address or name to listen on.
+    pub host: String,
+    /// Port to listen on; 0 for any.
+    pub port: u16,
+    /// Sequences that run at once, at most.
+    pub max_num_seqs: u32,
+    /// Tokens of one iteration, at most.
+    pub max_num_batched_tokens: u32,
+    /// Context length: tokens of prompt and answer together, at most. The default, 262,144, is more than Qwen3-32B
+    /// really has (40,960), so that production traces with prompts above 131,072 tokens are served and not refused.
+    pub max_model_len: u32,
+    /// Divides every simulated time.
+    pub speedup: f64,
+    /// Spread of an iteration's time: standard deviation of its logarithm, 0 for none.
+    pub step_noise: f64,
+    /// Seed of the noise, and of ids and words.
+    pub seed: Seed,
+    /// Whether to keep the times of all events, in memory.
+    pub oracle: bool,
+    /// The core to pin the server's thread to.
+    pub core: Option<usize>,
+}
+
+impl Default for ServeConfig {
+    /// Qwen3-32B with vLLM on one H200, on any port of the loopback address.
+    fn default() -> Self {
+        ServeConfig {
+            model: "Qwen/Qwen3-32B".into(),
+            gpu: "h200_sxm".into(),
+            backend: Backend::Vllm,
+            tp: 1,
+            host: "127.0.0.1".into(),
+            port: 0,
+            max_num_seqs: 256,
+            max_num_batched_tokens: 8192,
+            max_model_len: 262_144,
+            speedup: 1.0,
+            step_noise: 0.0,
+            seed: Seed(0),
+            oracle: false,
+            core: None,
+        }
+    }
+}
+
+impl ServeConfig {
+    /// The engine that this configuration describes.
+    fn engine(&self) -> Result<ContinuousBatch> {
+        let (shape, gpu) = (model::lookup(&self.model)?, gpu::lookup(&self.gpu)?);
+        let cost = CostModel::new(shape, gpu, self.backend, self.tp)?;
+        let kv_tokens = memory::kv_tokens(shape, gpu, self.backend, self.tp).ok_or_else(|| {
+            Error::Usage(format!("{} does not fit on {} GPU(s) {}; use a larger --tp", self.model, self.tp, self.gpu))
+        })?;
+        if self.max_model_len < 2 {
+            return Err(Error::Usage("--max-model-len must be at least 2: a prompt and an answer".into()));
+        }
+        let config = BatchConfig {
+            max_sequences: self.max_num_seqs,
+            max_batched_tokens: self.max_num_batched_tokens,
+            kv_tokens,
+            speedup: self.speedup,
+            step_noise: self.step_noise,
+            seed: self.seed,
+        };
+        ContinuousBatch::new(cost, config)
+    }
+
+    fn listen(&self) -> Result<TcpListener> {
+        let at = format!("{}:{}", self.host, self.port);
+        let fail = |e: std::io::Error| Error::Usage(format!("cannot listen on {at}: {e} (choose --host and --port)"));
+        let address = (self.host.as_str(), self.port).to_socket_addrs().map_err(fail)?.next();
+        let address = address.ok_or_else(|| fail(std::io::ErrorKind::AddrNotAvailable.into()))?;
+        let open = || {
+            let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
+            socket.set_reuse_address(true)?;
+            socket.bind(&address.into())?;
+            socket.listen(BACKLOG)?;
+            socket.set_nonblocking(true)?;
+            Ok(TcpListener::from(socket))
+        };
+        open().map_err(fail)
+    }
+}
+
+/// A server that runs on its own thread. Dropping it stops the server.
+#[derive(Debug)]
+pub struct ServerHandle {
+    address: SocketAddr,
+    counters: Arc<Counters>,
+    stop: Option<oneshot::Sender<()>>,
+    ended: oneshot::Receiver<()>,
+    thread: Option<JoinHandle<std::io::Result<Oracle>>>,
+}
+
+impl ServerHandle {
+    /// Where it listens.
+    pub fn addr(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// `http://ADDRESS`, without a path.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// What it has done so far; after [`ServerHandle::shutdown`], what it did.
+    pub fn counts(&self) -> ServerCounts {
+        self.counters.read()
+    }
+
+    /// Completes when the server has stopped by itself, which is an error that [`ServerHandle::finish`] tells.
+    pub async fn ended(&mut self) {
+        // The sender is dropped with the server's thread; it never sends.
+        let _ = (&mut self.ended).await;
+    }
+
+    /// Stops accepting, lets answers in flight go on for half a second, cuts the rest off, and waits for the end.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] where the server had failed before.
+    pub fn shutdown(&mut self) -> Result<Oracle> {
+        if let Some(stop) = self.stop.take() {
+            // A server that has failed no longer listens to this.
+            let _ = stop.send(());
+        }
+        let Some(thread) = self.thread.take() else { return Ok(Oracle::default()) };
+        let ended = thread.join().map_err(|_| Error::Internal("the simulated server's thread panicked".into()))?;
+        ended.map_err(|e| Error::Internal(format!("the simulated server failed: {e}")))
+    }
+
+    /// [`ServerHandle::shutdown`], for good; what the server remembers.
+    ///
+    /// # Errors
+    /// Those of [`ServerHandle::shutdown`].
+    pub fn finish(mut self) -> Result<Oracle> {
+        self.shutdown()
+    }
+}
+
+impl Drop for ServerHandle {
+    fn drop(&mut self) {
+        let _ = self.shutdown();
+    }
+}
+
+/// Starts a simulated deployment. It listens when this returns.
+///
+/// # Errors
+/// [`Error::Usage`] for an unknown model or GPU, a model that does not fit, a setting that cannot be, an address
+/// that cannot be had, or a core that does not exist; [`Error::Internal`] where the system refuses a thread or a timer.
+pub fn spawn(config: &ServeConfig) -> Result<ServerHandle> {
+    let deployment = config.engine()?;
+    let listener = config.listen()?;
+    let internal = |e: std::io::Error| Error::Internal(format!("cannot start the simulated server: {e}"));
+    let address = listener.local_addr().map_err(internal)?;
+    let counters = Arc::new(Counters::default());
+    let (stop, stopped) = oneshot::channel();
+    let (end, ended) = oneshot::channel::<()>();
+    let (ready, is_ready) = mpsc::channel();
+    let (thread_config, thread_counters) = (config.clone(), Arc::clone(&counters));
+    let run = move || {
+        let _end = end;
+        let started = start(&thread_config, deployment, thread_counters, listener);
+        match started {
+            Ok(server) => {
+                let _ = ready.send(Ok(()));
+                server.run(stopped)
+            }
+            Err(e) => {
+                let _ = ready.send(Err(e));
+                Ok(Oracle::default())
+            }
+        }
+    };
+    let thread = std::thread::Builder::new().name("sim-server".into()).spawn(run).map_err(internal)?;
+    let started = is_ready.recv().map_err(|_| Error::Internal("the simulated server's thread panicked".into()))?;
+    let handle = ServerHandle { address, counters, stop: Some(stop), ended, thread: Some(thread) };
+    started.map(|()| handle)
+}
+
+/// A server on its thread, ready to run.
+struct Server {
+    runtime: tokio::runtime::Runtime,
+    service: Rc<Service>,
+    listener: tokio::net::TcpListener,
+    alarm: Alarm,
+}
+
+fn start(
+    config: &ServeConfig,
+    deployment: ContinuousBatch,
+    counters: Arc<Counters>,
+    listener: TcpListener,
+) -> Result<Server> {
+    let internal = |e: std::io::Error| Error::Internal(format!("cannot start the simulated server: {e}"));
+    if let Some(core) = config.core {
+        pin_to(core)?;
+    }
+    // Every eighth task looks for I/O instead of every 61st: the alarm is I/O, and late tokens are what a fast batch
+    // would otherwise get.
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().event_interval(8).build();
+    let runtime = runtime.map_err(internal)?;
+    let entered = runtime.enter();
+    let listener = tokio::net::TcpListener::from_std(listener).map_err(internal)?;
+    // The engine's axis is CLOCK_MONOTONIC itself; nothing here asks for the time since 1970 on it.
+    let alarm = Alarm::new(Anchor { t0_unix_ns: 0, t0_monotonic_ns: 0 }).map_err(internal)?;
+    drop(entered);
+    let service = Rc::new(Service {
+        engine: Rc::new(Engine::new(Box::new(deployment))),
+        counters,
+        oracle: OracleLog::new(config.oracle),
+        model: config.model.clone(),
+        model_json: serde_json::Value::from(config.model.as_str()).to_string(),
+        max_model_tokens: config.max_model_len,
+        seed: config.seed,
+    });
+    Ok(Server { runtime, service, listener, alarm })
+}
+
+fn pin_to(core: usize) -> Result<()> {
+    let fail = |why: String| Error::Usage(format!("cannot pin the simulated server to core {core}: {why}"));
+    if core >= rustix::thread::CpuSet::MAX_CPU {
+        return Err(fail("there is no such core".into()));
+    }
+    let mut cores = rustix::thread::CpuSet::new();
+    cores.set(core);
+    rustix::thread::sched_setaffinity(None, &cores).map_err(|e| fail(e.to_string()))
+}
+
+impl Server {
+    fn run(self, mut stopped: oneshot::Receiver<()>) -> std::io::Result<Oracle> {
+        let Server { runtime, service, listener, alarm } = self;
+        let local = LocalSet::new();
+        let outcome = local.block_on(&runtime, async {
+            let mut driver = pin!(Rc::clone(&service.engine).drive(alarm));
+            let mut connections = JoinSet::new();
+            let (closing, is_closing) = watch::channel(false);
+            let accepting = async {
+                loop {
+                    match listener.accept().await {
+                        Ok((stream, _)) => {
+                            connections.spawn_local(serve(Rc::clone(&service), stream, is_closing.clone()));
+                        }
+                        Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
+                    }
+                    while connections.try_join_next().is_some() {}
+                }
+            };
+            // A dropped handle and a stop are the same.
+            tokio::select! {
+                failed = &mut driver => return failed,
+                _ = &mut stopped => {}
+                () = accepting => {}
+            }
+            drop(listener);
+            let _ = closing.send(true);
+            let drained = async { while connections.join_next().await.is_some() {} };
+            tokio::select! {
+                failed = &mut driver => failed,
+                _ = tokio::time::timeout(DRAIN, drained) => Ok(()),
+            }
+        });
+        drop(local);
+        outcome.map(|()| service.oracle.take())
+    }
+}
+
+/// One connection, to its end.
+async fn serve(service: Rc<Service>, stream: tokio::net::TcpStream, mut is_closing: watch::Receiver<bool>) {
+    // Without this option an event would wait for the acknowledgement of the one before it.
+    if stream.set_nodelay(true).is_err() {
+        return;
+    }
+    let answer = hyper::service::service_fn(move |request| {
+        let service = Rc::clone(&service);
+        async move { Ok::<_, Infallible>(service.answer(request).await) }
+    });
+    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+    // A connection's error is the client's going away; the answer in flight has counted it.
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = is_closing.wait_for(|closing| *closing) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Turns an HTTP request into an answer: routes, checks, and the hand-over to the engine.
+//!
+//! In: a request of a connection. Out: a response whose body is an [`Answer`].
+//! Routes: `POST /v1/chat/completions`, `POST /v1/completions`, `GET /v1/models`, `GET /health`.
+//! Invariant: every error answer has OpenAI's body, `{"error": {message, type, param, code}}`.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
+use http_body_util::{BodyExt, LengthLimitError, Limited};
+use hyper::body::Incoming;
+
+use super::ask::{Api, Ask, BadAsk};
+use super::deployment::Job;
+use super::driver::Engine;
+use super::oracle::{Counters, OracleLog, OracleRequest};
+use super::reply::{Reply, error_body, models_body};
+use super::stream::{Answer, Flight, Next};
+use crate::rng::Seed;
+use crate::time::{SECOND_NS, monotonic_ns, realtime_ns};
+
+/// Bytes of a request's body, at most.
+const MAX_BODY_BYTES: usize = 64 << 20;
+
+const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What all connections of a server share.
+pub(super) struct Service {
+    pub(super) engine: Rc<Engine>,
+    pub(super) counters: Arc<Counters>,
+    pub(super) oracle: OracleLog,
+    pub(super) model: String,
+    /// The model's name as a JSON string, quotes included.
+    pub(super) model_json: String,
+    pub(super) max_model_tokens: u32,
+    pub(super) seed: Seed,
+}
+
+impl std::fmt::Debug for Service {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Service").field("model", &self.model).finish_non_exhaustive()
+    }
+}
+
+/// Why a request is refused.
+struct Refusal {
+    status: StatusCode,
+    message: String,
+    param: Option<&'static str>,
+}
+
+impl Refusal {
+    fn new(status: StatusCode, message: String) -> Refusal {
+        Refusal { status, message, param: None }
+    }
+}
+
+impl From<BadAsk> for Refusal {
+    fn from(bad: BadAsk) -> Refusal {
+        Refusal { status: StatusCode::BAD_REQUEST, message: bad.message, param: bad.param }
+    }
+}
+
+impl Service {
+    /// Answers one request.
+    pub(super) async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Response<Answer> {
+        let path = request.uri().path();
+        let (allowed, api) = match path {
+            "/v1/chat/completions" => (Method::POST, Some(Api::Chat)),
+            "/v1/completions" => (Method::POST, Some(Api::Completions)),
+            "/v1/models" | "/health" => (Method::GET, None),
+            _ => return refuse(&Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here"))),
+        };
+        if request.method() != allowed {
+            let message = format!("{path} takes {allowed}, not {}", request.method());
+            let mut response = refuse(&Refusal::new(StatusCode::METHOD_NOT_ALLOWED, message));
+            let allow = if allowed == Method::POST { "POST" } else { "GET" };
+            response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+            return response;
+        }
+        match api {
+            Some(api) => self.generate(api, request).await.unwrap_or_else(|refusal| {
+                Counters::add(&self.counters.refused);
+                refuse(&refusal)
+            }),
+            None if path == "/health" => Response::new(Answer::Whole(Bytes::new())),
+            None => {
+                let created_s = realtime_ns() / SECOND_NS;
+                json(StatusCode::OK, models_body(&self.model, created_s, self.max_model_tokens))
+            }
+        }
+    }
+
+    async fn generate(self: &Rc<Self>, api: Api, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
+        let (head, body) = request.into_parts();
+        let body = read_body(&head.headers, body).await?;
+        let received_ns = monotonic_ns();
+        let ask = Ask::read(api, &body, self.max_model_tokens)?;
+        if ask.model.as_ref().is_some_and(|m| *m != self.model) {
+            let model = ask.model.as_deref().unwrap_or_default();
+            return Err(Refusal {
+                status: StatusCode::NOT_FOUND,
+                message: format!("The model `{model}` does not exist; this server has `{}`.", self.model),
+                param: Some("model"),
+            });
+        }
+        let flight = self.take_off(api, &ask, received_ns, &head.headers);
+        let (stream, include_usage) = (ask.stream, ask.include_usage);
+        let mut response = if stream {
+            let next = if api == Api::Chat { Next::Role } else { Next::Token(0) };
+            let mut r = Response::new(Answer::Stream { flight: Box::new(flight), next, include_usage });
+            r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
+            r.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+            r
+        } else {
+            json(StatusCode::OK, flight.whole().await)
+        };
+        if let Some(id) = head.headers.get(X_REQUEST_ID) {
+            response.headers_mut().insert(X_REQUEST_ID, id.clone());
+        }
+        Ok(response)
+    }
+
+    /// Gives a request to the engine.
+    fn take_off(self: &Rc<Self>, api: Api, ask: &Ask<'_>, received_ns: i64, headers: &HeaderMap) -> Flight {
+        let job = Job { prompt_tokens: ask.prompt_tokens, output_tokens: ask.output_tokens };
+        let ticket = self.engine.submit(received_ns, job);
+        Counters::add(&self.counters.requests);
+        let hash = self.seed.hash(ticket.number());
+        let prefix = if api == Api::Chat { "chatcmpl" } else { "cmpl" };
+        let id = format!("{prefix}-{hash:016x}");
+        let entry = if self.oracle.is_on() {
+            let given = headers.get(X_REQUEST_ID).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
+            self.oracle.open(OracleRequest {
+                x_request_id: given.unwrap_or_else(|| id.clone()),
+                received_ns,
+                events_ns: Vec::new(),
+                prompt_tokens: job.prompt_tokens,
+                output_tokens: job.output_tokens,
+            })
+        } else {
+            None
+        };
+        let reply = Reply::new(api, &id, realtime_ns() / SECOND_NS, &self.model_json, hash);
+        let service = Rc::clone(self);
+        Flight { service, ticket, reply, prompt_tokens: job.prompt_tokens, entry, completed: false }
+    }
+}
+
+/// The whole body in one piece.
+async fn read_body(headers: &HeaderMap, body: Incoming) -> Result<Bytes, Refusal> {
+    let too_large = || {
+        let message = format!("the body is larger than {MAX_BODY_BYTES} bytes");
+        Refusal::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    };
+    let announced = headers.get(CONTENT_LENGTH).and_then(|v| v.to_str().ok()).and_then(|v| v.parse::<u64>().ok());
+    if announced.is_some_and(|n| n > MAX_BODY_BYTES as u64) {
+        return Err(too_large());
+    }
+    match Limited::new(body, MAX_BODY_BYTES).collect().await {
+        Ok(collected) => Ok(collected.to_bytes()),
+        Err(e) if e.is::<LengthLimitError>() => Err(too_large()),
+        Err(e) => Err(Refusal::new(StatusCode::BAD_REQUEST, format!("the body did not arrive: {e}"))),
+    }
+}
+
+fn refuse(refusal: &Refusal) -> Response<Answer> {
+    json(refusal.status, error_body(refusal.status, &refusal.message, refusal.param))
+}
+
+fn json(status: StatusCode, body: Bytes) -> Response<Answer> {
+    let mut response = Response::new(Answer::Whole(body));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

@@ -1,0 +1,151 @@
+//! Turns the tokens of one request into the frames of its answer: server-sent events, or one piece.
+//!
+//! In: a [`Ticket`] and a [`Reply`]. Out: an [`http_body::Body`], one frame per event, each an HTTP chunk of its own.
+//! Invariant: an event is stamped just before it goes to the socket; a body that is dropped before its end counts
+//! as cancelled, and never as completed.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use http_body::{Body, Frame, SizeHint};
+
+use super::driver::Ticket;
+use super::oracle::Counters;
+use super::reply::{Reply, Usage, done_event};
+use super::service::Service;
+use crate::time::monotonic_ns;
+
+/// An answer in flight: what it needs of the server, and what it must tell when it ends.
+#[derive(Debug)]
+pub(super) struct Flight {
+    pub(super) service: Rc<Service>,
+    pub(super) ticket: Ticket,
+    pub(super) reply: Reply,
+    pub(super) prompt_tokens: u32,
+    /// The request's entry in the oracle.
+    pub(super) entry: Option<usize>,
+    pub(super) completed: bool,
+}
+
+impl Flight {
+    fn usage(&self) -> Usage {
+        Usage { prompt_tokens: self.prompt_tokens, output_tokens: self.ticket.output_tokens() }
+    }
+
+    fn stamp(&self) {
+        if let Some(entry) = self.entry {
+            self.service.oracle.stamp(entry, monotonic_ns());
+        }
+    }
+
+    fn complete(&mut self) {
+        self.completed = true;
+        Counters::add(&self.service.counters.completions);
+    }
+
+    /// Waits for the last token; the answer in one piece.
+    pub(super) async fn whole(mut self) -> Bytes {
+        let tokens = self.ticket.output_tokens();
+        std::future::poll_fn(|cx| self.ticket.poll_tokens(cx, tokens)).await;
+        let bytes = self.reply.whole(self.usage());
+        self.stamp();
+        self.complete();
+        bytes
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        if !self.completed {
+            Counters::add(&self.service.counters.cancelled);
+        }
+    }
+}
+
+/// The next event of a stream.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Next {
+    Role,
+    Token(u32),
+    Usage,
+    Done,
+    End,
+}
+
+/// The frames of an answer.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// A body that is there.
+    Whole(Bytes),
+    /// Events as they come.
+    Stream { flight: Box<Flight>, next: Next, include_usage: bool },
+}
+
+impl Answer {
+    fn poll_event(flight: &mut Flight, next: &mut Next, include_usage: bool, cx: &Context<'_>) -> Poll<Option<Bytes>> {
+        let event = match *next {
+            Next::End => return Poll::Ready(None),
+            // As from vLLM, the role comes when the first token is there, and no sooner.
+            Next::Role => {
+                ready!(flight.ticket.poll_tokens(cx, 1));
+                *next = Next::Token(0);
+                flight.reply.role_event()
+            }
+            Next::Token(position) => {
+                ready!(flight.ticket.poll_tokens(cx, position + 1));
+                let last = position + 1 == flight.ticket.output_tokens();
+                *next = match (last, include_usage) {
+                    (false, _) => Next::Token(position + 1),
+                    (true, true) => Next::Usage,
+                    (true, false) => Next::Done,
+                };
+                flight.reply.token_event(position, last)
+            }
+            Next::Usage => {
+                *next = Next::Done;
+                flight.reply.usage_event(flight.usage())
+            }
+            Next::Done => {
+                *next = Next::End;
+                flight.complete();
+                done_event()
+            }
+        };
+        Counters::add(&flight.service.counters.events);
+        flight.stamp();
+        Poll::Ready(Some(event))
+    }
+}
+
+impl Body for Answer {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let bytes = match self.get_mut() {
+            Answer::Whole(bytes) if bytes.is_empty() => None,
+            Answer::Whole(bytes) => Some(std::mem::take(bytes)),
+            Answer::Stream { flight, next, include_usage } => {
+                ready!(Answer::poll_event(flight, next, *include_usage, cx))
+            }
+        };
+        Poll::Ready(bytes.map(|b| Ok(Frame::data(b))))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Answer::Whole(bytes) => bytes.is_empty(),
+            Answer::Stream { next, .. } => *next == Next::End,
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Answer::Whole(bytes) => SizeHint::with_exact(bytes.len() as u64),
+            Answer::Stream { .. } => SizeHint::default(),
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! Turns names of any kind into dense numbers, in order of first appearance.
+//!
+//! In: block ids as traces write them (integers or texts), or chains of blocks. Out: `u32` from 0.
+
+use std::collections::HashMap;
+
+use super::Trace;
+
+/// Block ids of a file.
+#[derive(Default)]
+pub(super) struct BlockNames {
+    numbers: HashMap<u64, u32>,
+    texts: HashMap<Box<str>, u32>,
+}
+
+impl BlockNames {
+    /// The number of a block that the file names by an integer.
+    pub(super) fn integer(&mut self, id: u64) -> u32 {
+        let next = self.len();
+        *self.numbers.entry(id).or_insert(next)
+    }
+
+    /// The number of a block that the file names by a text; the text of an integer is that integer.
+    pub(super) fn text(&mut self, id: &str) -> u32 {
+        let plain = id.bytes().all(|b| b.is_ascii_digit()) && (id == "0" || !id.starts_with('0'));
+        if plain && let Ok(number) = id.parse() {
+            return self.integer(number);
+        }
+        let next = self.len();
+        match self.texts.get(id) {
+            Some(&number) => number,
+            None => *self.texts.entry(id.into()).or_insert(next),
+        }
+    }
+
+    fn len(&self) -> u32 {
+        (self.numbers.len() + self.texts.len()) as u32
+    }
+}
+
+/// Chains of blocks: a block is known by its content and by all that stands before it, as prefix caches know it.
+#[derive(Default)]
+pub(super) struct PrefixTree {
+    children: HashMap<(Option<u32>, u64), u32>,
+}
+
+impl PrefixTree {
+    /// The number of the block with this content that follows `parent` (null at the start of a prompt).
+    pub(super) fn child(&mut self, parent: Option<u32>, content: u64) -> u32 {
+        let next = self.len();
+        *self.children.entry((parent, content)).or_insert(next)
+    }
+
+    /// How many different blocks there are.
+    pub(super) fn len(&self) -> u32 {
+        self.children.len() as u32
+    }
+}
+
+/// Renumbers what is left of dense numbers after some were dropped or moved, in order of first appearance.
+#[derive(Default)]
+pub(super) struct Renumber {
+    new: Vec<u32>,
+    used: u32,
+}
+
+impl Renumber {
+    /// The new number of `old`.
+    pub(super) fn number(&mut self, old: u32) -> u32 {
+        const UNSEEN: u32 = u32::MAX;
+        let at = old as usize;
+        if at >= self.new.len() {
+            self.new.resize(at + 1, UNSEEN);
+        }
+        if self.new[at] == UNSEEN {
+            self.new[at] = self.used;
+            self.used += 1;
+        }
+        self.new[at]
+    }
+
+    /// How many different numbers were seen.
+    pub(super) fn len(&self) -> u32 {
+        self.used
+    }
+
+    /// What stood at the old numbers, at its new places.
+    pub(super) fn in_new_order<T: Clone>(&self, old: &[T]) -> Vec<T> {
+        let mut places = vec![0; self.used as usize];
+        for (at, &new) in self.new.iter().enumerate().filter(|&(_, &new)| new != u32::MAX) {
+            places[new as usize] = at;
+        }
+        places.into_iter().map(|at| old[at].clone()).collect()
+    }
+}
+
+impl Trace {
+    /// Numbers blocks and sessions in order of first appearance, without gaps, and leaves out what no entry uses.
+    pub(super) fn renumber(&mut self) {
+        let (mut blocks, mut sessions) = (Renumber::default(), Renumber::default());
+        let mut block_ids = Vec::with_capacity(self.block_ids.len());
+        for entry in &mut self.entries {
+            let start = entry.blocks_start as usize;
+            let old = &self.block_ids[start..start + entry.blocks_len as usize];
+            entry.blocks_start = block_ids.len() as u32;
+            block_ids.extend(old.iter().map(|&id| blocks.number(id)));
+            entry.session = entry.session.map(|s| sessions.number(s));
+        }
+        self.block_ids = block_ids;
+        self.unique_blocks = blocks.len();
+        self.sessions = sessions.in_new_order(&self.sessions);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn integers_and_texts_share_one_numbering() {
+        let mut names = BlockNames::default();
+        let ids = [names.integer(7), names.text("a"), names.text("7"), names.text("07"), names.integer(1), names.text("a")];
+        assert_eq!(ids, [0, 1, 0, 2, 3, 1]);
+    }
+
+    #[test]
+    fn equal_content_after_different_beginnings_is_a_different_block() {
+        let mut tree = PrefixTree::default();
+        let a = tree.child(None, 5);
+        let b = tree.child(None, 6);
+        assert_ne!(tree.child(Some(a), 9), tree.child(Some(b), 9));
+        assert_eq!(tree.child(Some(a), 9), tree.child(Some(a), 9));
+        assert_eq!(tree.len(), 4);
+    }
+
+    #[test]
+    fn renumbering_is_dense_and_keeps_names() {
+        let mut renumber = Renumber::default();
+        assert_eq!([4, 2, 4, 0].map(|old| renumber.number(old)), [0, 1, 0, 2]);
+        assert_eq!(renumber.in_new_order(&["a", "b", "c", "d", "e"]), ["e", "c", "a"]);
+        assert_eq!(renumber.len(), 3);
+    }
+}

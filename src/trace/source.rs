@@ -1,0 +1,155 @@
+//! Turns a file or bytes into a [`Trace`]: unpacks gzip, finds the format out, and hands over to its reader.
+//!
+//! In: a path, or any [`BufRead`] and its name. Out: a trace, or one error that names the file. The file is read as a
+//! stream; only the trace is held.
+
+use std::fs::File;
+use std::io::{self, BufRead, BufReader};
+use std::path::Path;
+
+use flate2::bufread::MultiGzDecoder;
+
+use super::lines::without_mark;
+use super::{FORMATS, ReadOptions, Trace, TraceFormat};
+use crate::error::{Error, InputError, Result};
+
+/// How much is read ahead, and shown to `sniff`.
+const BUFFER_BYTES: usize = 64 << 10;
+const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+
+/// Reads the trace in a file, plain or gzip (told by its first bytes, not by its name).
+///
+/// # Errors
+/// As [`parse`]; and where the file cannot be opened or read.
+pub fn read(path: &Path, options: &ReadOptions) -> Result<Trace> {
+    let file = File::open(path).map_err(Error::io(path))?;
+    parse(&mut BufReader::with_capacity(BUFFER_BYTES, file), &path.display().to_string(), options)
+}
+
+/// Reads a trace from bytes, plain or gzip. `file` is its name in errors.
+///
+/// # Errors
+/// An unknown format; the first row that cannot be used (unless such rows are skipped); no usable row; a failed read.
+pub fn parse(input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Result<Trace> {
+    let unreadable = Error::io(file);
+    let magic = match input.fill_buf() {
+        Ok(head) => head.starts_with(GZIP_MAGIC),
+        Err(e) => return Err(unreadable(e)),
+    };
+    if !magic {
+        return parse_plain(input, file, options);
+    }
+    let mut unpacked = BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(input));
+    parse_plain(&mut unpacked, file, options).map_err(|e| match e {
+        Error::Io { source, .. } if is_damage(&source) => damaged(file, &source).into(),
+        other => other,
+    })
+}
+
+fn parse_plain(input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Result<Trace> {
+    let head = input.fill_buf().map_err(Error::io(file))?;
+    if head.is_empty() {
+        return Err(fault(file, "is empty", "a trace is JSON lines, one request per line").into());
+    }
+    let format = match &options.format {
+        Some(name) => named(name)?,
+        None => {
+            let head = without_mark(head).trim_ascii_start();
+            FORMATS.iter().copied().find(|f| f.sniff(head)).ok_or_else(|| unknown(file, head))?
+        }
+    };
+    format.read(input, file, options)
+}
+
+fn named(name: &str) -> Result<&'static dyn TraceFormat> {
+    let known = FORMATS.iter().copied().find(|f| f.name() == name || f.aliases().contains(&name));
+    known.ok_or_else(|| Error::Usage(format!("no trace format is named {name:?}; use one of {}", names())))
+}
+
+fn names() -> String {
+    FORMATS.iter().map(|f| f.name()).collect::<Vec<_>>().join(", ")
+}
+
+fn unknown(file: &str, head: &[u8]) -> InputError {
+    let problem = match head.first() {
+        Some(b'[') => "is one JSON array, and no trace format that loadline knows",
+        None => "begins with nothing but blanks",
+        _ => "is in no trace format that loadline knows",
+    };
+    let remedy = format!("write one JSON object per line, or name its format; known: {}", names());
+    fault(file, problem, &remedy)
+}
+
+fn is_damage(e: &io::Error) -> bool {
+    matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof)
+}
+
+fn damaged(file: &str, e: &io::Error) -> InputError {
+    fault(file, &format!("its gzip data are damaged: {e}"), "fetch or compress it again; `gzip -t` checks a file")
+}
+
+fn fault(file: &str, problem: &str, remedy: &str) -> InputError {
+    InputError { file: file.to_owned(), line: 0, field: None, problem: problem.to_owned(), remedy: remedy.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    const ROWS: &[u8] = b"{\"timestamp\": 0, \"input_length\": 5}\n{\"timestamp\": 9, \"input_length\": 6}\n";
+
+    fn packed(bytes: &[u8]) -> Vec<u8> {
+        let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
+        encoder.write_all(bytes).unwrap();
+        encoder.finish().unwrap()
+    }
+
+    fn parsed(mut bytes: &[u8], format: Option<&str>) -> Result<Trace> {
+        parse(&mut bytes, "t", &ReadOptions { format: format.map(str::to_owned), ..Default::default() })
+    }
+
+    #[test]
+    fn gzip_is_told_by_its_bytes_and_may_have_several_members() {
+        assert_eq!(parsed(ROWS, None).unwrap().entries.len(), 2);
+        assert_eq!(parsed(&packed(ROWS), None).unwrap().entries.len(), 2);
+        let (a, b) = ROWS.split_at(37);
+        assert_eq!(parsed(&[packed(a), packed(b)].concat(), None).unwrap().entries.len(), 2);
+    }
+
+    #[test]
+    fn damaged_gzip_is_the_files_fault() {
+        let mut cut = packed(&ROWS.repeat(2000));
+        cut.truncate(cut.len() / 2);
+        let message = parsed(&cut, None).unwrap_err().to_string();
+        assert!(message.starts_with("t: its gzip data are damaged: "), "{message}");
+    }
+
+    #[test]
+    fn formats_have_names_and_aliases() {
+        for name in ["mooncake_trace", "mooncake"] {
+            assert!(parsed(ROWS, Some(name)).is_ok());
+        }
+        let message = parsed(ROWS, Some("csv")).unwrap_err().to_string();
+        assert_eq!(message, "no trace format is named \"csv\"; use one of mooncake_trace");
+    }
+
+    #[test]
+    fn what_is_no_trace_is_told_as_such() {
+        for (bytes, problem) in [
+            (&b""[..], "t: is empty (a trace is JSON lines, one request per line)"),
+            (b"\n \n", "t: begins with nothing but blanks (write one JSON object per line, or name its format; known: mooncake_trace)"),
+            (b"[{\"timestamp\":0}]", "t: is one JSON array, and no trace format that loadline knows (write one JSON object per line, or name its format; known: mooncake_trace)"),
+            (b"TIMESTAMP,ContextTokens\n", "t: is in no trace format that loadline knows (write one JSON object per line, or name its format; known: mooncake_trace)"),
+        ] {
+            assert_eq!(parsed(bytes, None).unwrap_err().to_string(), problem);
+        }
+    }
+
+    #[test]
+    fn a_missing_file_names_its_path() {
+        let e = read(Path::new("/nonexistent/t.jsonl"), &ReadOptions::default()).unwrap_err();
+        assert!(e.to_string().starts_with("/nonexistent/t.jsonl: "));
+    }
+}

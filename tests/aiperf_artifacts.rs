@@ -1,0 +1,342 @@
+//! Our numbers and files against those that aiperf 0.13.0 wrote of the same requests, and small files byte for byte.
+//!
+//! The golden runs lie outside the repository (`../shared/golden`, or `$LOADLINE_SHARED/golden`); their tests are
+//! skipped, loudly, where they are absent.
+
+#![allow(clippy::unwrap_used, clippy::print_stderr, reason = "a test's helpers may do what its tests may")]
+
+mod golden;
+
+use std::collections::BTreeMap;
+
+use golden::{CASES, Case, Memory, memory_manifest};
+use loadline::export::EXPORTERS;
+use loadline::metrics::{METRICS, PERCENTILES, Stats, Unit, Value, parse_goodput, summarise};
+use loadline::outcome::{EventKind, Outcome, Phase};
+use loadline::record::manifest::PhaseWindow;
+use loadline::record::reader::Rows;
+use loadline::record::row::{RequestRow, TokenRow};
+use serde_json::Value as Json;
+
+/// Metrics that aiperf does not have.
+const OURS: [&str; 7] = [
+    "scheduled_time_to_first_token",
+    "scheduled_request_latency",
+    "send_lag",
+    "scheduled_goodput",
+    "scheduled_good_request_fraction",
+    "cancelled_request_count",
+    "not_sent_request_count",
+];
+
+/// What aiperf's readers look for in every streamed run.
+const CORE: [&str; 15] = [
+    "request_throughput",
+    "request_latency",
+    "request_count",
+    "time_to_first_token",
+    "time_to_second_token",
+    "inter_token_latency",
+    "output_token_throughput",
+    "output_token_throughput_per_user",
+    "output_sequence_length",
+    "input_sequence_length",
+    "output_token_count",
+    "inter_chunk_latency",
+    "benchmark_duration",
+    "total_isl",
+    "total_osl",
+];
+
+fn export(rows: &dyn Rows, file_name: &str) -> String {
+    let exporter = EXPORTERS.iter().find(|e| e.file_name == file_name).unwrap();
+    let mut out = Vec::new();
+    (exporter.write)(rows, &summarise(rows).unwrap(), &mut out).unwrap();
+    String::from_utf8(out).unwrap()
+}
+
+fn assert_close(got: f64, want: f64, tolerance: f64, what: &str) {
+    let scale = want.abs().max(1e-3);
+    assert!((got - want).abs() <= tolerance * scale, "{what}: {got} for aiperf's {want}");
+}
+
+fn compare_stats(got: &Stats, want: &Json, what: &str) {
+    let single = [("avg", got.mean), ("min", got.min), ("max", got.max), ("std", got.std), ("sum", got.sum)];
+    let percentiles = PERCENTILES.iter().zip(got.percentiles).map(|(p, v)| (format!("p{p}"), v));
+    for (key, value) in single.into_iter().map(|(k, v)| (k.to_owned(), v)).chain(percentiles) {
+        assert_close(value, want[&key].as_f64().unwrap(), 1e-6, &format!("{what} {key}"));
+    }
+    assert_eq!(got.n, want["count"].as_u64().unwrap(), "{what} count");
+}
+
+#[test]
+fn our_numbers_are_aiperfs() {
+    for case in CASES {
+        let Some(case) = Case::load(case) else { return };
+        let summary = summarise(&case.rows).unwrap();
+        let mut compared = 0;
+        for (def, value) in &summary.values {
+            let want = &case.summary[def.name];
+            let what = format!("{} {}", case.name, def.name);
+            match value {
+                _ if OURS.contains(&def.name) => continue,
+                Value::Distribution(stats) => compare_stats(stats, want, &what),
+                // aiperf leaves a count of no errors out.
+                Value::Scalar(0.0) if want.is_null() => continue,
+                // Its starts and ends are those of the wall clock, in steps of 256 ns.
+                Value::Scalar(got) if def.name == "effective_concurrency" => {
+                    assert_close(*got, want["avg"].as_f64().unwrap(), 1e-5, &what);
+                }
+                Value::Scalar(got) => assert_close(*got, want["avg"].as_f64().unwrap(), 1e-6, &what),
+            }
+            compared += 1;
+        }
+        for name in CORE {
+            assert!(summary.get(name).is_some(), "{} has no {name}", case.name);
+        }
+        assert!(compared >= 24, "{}: only {compared} metrics were compared", case.name);
+    }
+}
+
+#[test]
+fn every_metric_that_aiperf_knows_has_its_unit_and_heading() {
+    let mut units = BTreeMap::new();
+    let mut headings = Vec::new();
+    for case in CASES {
+        let Some(case) = Case::load(case) else { return };
+        for (key, value) in case.summary.as_object().unwrap() {
+            units.insert(key.clone(), value["unit"].as_str().map(str::to_owned));
+        }
+        headings.extend(case.csv.lines().map(|line| line.split(',').next().unwrap().to_owned()));
+    }
+    for def in METRICS.iter().filter(|def| !OURS.contains(&def.name)) {
+        assert_eq!(units.get(def.name), Some(&Some(def.unit.label().to_owned())), "{}", def.name);
+        let title = if def.name == "good_request_fraction" { "GoodRequestFraction" } else { def.title };
+        let heading = match def.unit {
+            Unit::Requests => title.to_owned(),
+            unit => format!("{title} ({})", unit.label()),
+        };
+        assert!(headings.contains(&heading), "{heading}");
+    }
+}
+
+#[test]
+fn our_json_has_aiperfs_keys_in_aiperfs_order() {
+    for case in CASES {
+        let Some(case) = Case::load(case) else { return };
+        let ours: Json = serde_json::from_str(&export(&case.rows, "profile_export_aiperf.json")).unwrap();
+        let keys: Vec<&str> = ours.as_object().unwrap().keys().map(String::as_str).collect();
+        let theirs: Vec<&str> = case.summary.as_object().unwrap().keys().map(String::as_str).collect();
+        // Up to `end_time` the order is fixed; behind it, aiperf's own order varies from run to run.
+        let head = |keys: &[&str]| -> Vec<String> {
+            let end = keys.iter().position(|k| *k == "end_time").unwrap();
+            keys[..=end].iter().filter(|k| theirs.contains(k)).map(|k| (*k).to_owned()).collect()
+        };
+        assert_eq!(head(&keys), head(&theirs), "{}", case.name);
+        for (key, value) in ours.as_object().unwrap() {
+            let (Some(unit), true) = (value.get("unit"), theirs.contains(&key.as_str())) else { continue };
+            assert_eq!(Some(unit), case.summary[key].get("unit"), "{} {key}", case.name);
+            if key != "effective_concurrency" {
+                let keys = |v: &Json| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+                assert_eq!(keys(value), keys(&case.summary[key]), "{} {key}", case.name);
+            }
+        }
+        for key in ["start_time", "end_time"] {
+            assert_eq!(ours[key].as_str().unwrap().len(), case.summary[key].as_str().unwrap().len());
+        }
+    }
+}
+
+#[test]
+fn our_csv_rows_are_aiperfs() {
+    for case in CASES {
+        let Some(case) = Case::load(case) else { return };
+        let ours = export(&case.rows, "profile_export_aiperf.csv");
+        assert_eq!(ours.lines().next(), case.csv.lines().next(), "{}", case.name);
+        assert!(ours.contains("\r\n\r\nMetric,Value\r\n") && case.csv.contains("\r\n\r\nMetric,Value\r\n"));
+        for heading in
+            ["Request Latency (ms)", "Inter Chunk Latency (ms)", "Output Sequence Length (tokens)", "Request Count"]
+        {
+            let row = |text: &str| text.lines().find(|l| l.starts_with(heading)).map(str::to_owned);
+            assert_eq!(row(&ours), row(&case.csv), "{}", case.name);
+            assert!(row(&ours).is_some());
+        }
+    }
+}
+
+#[test]
+fn our_records_are_aiperfs() {
+    for case in CASES {
+        let Some(case) = Case::load(case) else { return };
+        let theirs: BTreeMap<&str, &Json> =
+            case.records.iter().map(|r| (r["metadata"]["x_request_id"].as_str().unwrap(), r)).collect();
+        let ours = export(&case.rows, "profile_export.jsonl");
+        assert_eq!(ours.lines().count(), theirs.len(), "{}", case.name);
+        let mut last_end = 0;
+        for line in ours.lines() {
+            let record: Json = serde_json::from_str(line).unwrap();
+            let want = theirs[record["metadata"]["x_request_id"].as_str().unwrap()];
+            let keys = |v: &Json| v.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+            assert_eq!(keys(&record["metadata"]), keys(&want["metadata"]), "{}", case.name);
+            for key in ["request_start_ns", "request_end_ns", "credit_issued_ns", "benchmark_phase", "phase_index"] {
+                assert_eq!(record["metadata"][key], want["metadata"][key], "{} {key}", case.name);
+            }
+            let end = record["metadata"]["request_end_ns"].as_i64().unwrap();
+            assert!(end >= last_end, "{}: in the order of their ends", case.name);
+            last_end = end;
+            assert_eq!(record.get("error").is_some(), want.get("error").is_some());
+            if let Some(error) = want.get("error").filter(|e| e["type"] != "X") {
+                assert_eq!((&record["error"]["code"], &record["error"]["type"]), (&error["code"], &error["type"]));
+            }
+            compare_record(&record["metrics"], &want["metrics"], &case.name);
+        }
+    }
+}
+
+fn compare_record(ours: &Json, theirs: &Json, case: &str) {
+    for (tag, got) in ours.as_object().unwrap().iter().filter(|(tag, _)| !OURS.contains(&tag.as_str())) {
+        let want = &theirs[tag];
+        assert_eq!(got["unit"], want["unit"], "{case} {tag}");
+        match (&got["value"], &want["value"]) {
+            (Json::Array(got), Json::Array(want)) => {
+                assert_eq!(got.len(), want.len(), "{case} {tag}");
+                for (g, w) in got.iter().zip(want) {
+                    assert_close(g.as_f64().unwrap(), w.as_f64().unwrap(), 1e-6, tag);
+                }
+            }
+            (got, want) => {
+                assert_eq!(got.is_u64(), want.is_u64(), "{case} {tag}: {got} for {want}");
+                assert_close(got.as_f64().unwrap(), want.as_f64().unwrap(), 1e-6, tag);
+            }
+        }
+    }
+}
+
+/// One good answer, one refusal, one that was given up, one warm-up request and one that was never sent.
+fn small_run() -> Memory {
+    let ms = |n: i64| Some(n * 1_000_000);
+    let base = |id: u64, x: &str| RequestRow { x_request_id: x.into(), ..RequestRow::scheduled(id, 1_000_000) };
+    let good = RequestRow {
+        session_id: Some("s\"1".into()),
+        sent_ns: ms(2),
+        head_ns: ms(11),
+        first_token_ns: ms(12),
+        first_output_ns: ms(12),
+        last_token_ns: ms(22),
+        end_ns: ms(24),
+        outcome: Outcome::Completed,
+        http_status: Some(200),
+        input_tokens: 8,
+        output_tokens: Some(3),
+        ..base(1, "x1")
+    };
+    let refused = RequestRow {
+        outcome: Outcome::HttpError,
+        http_status: Some(429),
+        error: Some("busy\n".into()),
+        sent_ns: ms(2),
+        end_ns: ms(3),
+        input_tokens: 8,
+        ..base(2, "x2")
+    };
+    let cancelled = RequestRow { outcome: Outcome::Cancelled, sent_ns: ms(4), end_ns: ms(9), ..base(3, "x3") };
+    let warm = RequestRow { phase: Phase::Warmup, scheduled_ns: -9_000_000, sent_ns: ms(-9), ..good.clone() };
+    let event = |seq, t_ns| TokenRow {
+        request_id: 1,
+        seq,
+        t_ns,
+        kernel_ns: None,
+        read: seq,
+        kind: EventKind::Output,
+        bytes: 1,
+        tokens: None,
+    };
+    let mut manifest = memory_manifest();
+    manifest.slo = parse_goodput("ttft:10").unwrap();
+    manifest.command = ["loadline", "profile", "--goodput", "ttft:10 "].map(String::from).to_vec();
+    manifest.warmup = Some(PhaseWindow { start_ns: -10_000_000, end_ns: 0 });
+    manifest.profiling = Some(PhaseWindow { start_ns: 0, end_ns: 25_000_000 });
+    let requests = vec![
+        (
+            RequestRow {
+                request_id: 0,
+                x_request_id: "x0".into(),
+                end_ns: ms(-1),
+                last_token_ns: ms(-2),
+                first_token_ns: ms(-4),
+                ..warm
+            },
+            vec![],
+        ),
+        (good, vec![event(0, 12_000_000), event(1, 22_000_000)]),
+        (refused, vec![]),
+        (cancelled, vec![]),
+        (base(4, ""), vec![]),
+    ];
+    Memory { manifest, requests }
+}
+
+#[test]
+fn the_files_of_a_small_run_byte_for_byte() {
+    let rows = small_run();
+    let csv = export(&rows, "profile_export_aiperf.csv");
+    assert!(csv.contains("Time to First Token (ms),10.00,10.00,10.00,10.00,10.00,"), "{csv}");
+    assert!(csv.contains("\r\nGoodput (requests/sec),40.00\r\n"), "{csv}");
+
+    let json = export(&rows, "profile_export_aiperf.json");
+    let doc: Json = serde_json::from_str(&json).unwrap();
+    assert_eq!(doc["schema_version"], "1.4");
+    assert_eq!(doc["benchmark_id"], "0123456789ab");
+    assert_eq!(doc["start_time"], "2026-11-24T02:21:17.000000");
+    assert_eq!(doc["run_info"]["cli_command"], "loadline profile --goodput 'ttft:10 '");
+    let error =
+        serde_json::json!([{"error_details": {"code": 429, "type": "HttpError", "message": "busy\n"}, "count": 1}]);
+    assert_eq!(doc["error_summary"], error);
+    assert_eq!(doc["send_lag"]["count"], 3);
+    assert!(json.contains("\"goodput\": {\n    \"unit\": \"requests/sec\",\n    \"avg\": 40.0\n  }"), "{json}");
+    assert!(!json.contains("null,\n    \"avg\"") && !json.contains("NaN"));
+    assert_eq!(json, export(&rows, "profile_export_aiperf.json"), "the same bytes every time");
+
+    let jsonl = export(&rows, "profile_export.jsonl");
+    let lines: Vec<&str> = jsonl.lines().collect();
+    assert_eq!(lines.len(), 4, "the one that was never sent has no record");
+    let t0 = 1_795_486_877_000_000_000i64;
+    let refused = format!(
+        "{{\"metadata\":{{\"session_num\":2,\"x_request_id\":\"x2\",\"x_correlation_id\":\"x2\",\
+         \"conversation_id\":\"session_000002\",\"turn_index\":0,\"credit_issued_ns\":{},\"request_start_ns\":{},\
+         \"request_end_ns\":{},\"worker_id\":\"worker_0\",\"record_processor_id\":\"record_processor_0\",\
+         \"benchmark_phase\":\"profiling\",\"phase_index\":1,\"profiling_index\":0,\"phase_name\":\"profiling\",\
+         \"phase_kind\":\"profiling\",\"was_cancelled\":false,\"context_overflow_skip\":false,\"agent_depth\":0,\
+         \"root_correlation_id\":\"x2\"}},\"metrics\":{{\"send_lag\":{{\"value\":1.0,\"unit\":\"ms\"}},\
+         \"error_isl\":{{\"value\":8,\"unit\":\"tokens\"}}}},\
+         \"error\":{{\"code\":429,\"type\":\"HttpError\",\"message\":\"busy\\n\"}}}}",
+        t0 + 1_000_000,
+        t0 + 2_000_000,
+        t0 + 3_000_000
+    );
+    assert_eq!(lines[1], refused);
+    let ids = |line: &&str| serde_json::from_str::<Json>(line).unwrap()["metadata"]["x_request_id"].clone();
+    assert_eq!(lines.iter().map(ids).collect::<Vec<_>>(), ["x0", "x2", "x3", "x1"]);
+    let cancelled: Json = serde_json::from_str(lines[2]).unwrap();
+    assert_eq!(cancelled["error"]["code"], 499);
+    assert_eq!(cancelled["metadata"]["was_cancelled"], true);
+    let good: Json = serde_json::from_str(lines[3]).unwrap();
+    assert_eq!(good["metrics"]["inter_chunk_latency"]["value"], serde_json::json!([10.0]));
+    assert_eq!(good["metadata"]["conversation_id"], "s\"1");
+    assert!(serde_json::from_str::<Json>(lines[0]).unwrap()["metadata"].get("profiling_index").is_none());
+}
+
+#[test]
+fn all_files_are_written_whole_beside_the_recording() {
+    let dir = std::env::temp_dir().join(format!("loadline-export-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    let rows = small_run();
+    loadline::export::write_all(&dir, &rows, &summarise(&rows).unwrap()).unwrap();
+    let mut names: Vec<_> =
+        std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    names.sort();
+    let text = std::fs::read_to_string(dir.join("profile_export.jsonl")).unwrap();
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(names, ["profile_export.jsonl", "profile_export_aiperf.csv", "profile_export_aiperf.json"]);
+    assert_eq!(text, export(&rows, "profile_export.jsonl"));
+}
