@@ -6,10 +6,12 @@
 //! aiperf; equal seeds give equal times. A new process is one file and one line in [`PROCESSES`].
 //! Not here: recorded times (those are the trace's), and closed-loop load (that is the schedule's).
 
-pub mod dispersion;
+mod bucketed;
+mod dispersion;
 mod renewal;
 mod sinusoid;
 
+pub use bucketed::bucketed;
 pub use dispersion::index_of_dispersion;
 pub use renewal::{Constant, Gamma, Poisson};
 pub use sinusoid::{SineRate, Sinusoid};
@@ -102,7 +104,8 @@ mod tests {
     #[test]
     fn every_process_never_goes_back_and_repeats_for_a_seed() {
         for process in PROCESSES {
-            let run = || first(2000, &mut *build(process.name, &params()).unwrap(), &mut Seed(3).stream(Stream::Arrival));
+            let run =
+                || first(2000, &mut *build(process.name, &params()).unwrap(), &mut Seed(3).stream(Stream::Arrival));
             let times = run();
             assert!(times[0] > 0, "{}: the first comes one gap after the start", process.name);
             assert!(times.windows(2).all(|w| w[0] <= w[1]), "{}", process.name);

@@ -63,7 +63,8 @@ impl Gamma {
     pub(super) fn boxed(params: &ArrivalParams) -> Result<Box<dyn ArrivalProcess>> {
         let rate_rps = required_rate(params)?;
         let smoothness = params.smoothness.unwrap_or(1.0);
-        let refused = || Error::Usage(format!("a smoothness of {smoothness} gives no gaps; use a number from 0.001 to 1e6"));
+        let refused =
+            || Error::Usage(format!("a smoothness of {smoothness} gives no gaps; use a number from 0.001 to 1e6"));
         if !(0.001..=1e6).contains(&smoothness) {
             return Err(refused());
         }

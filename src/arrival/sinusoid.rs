@@ -34,7 +34,8 @@ impl SineRate {
     /// A usage error that says which bound is wrong.
     pub fn validate(&self) -> Result<()> {
         let refused = |what: String| Err(Error::Usage(what));
-        if !(0.0..=MAX_RATE_RPS).contains(&self.min_rps) || !(self.max_rps > 0.0 && self.max_rps <= MAX_RATE_RPS) {
+        let rates = 0.0..=MAX_RATE_RPS;
+        if !rates.contains(&self.min_rps) || !rates.contains(&self.max_rps) || self.max_rps == 0.0 {
             return refused(format!(
                 "a rate between {} and {} requests per second cannot be kept; the minimum must be 0 or more, the maximum above 0 and at most {MAX_RATE_RPS:e}",
                 self.min_rps, self.max_rps
@@ -204,7 +205,8 @@ mod tests {
         let times = first(n, &mut Sinusoid::new(rate).unwrap(), &mut Seed(5).stream(Stream::Arrival));
         let distance = |expected: &dyn Fn(f64) -> f64| {
             let counts: Vec<f64> = times.iter().map(|&t| expected(t as f64 / SECOND_NS as f64)).collect();
-            let mut gaps: Vec<f64> = std::iter::once(0.0).chain(counts.iter().copied()).zip(&counts).map(|(a, b)| b - a).collect();
+            let mut gaps: Vec<f64> =
+                std::iter::once(0.0).chain(counts.iter().copied()).zip(&counts).map(|(a, b)| b - a).collect();
             gaps.sort_by(f64::total_cmp);
             let d = gaps.iter().enumerate().map(|(i, g)| {
                 let cdf = 1.0 - (-g).exp();

@@ -41,7 +41,7 @@ pub enum Verb {
     Synth {
         /// Which kind.
         #[command(subcommand)]
-        kind: synth::SynthVerb,
+        kind: synth::SynthCommand,
     },
     /// Make a trace with a sinusoidal request rate (the same as `synth sin`).
     #[command(name = "sin-synth")]

@@ -9,14 +9,14 @@ use crate::error::{Error, Result};
 
 /// Listens for signals until it is dropped.
 #[derive(Debug)]
-pub struct Interrupts {
+pub(super) struct Interrupts {
     /// Dropping it ends the thread's wait.
     _end: tokio::sync::oneshot::Sender<()>,
 }
 
 impl Interrupts {
     /// Starts to listen. `on_signal` is called after each, with the switch as it is then.
-    pub fn listen(switch: Arc<StopSwitch>, on_signal: fn(&StopSwitch)) -> Result<Interrupts> {
+    pub(super) fn listen(switch: Arc<StopSwitch>, on_signal: fn(&StopSwitch)) -> Result<Interrupts> {
         let internal = |e: std::io::Error| Error::Internal(format!("cannot wait for signals: {e}"));
         let (end, mut ended) = tokio::sync::oneshot::channel::<()>();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(internal)?;

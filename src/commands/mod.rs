@@ -8,7 +8,6 @@ pub mod synth;
 
 use clap::CommandFactory;
 
-use crate::cli::synth::SynthVerb;
 use crate::cli::{Cli, Verb, secret};
 use crate::error::{Error, ExitCode, Result};
 use crate::report::out;
@@ -28,9 +27,8 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
             })?;
             Ok(ExitCode::Ok)
         }
-        Verb::SinSynth(args) => tell(&synth::sin(args)?),
-        Verb::Synth { kind: SynthVerb::Sin(args) } => tell(&synth::sin(args)?),
-        Verb::Synth { kind: SynthVerb::Mooncake(args) } => tell(&synth::mooncake(args)?),
+        Verb::SinSynth(args) => make_trace(|stdout| synth::sin(args, stdout)),
+        Verb::Synth { kind } => make_trace(|stdout| synth::run(kind, stdout)),
         Verb::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "loadline", &mut script);
@@ -45,7 +43,11 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
     }
 }
 
-fn tell(report: &impl std::fmt::Display) -> Result<ExitCode> {
+/// Makes a trace; what it writes to standard output goes there whole.
+fn make_trace(make: impl FnOnce(&mut dyn std::io::Write) -> Result<synth::SynthReport>) -> Result<ExitCode> {
+    let mut trace = Vec::new();
+    let report = make(&mut trace)?;
+    out::stdout(&String::from_utf8_lossy(&trace))?;
     out::stderr(&format!("{report}\n"))?;
     Ok(ExitCode::Ok)
 }

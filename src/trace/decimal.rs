@@ -61,7 +61,11 @@ pub(super) fn parse(text: &str) -> Result<i128, NotDecimal> {
 /// An exponent that does not fit an `i32` is still a number, only one of no use.
 fn exponent_fault(exponent: &str) -> NotDecimal {
     let digits = exponent.strip_prefix(['+', '-']).unwrap_or(exponent);
-    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) { NotDecimal::TooLarge } else { NotDecimal::Syntax }
+    if !digits.is_empty() && digits.bytes().all(|b| b.is_ascii_digit()) {
+        NotDecimal::TooLarge
+    } else {
+        NotDecimal::Syntax
+    }
 }
 
 #[cfg(test)]

@@ -119,7 +119,8 @@ mod tests {
     #[test]
     fn integers_and_texts_share_one_numbering() {
         let mut names = BlockNames::default();
-        let ids = [names.integer(7), names.text("a"), names.text("7"), names.text("07"), names.integer(1), names.text("a")];
+        let ids =
+            [names.integer(7), names.text("a"), names.text("7"), names.text("07"), names.integer(1), names.text("a")];
         assert_eq!(ids, [0, 1, 0, 2, 3, 1]);
     }
 

@@ -23,7 +23,7 @@ impl Trace {
                     return wrong("its time goes back");
                 }
                 last_ns = at_ns;
-            } else if timed && !e.session.is_some_and(|s| began.get(s as usize) == Some(&true)) {
+            } else if timed && e.session.is_none_or(|s| began.get(s as usize) != Some(&true)) {
                 return wrong("a first turn has no time");
             }
             match e.session.map(|s| began.get_mut(s as usize)) {
@@ -31,7 +31,10 @@ impl Trace {
                 Some(None) => return wrong("its session has no name"),
                 None => {}
             }
-            if e.input_tokens == 0 && e.text.is_none() || e.output_tokens == Some(0) || e.delay_ns.is_some_and(|d| d < 0) {
+            if e.input_tokens == 0 && e.text.is_none()
+                || e.output_tokens == Some(0)
+                || e.delay_ns.is_some_and(|d| d < 0)
+            {
                 return wrong("a length or a delay is out of range");
             }
             if e.blocks_start != next_start || e.blocks_len > e.input_tokens.div_ceil(self.block_size) {

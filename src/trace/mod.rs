@@ -6,16 +6,16 @@
 //! the reader was told otherwise.
 //! Not here: when a request is really sent (that is `schedule`), nor its text (that is `prompt`).
 
-pub mod bad_rows;
+mod bad_rows;
 mod decimal;
 mod intern;
-pub mod invariants;
+mod invariants;
 mod lines;
 pub mod mixture;
 pub mod mooncake;
 pub mod mooncake_shape;
-pub mod source;
-pub mod time_axis;
+mod source;
+mod time_axis;
 pub mod transform;
 pub mod writer;
 

@@ -165,7 +165,11 @@ impl Generator {
     /// Some answers are a few words, most are near 350 tokens.
     fn chat_output(&mut self) -> u32 {
         let rng = &mut self.outputs;
-        if rng.random_bool(0.15) { rng.random_range(1..60) } else { log_normal(390.0, 0.42, rng).min(CHAT_OUTPUT_MAX) as u32 }
+        if rng.random_bool(0.15) {
+            rng.random_range(1..60)
+        } else {
+            log_normal(390.0, 0.42, rng).min(CHAT_OUTPUT_MAX) as u32
+        }
     }
 
     /// Two in five calls answer with three tokens, the rest with an exponential length.
@@ -211,10 +215,13 @@ mod tests {
         let mut kinds: Vec<_> = by_first.into_values().collect();
         kinds.sort_by_key(|k| std::cmp::Reverse(k.len()));
         let input = |k: &[&Entry]| median(k.iter().map(|e| e.input_tokens).collect());
-        let mean_output = |k: &[&Entry]| k.iter().map(|e| f64::from(e.output_tokens.unwrap())).sum::<f64>() / k.len() as f64;
-        for (kind, share, least, most, output) in
-            [(&kinds[0], 0.486, 6000, 8000, 350.0), (&kinds[1], 0.361, 6400, 6900, 14.0), (&kinds[2], 0.153, 3000, 3500, 20.0)]
-        {
+        let mean_output =
+            |k: &[&Entry]| k.iter().map(|e| f64::from(e.output_tokens.unwrap())).sum::<f64>() / k.len() as f64;
+        for (kind, share, least, most, output) in [
+            (&kinds[0], 0.486, 6000, 8000, 350.0),
+            (&kinds[1], 0.361, 6400, 6900, 14.0),
+            (&kinds[2], 0.153, 3000, 3500, 20.0),
+        ] {
             let found = kind.len() as f64 / 12_000.0;
             assert!((found - share).abs() < 0.015, "seed 9: share {found}");
             assert!((least..most).contains(&input(kind)), "seed 9: median input {}", input(kind));

@@ -139,9 +139,18 @@ mod tests {
     fn what_is_no_trace_is_told_as_such() {
         for (bytes, problem) in [
             (&b""[..], "t: is empty (a trace is JSON lines, one request per line)"),
-            (b"\n \n", "t: begins with nothing but blanks (write one JSON object per line, or name its format; known: mooncake_trace)"),
-            (b"[{\"timestamp\":0}]", "t: is one JSON array, and no trace format that loadline knows (write one JSON object per line, or name its format; known: mooncake_trace)"),
-            (b"TIMESTAMP,ContextTokens\n", "t: is in no trace format that loadline knows (write one JSON object per line, or name its format; known: mooncake_trace)"),
+            (
+                b"\n \n",
+                "t: begins with nothing but blanks (write one JSON object per line, or name its format; known: mooncake_trace)",
+            ),
+            (
+                b"[{\"timestamp\":0}]",
+                "t: is one JSON array, and no trace format that loadline knows (write one JSON object per line, or name its format; known: mooncake_trace)",
+            ),
+            (
+                b"TIMESTAMP,ContextTokens\n",
+                "t: is in no trace format that loadline knows (write one JSON object per line, or name its format; known: mooncake_trace)",
+            ),
         ] {
             assert_eq!(parsed(bytes, None).unwrap_err().to_string(), problem);
         }

@@ -25,7 +25,9 @@ pub fn window(mut trace: Trace, window: Window) -> Result<Trace> {
     let Window { from_ns, to_ns } = window;
     let (from_s, to_s) = (seconds(from_ns), seconds(to_ns));
     if from_ns >= to_ns {
-        return Err(Error::Usage(format!("the window from {from_s} s to {to_s} s is empty; its end must be after its start")));
+        return Err(Error::Usage(format!(
+            "the window from {from_s} s to {to_s} s is empty; its end must be after its start"
+        )));
     }
     let before = trace.entries.len();
     let mut last_turn_kept = vec![false; trace.sessions.len()];
@@ -44,7 +46,9 @@ pub fn window(mut trace: Trace, window: Window) -> Result<Trace> {
         keep
     });
     if trace.entries.is_empty() {
-        return Err(Error::Usage(format!("no request of the trace arrives from {from_s} s to {to_s} s; widen the window")));
+        return Err(Error::Usage(format!(
+            "no request of the trace arrives from {from_s} s to {to_s} s; widen the window"
+        )));
     }
     trace.renumber();
     let kept = trace.entries.len();
@@ -60,13 +64,17 @@ pub fn window(mut trace: Trace, window: Window) -> Result<Trace> {
 /// A usage error where the factor is not a number above 0, or would make the trace longer than a clock can count.
 pub fn speed(mut trace: Trace, factor: f64) -> Result<Trace> {
     if !(1e-6..=1e6).contains(&factor) {
-        return Err(Error::Usage(format!("--speed {factor} cannot be; use a number from 1e-6 to 1e6 (2 is twice as fast)")));
+        return Err(Error::Usage(format!(
+            "--speed {factor} cannot be; use a number from 1e-6 to 1e6 (2 is twice as fast)"
+        )));
     }
     require_times(&trace, "a speed")?;
     let divide = |t_ns: &mut i64| -> Result<()> {
         let slower = *t_ns as f64 / factor;
         if slower > i64::MAX as f64 / 2.0 {
-            return Err(Error::Usage(format!("--speed {factor} makes the trace last more than a century; use a larger number")));
+            return Err(Error::Usage(format!(
+                "--speed {factor} makes the trace last more than a century; use a larger number"
+            )));
         }
         *t_ns = if factor == 1.0 { *t_ns } else { slower.round() as i64 };
         Ok(())

@@ -42,10 +42,9 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let mut manifest = manifest(config, command, &destined, &plan, clock)?;
     manifest.write(&dir)?;
     run_dir::write_inputs(&dir, &plan, &config.source)?;
-    announce(&manifest, &plan, &dir)?;
-
     let stop = Arc::new(StopSwitch::default());
     let interrupts = Interrupts::listen(stop.clone(), tell_stop)?;
+    announce(&manifest, &plan, &dir)?;
     let workers = workers(config, &plan, cores.len());
     let (recorders, intakes) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
     let writer = Writer::spawn(&dir, &manifest.run_id, intakes, WriterOptions::default(), clock)?;

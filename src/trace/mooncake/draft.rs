@@ -110,12 +110,7 @@ impl Draft {
     }
 
     /// Puts every row on one time axis; drops, or refuses, those that have no place on it.
-    fn place_in_time(
-        &mut self,
-        bad: &mut BadRows<'_>,
-        options: &ReadOptions,
-        notes: &mut Vec<String>,
-    ) -> Result<()> {
+    fn place_in_time(&mut self, bad: &mut BadRows<'_>, options: &ReadOptions, notes: &mut Vec<String>) -> Result<()> {
         let times: Vec<i128> = self.times.iter().flatten().copied().collect();
         if times.is_empty() {
             if !self.entries.is_empty() {
@@ -196,7 +191,9 @@ impl Draft {
             }
         }
         if cut > 0 {
-            notes.push(format!("{cut} rows have more hash_ids than tokens for them; the last ids of those rows are not used"));
+            notes.push(format!(
+                "{cut} rows have more hash_ids than tokens for them; the last ids of those rows are not used"
+            ));
         }
         found.tokens
     }

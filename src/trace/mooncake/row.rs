@@ -22,6 +22,8 @@ const MAX_BLOCKS_PER_ROW: usize = 1 << 20;
 /// The longest pause between two turns that is believed: a year, in milliseconds.
 const MAX_DELAY_MS: i128 = 366 * 86_400_000;
 
+const WHOLE_OBJECT: &str = "each line must be one whole JSON object";
+
 /// The keys that mean something. Everything else is passed over.
 #[derive(serde::Deserialize)]
 struct Keys<'a> {
@@ -63,6 +65,10 @@ pub(super) struct Row<'a> {
 
 impl<'a> Row<'a> {
     pub(super) fn parse(line: &'a [u8]) -> Result<Row<'a>, RowProblem> {
+        // A derived reader would take an array's values for the keys in turn.
+        if line.first().is_some_and(|first| b"[\"0123456789-tfn".contains(first)) {
+            return Err(RowProblem::row("is not a JSON object", WHOLE_OBJECT));
+        }
         let keys: Keys<'a> = serde_json::from_slice(line).map_err(|e| not_an_object(line, &e))?;
         refuse_other_kinds(&keys)?;
         let input = tokens([("input_length", keys.input_length), ("input_tokens", keys.input_tokens)])?;
@@ -121,7 +127,7 @@ fn not_an_object(line: &[u8], e: &serde_json::Error) -> RowProblem {
         serde_json::error::Category::Data => format!("cannot be used: {reason}"),
         _ => format!("is not JSON: {reason} at column {}", e.column()),
     };
-    RowProblem::row(problem, "each line must be one whole JSON object")
+    RowProblem::row(problem, WHOLE_OBJECT)
 }
 
 /// The reason alone: the line that serde_json counts is always 1 here.

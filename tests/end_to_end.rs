@@ -1,0 +1,274 @@
+//! Whole runs over real sockets: the binary against the simulated deployment, against its oracle, and against servers
+//! that misbehave in every way that real ones do.
+
+mod support;
+
+use std::collections::HashMap;
+use std::io::{BufRead, BufReader};
+use std::process::Stdio;
+
+use loadline::outcome::{EventKind, Outcome, Phase};
+use loadline::record::manifest::{Manifest, RunState};
+use loadline::sim::server::{ServeConfig, spawn};
+use support::{Scratch, Scripted, chunked, loadline, rows, run_expecting, unended};
+
+const TOKEN: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" tok\"},\"finish_reason\":null}]}\n\n";
+const FINISH: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n";
+const DONE: &str = "data: [DONE]\n\n";
+const STREAM: &str = "text/event-stream";
+
+fn trace(rows: usize, gap_ms: u64) -> String {
+    let row = |n: usize| {
+        format!(
+            "{{\"timestamp\": {}, \"input_length\": {}, \"output_length\": {}, \"hash_ids\": [0, {}]}}\n",
+            n as u64 * gap_ms,
+            600 + n,
+            4 + n % 7,
+            n + 1
+        )
+    };
+    (0..rows).map(row).collect()
+}
+
+#[test]
+fn every_request_and_every_token_is_the_oracles() {
+    let scratch = Scratch::new("oracle");
+    let server = spawn(&ServeConfig { tp: 8, speedup: 4.0, oracle: true, ..ServeConfig::default() }).unwrap();
+    let file = scratch.file("t.jsonl", &trace(60, 10));
+    let run_dir = scratch.path("run");
+    run_expecting(0, &scratch, &[
+        "profile", "--url", &server.url(), "--model", "Qwen/Qwen3-32B", "--streaming",
+        "--input-file", file.to_str().unwrap(), "--artifact-dir", run_dir.to_str().unwrap(),
+    ]);
+    let anchor = Manifest::read(&run_dir).unwrap().anchor;
+    let oracle = server.finish().unwrap();
+    assert_eq!((oracle.requests.len(), oracle.lost), (60, 0), "none missing, none twice");
+    let truth = oracle.by_id();
+    for (row, tokens) in rows(&run_dir) {
+        let seen = truth[row.x_request_id.as_str()];
+        assert_eq!(row.outcome, Outcome::Completed, "{row:?}");
+        assert_eq!((row.prompt_tokens, row.input_tokens), (Some(seen.prompt_tokens), seen.prompt_tokens));
+        assert_eq!((row.output_tokens, row.max_tokens), (Some(seen.output_tokens), Some(seen.output_tokens)));
+        assert!(row.scheduled_ns <= row.sent_ns.unwrap(), "sent before its time");
+        assert!(row.sent_ns.unwrap() <= anchor.from_monotonic(seen.received_ns), "received before it was sent");
+        assert_eq!(tokens.len(), seen.events_ns.len(), "an event is missing");
+        for (token, written_ns) in tokens.iter().zip(&seen.events_ns) {
+            assert!(token.t_ns >= anchor.from_monotonic(*written_ns), "read before it was written");
+        }
+        let content = tokens.iter().filter(|t| t.kind == EventKind::Output).count();
+        assert_eq!(content as u32, seen.output_tokens);
+    }
+}
+
+#[test]
+fn report_gives_the_numbers_of_profile_byte_for_byte() {
+    let scratch = Scratch::new("report");
+    let file = scratch.file("t.jsonl", &trace(25, 8));
+    let run = run_expecting(0, &scratch, &[
+        "profile", "--input-file", file.to_str().unwrap(), "--custom-dataset-type", "mooncake_trace", "--streaming",
+        "--goodput", "time_to_first_token:500 inter_token_latency:50", "--artifact-dir", "run", "--tp", "8",
+    ]);
+    let again = run_expecting(0, &scratch, &["report", "run", "--output-dir", "again"]);
+    let text = String::from_utf8(run.stdout).unwrap();
+    assert_eq!(text, String::from_utf8(again.stdout).unwrap());
+    assert!(text.contains("scheduled 25 = completed 25 + failed 0 + cancelled 0 + not sent 0"), "{text}");
+    assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+    for name in ["profile_export_aiperf.json", "profile_export_aiperf.csv", "profile_export.jsonl", "report.html"] {
+        let read = |dir: &str| std::fs::read(scratch.path(dir).join(name)).unwrap();
+        assert!(read("run") == read("again"), "{name} differs");
+    }
+    assert!(!scratch.path("run/tokens.parquet.footer").exists(), "a clean end leaves no sidecar");
+}
+
+#[test]
+fn closed_loop_with_a_warm_up_without_streaming() {
+    let scratch = Scratch::new("lanes");
+    run_expecting(0, &scratch, &[
+        "profile", "--concurrency", "3", "--request-count", "20", "--warmup-request-count", "5", "--isl", "40", "--isl-stddev",
+        "9", "--osl", "6", "--endpoint-type", "completions", "--random-seed", "7", "--artifact-dir", "run", "--tp", "8",
+    ]);
+    let rows = rows(&scratch.path("run"));
+    let of = |phase| rows.iter().filter(|(r, _)| r.phase == phase).count();
+    assert_eq!((of(Phase::Warmup), of(Phase::Profiling)), (5, 20));
+    for (row, tokens) in &rows {
+        assert_eq!((row.outcome, tokens.len()), (Outcome::Completed, 0));
+        assert_eq!((row.prompt_tokens, row.output_tokens), (Some(row.input_tokens), Some(6)));
+        assert_eq!(row.released_ns, Some(row.scheduled_ns));
+    }
+    let last_warm = rows.iter().filter(|(r, _)| r.phase == Phase::Warmup).filter_map(|(r, _)| r.end_ns).max();
+    assert!(rows.iter().filter(|(r, _)| r.phase == Phase::Profiling).all(|(r, _)| r.sent_ns > last_warm));
+    // No more than three at once: the number in flight at each send.
+    for (row, _) in &rows {
+        let at = row.sent_ns;
+        let flying = rows.iter().filter(|(r, _)| r.sent_ns <= at && r.end_ns > at).count();
+        assert!(flying <= 3, "{flying} in flight");
+    }
+    let inputs = std::fs::read_to_string(scratch.path("run/inputs.json")).unwrap();
+    let inputs: serde_json::Value = serde_json::from_str(&inputs).unwrap();
+    assert_eq!(inputs["data"].as_array().unwrap().len(), 20);
+    let artifact = std::fs::read_to_string(scratch.path("run/profile_export_aiperf.json")).unwrap();
+    let artifact: serde_json::Value = serde_json::from_str(&artifact).unwrap();
+    assert!(artifact.get("time_to_first_token").is_none(), "no TTFT without streaming");
+    assert_eq!(artifact["request_count"]["avg"], 20.0);
+}
+
+#[test]
+fn a_rate_is_kept_whatever_the_seed_and_equal_seeds_give_equal_schedules() {
+    let scratch = Scratch::new("rate");
+    for (pattern, dir) in [("constant", "c"), ("poisson", "p"), ("gamma", "g"), ("gamma", "g2")] {
+        run_expecting(0, &scratch, &[
+            "profile", "--request-rate", "200", "--arrival-pattern", pattern, "--benchmark-duration", "0.5", "--isl", "5", "--osl",
+            "2", "--streaming", "--random-seed", "3", "--artifact-dir", dir, "--tp", "8",
+        ]);
+    }
+    let times = |dir: &str| -> Vec<i64> {
+        let start = Manifest::read(&scratch.path(dir)).unwrap().profiling.unwrap().start_ns;
+        rows(&scratch.path(dir)).iter().map(|(r, _)| r.scheduled_ns - start).collect()
+    };
+    let constant = times("c");
+    assert_eq!(constant.len(), 99, "the first request comes one gap after the start, and none at the end");
+    assert!(constant.iter().enumerate().all(|(n, t)| *t == (n as i64 + 1) * 5_000_000));
+    assert_ne!(times("p"), times("g"));
+    assert_eq!(times("g"), times("g2"));
+}
+
+/// Runs two requests against a scripted answer, and gives the first row.
+#[track_caller]
+fn outcome_of(answer: Vec<u8>, close: bool) -> (Outcome, String, Option<u16>) {
+    let scratch = Scratch::new("scripted");
+    let server = Scripted::start(answer, close);
+    run_expecting(0, &scratch, &[
+        "profile", "--url", &server.url(), "--model", "m", "--streaming", "--request-count", "2", "--isl", "3", "--artifact-dir",
+        "run", "--request-timeout-seconds", "1",
+    ]);
+    let rows = rows(&scratch.path("run"));
+    assert_eq!(rows.len(), 2);
+    let (first, second) = (&rows[0].0, &rows[1].0);
+    assert_eq!(first.outcome, second.outcome, "{second:?}");
+    (first.outcome, first.error.clone().unwrap_or_default(), first.http_status)
+}
+
+#[test]
+fn what_servers_do_to_answers_is_told_apart() {
+    let whole = || chunked(STREAM, &[TOKEN, TOKEN, FINISH, DONE]);
+    assert_eq!(outcome_of(whole(), false).0, Outcome::Completed);
+    // llama.cpp closes the connection after every stream.
+    assert_eq!(outcome_of(whole(), true).0, Outcome::Completed);
+    // transformers never says [DONE]; Dynamo puts comments between events.
+    assert_eq!(outcome_of(chunked(STREAM, &[TOKEN, ":\n\n", FINISH]), false).0, Outcome::Completed);
+    assert_eq!(outcome_of(chunked("text/event-stream; charset=utf-8", &[TOKEN, DONE]), false).0, Outcome::Completed);
+    assert_eq!(outcome_of(chunked(STREAM, &[TOKEN, TOKEN]), false).0, Outcome::Truncated);
+    assert_eq!(outcome_of(unended(STREAM, &[TOKEN, TOKEN]), true).0, Outcome::Reset);
+    assert_eq!(outcome_of(unended(STREAM, &[TOKEN, TOKEN]), false).0, Outcome::Timeout);
+    assert_eq!(outcome_of(Vec::new(), true).0, Outcome::Reset);
+    assert_eq!(outcome_of(b"SSH-2.0-OpenSSH\r\n\r\n".to_vec(), true).0, Outcome::ProtocolError);
+    assert_eq!(outcome_of(chunked(STREAM, &[FINISH, DONE]), false).0, Outcome::ProtocolError);
+    let (outcome, text, _) = outcome_of(chunked(STREAM, &[TOKEN, "data: {\"choi\n\n", DONE]), false);
+    assert_eq!((outcome, text.contains("not JSON")), (Outcome::ProtocolError, true), "{text}");
+    let broken = [unended(STREAM, &[TOKEN]), b"zz\r\n".to_vec()].concat();
+    assert_eq!(outcome_of(broken, true).0, Outcome::ProtocolError);
+    let error = "data: {\"error\":{\"message\":\"boom\",\"code\":500}}\n\n";
+    assert_eq!(outcome_of(chunked(STREAM, &[TOKEN, error, DONE]), false), (Outcome::StreamError, "boom".into(), Some(200)));
+}
+
+#[test]
+fn error_answers_keep_their_status_and_words() {
+    let answer = |status: &str, kind: &str, body: &str| {
+        format!("HTTP/1.1 {status}\r\ncontent-type: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    };
+    let flat = answer("529 <none>", "application/json", "{\"message\":\"overloaded\",\"type\":\"x\",\"code\":529}");
+    assert_eq!(outcome_of(flat, false), (Outcome::HttpError, "overloaded".into(), Some(529)));
+    let nested = answer("404 Not Found", "application/json", "{\"error\":{\"message\":\"no such model\",\"code\":404}}");
+    assert_eq!(outcome_of(nested, false), (Outcome::HttpError, "no such model".into(), Some(404)));
+    let page = answer("503 Service Unavailable", "text/html", "<html>busy</html>");
+    assert_eq!(outcome_of(page, false), (Outcome::HttpError, "<html>busy</html>".into(), Some(503)));
+    assert_eq!(outcome_of(answer("500 Oops", "text/plain", ""), true).0, Outcome::HttpError);
+}
+
+#[test]
+fn an_answer_that_was_not_asked_to_stream_may_stream_and_the_other_way_round() {
+    let document = "{\"choices\":[{\"message\":{\"role\":\"assistant\",\"content\":\"hi\"},\"finish_reason\":\"stop\"}],\
+                    \"usage\":{\"prompt_tokens\":3,\"completion_tokens\":1}}";
+    assert_eq!(outcome_of(chunked("application/json", &[document]), false).0, Outcome::Completed);
+}
+
+#[test]
+fn bad_use_bad_input_and_a_dead_endpoint_have_their_exit_codes_and_name_the_remedy() {
+    let scratch = Scratch::new("codes");
+    let said = |code, args: &[&str]| {
+        let output = run_expecting(code, &scratch, args);
+        assert!(output.stdout.is_empty(), "data on a failure");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let text = said(3, &["profile", "--url", &closed.to_string(), "--model", "m"]);
+    assert!(text.contains("does not accept connections") && text.contains("leave out --url"), "{text}");
+    let text = said(2, &["profile", "--input-file", "nowhere.jsonl"]);
+    assert!(text.contains("nowhere.jsonl"), "{text}");
+    let bad = scratch.file("bad.jsonl", "{\"timestamp\": 0, \"input_length\": 5}\n{\"timestamp\": 1, \"input_length\": -5}\n");
+    let text = said(2, &["profile", "--input-file", bad.to_str().unwrap()]);
+    assert!(text.contains("bad.jsonl:2") && text.contains("input_length"), "{text}");
+    said(2, &["profile", "--no-such-flag"]);
+    said(2, &["report", "nowhere"]);
+    said(2, &["profile", "--url", "localhost:1"]);
+    let text = said(2, &["profile", "--tp", "3"]);
+    assert!(text.contains('3'), "{text}");
+}
+
+#[test]
+fn bad_rows_are_skipped_and_counted_on_request() {
+    let scratch = Scratch::new("skip");
+    let text = format!("{}{{\"timestamp\": 30, \"input_length\": -5}}\nnot json\n", trace(4, 5));
+    let file = scratch.file("t.jsonl", &text);
+    let output = run_expecting(0, &scratch, &[
+        "profile", "--input-file", file.to_str().unwrap(), "--on-bad-row", "skip", "--artifact-dir", "run", "--tp", "8", "--streaming",
+    ]);
+    assert_eq!(rows(&scratch.path("run")).len(), 4);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("2 "), "{said}");
+}
+
+#[test]
+fn no_secret_reaches_a_file_or_the_terminal() {
+    let scratch = Scratch::new("secret");
+    let server = Scripted::start(chunked(STREAM, &[TOKEN, FINISH, DONE]), false);
+    let mut command = loadline(&scratch, &[
+        "profile", "--url", &server.url(), "--model", "m", "--streaming", "--request-count", "1", "--isl", "3", "--artifact-dir",
+        "run", "-H", "X-Api-Key: s3cret-header",
+    ]);
+    let output = command.env("OPENAI_API_KEY", "s3cret-key").output().unwrap();
+    assert!(output.status.success());
+    let mut texts = vec![output.stdout, output.stderr];
+    texts.extend(std::fs::read_dir(scratch.path("run")).unwrap().map(|f| std::fs::read(f.unwrap().path()).unwrap()));
+    assert!(texts.len() > 7);
+    for text in texts {
+        assert!(!String::from_utf8_lossy(&text).contains("s3cret"));
+    }
+}
+
+#[test]
+fn a_first_interrupt_drains_and_everything_is_accounted_for() {
+    let scratch = Scratch::new("interrupt");
+    let file = scratch.file("t.jsonl", &trace(2000, 20));
+    let args =
+        ["profile", "--input-file", file.to_str().unwrap(), "--streaming", "--artifact-dir", "run", "--tp", "8"];
+    let mut child = loadline(&scratch, &args).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().contains("2000 requests to")), "the run did not start");
+    rustix::process::kill_process(
+        rustix::process::Pid::from_child(&child),
+        rustix::process::Signal::INT,
+    )
+    .unwrap();
+    assert!(said.any(|line| line.unwrap().contains("Interrupted")), "the interrupt was not heeded");
+    let rest = std::thread::spawn(move || said.count());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    rest.join().unwrap();
+    let manifest = Manifest::read(&scratch.path("run")).unwrap();
+    assert_eq!((manifest.state, manifest.counts.scheduled), (RunState::Interrupted, 2000));
+    assert_eq!(manifest.counts.accounted(), 2000);
+    let rows = rows(&scratch.path("run"));
+    let ids: HashMap<u64, Outcome> = rows.iter().map(|(r, _)| (r.request_id, r.outcome)).collect();
+    assert_eq!(ids.len(), 2000, "every slot has its row");
+    assert!(ids.values().filter(|o| **o == Outcome::NotSent).count() > 1000, "sending went on");
+}
