@@ -161,7 +161,7 @@ fn outcomes(manifest: &Manifest, summary: &Summary, style: Style) -> Vec<String>
 }
 
 fn objective(manifest: &Manifest, summary: &Summary, style: Style) -> Vec<String> {
-    let bounds = words::objective(&manifest.slo, summary);
+    let bounds = words::objective(&manifest.slo);
     if bounds.is_empty() {
         return Vec::new();
     }

@@ -59,7 +59,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
 
 /// What was configured, and the host it ran on; the whole configuration folded away below.
 pub(super) fn configuration(manifest: &Manifest, summary: &Summary) -> String {
-    let objective = words::objective(&manifest.slo[..manifest.slo.len().min(BOUNDS_MAX)], summary).join(", ");
+    let objective = words::objective(&manifest.slo[..manifest.slo.len().min(BOUNDS_MAX)]).join(", ");
     let host = &manifest.host;
     let gib = host.memory_bytes as f64 / f64::from(1 << 30);
     let rows = [
