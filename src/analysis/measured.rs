@@ -6,10 +6,10 @@
 //! Not here: gaps between single events (those are pooled in `metrics`).
 
 use crate::error::Result;
+use crate::metrics::{self, Origin, Slo};
 use crate::outcome::{Outcome, OutcomeClass, Phase};
-use crate::record::manifest::{PhaseWindow, SloBound};
+use crate::record::manifest::PhaseWindow;
 use crate::record::reader::Rows;
-use crate::record::row::RequestRow;
 
 /// One request of the measurement. Times are nanoseconds since `t0`, latencies milliseconds.
 #[derive(Clone, Debug)]
@@ -62,49 +62,38 @@ impl Measured {
     /// Whatever the recording's reader reports.
     pub fn read(rows: &dyn Rows) -> Result<Measured> {
         let manifest = rows.manifest();
+        // An objective that cannot be checked (a bound unknown to this version) is met by nothing.
+        let slo = Slo::new(&manifest.slo).ok().filter(|slo| !slo.is_empty());
         let mut requests = Vec::new();
-        rows.for_each_request(&mut |row, _| {
+        rows.for_each_request(&mut |row, tokens| {
             if row.phase == Phase::Profiling {
-                requests.push(measure(row, manifest.streaming, &manifest.slo));
+                requests.push(measure(&metrics::Request { row, tokens, streaming: manifest.streaming }, slo.as_ref()));
             }
         })?;
         Ok(Measured { requests, window: manifest.profiling })
     }
 }
 
-fn measure(row: &RequestRow, streaming: bool, slo: &[SloBound]) -> Request {
+fn measure(request: &metrics::Request<'_>, slo: Option<&Slo>) -> Request {
+    let row = request.row;
     let completed = row.outcome == Outcome::Completed;
-    let first_token_ns = row.first_token_ns.filter(|_| completed && streaming);
-    let answered_ns = if streaming { row.last_token_ns } else { row.end_ns }.filter(|_| completed);
-    let since_sent = |t_ns: Option<i64>| Some(between_ms(row.sent_ns?, t_ns?));
+    let first_token_ns = request.first_token_ns().filter(|_| completed);
+    let answered_ns = request.answered_ns().filter(|_| completed);
     let itl_ms = || {
         let gaps = row.output_tokens.filter(|&n| n >= 2)? - 1;
         Some(between_ms(first_token_ns?, answered_ns?) / f64::from(gaps))
     };
-    let mut request = Request {
+    Request {
         scheduled_ns: row.scheduled_ns,
         sent_ns: row.sent_ns,
         first_token_ns,
         end_ns: row.end_ns,
         class: row.outcome.class(),
-        good: false,
-        ttft_ms: since_sent(first_token_ns),
+        good: completed && slo.is_some_and(|slo| slo.is_met_by(request, Origin::Sent)),
+        ttft_ms: request.since_sent_ms(first_token_ns),
         itl_ms: itl_ms(),
-        latency_ms: since_sent(answered_ns),
-    };
-    request.good = completed && !slo.is_empty() && slo.iter().all(|bound| meets(&request, bound));
-    request
-}
-
-/// A request without a value for a bound does not meet it; neither does it meet a bound on a metric unknown here.
-fn meets(request: &Request, slo: &SloBound) -> bool {
-    let value_ms = match slo.metric.as_str() {
-        "time_to_first_token" => request.ttft_ms,
-        "inter_token_latency" => request.itl_ms,
-        "request_latency" => request.latency_ms,
-        _ => None,
-    };
-    value_ms.is_some_and(|value| value <= slo.bound)
+        latency_ms: request.since_sent_ms(answered_ns),
+    }
 }
 
 /// Milliseconds from one time to another. A damaged recording may hold any two, so this must not overflow.
@@ -116,6 +105,7 @@ fn between_ms(from_ns: i64, to_ns: i64) -> f64 {
 mod tests {
     use super::*;
     use crate::analysis::fixture::{Memory, answered, manifest, slo};
+    use crate::record::row::RequestRow;
 
     fn only(row: RequestRow) -> Request {
         let run = Memory::new(manifest(), vec![row]);

@@ -1,8 +1,8 @@
 //! Measured requests → how the run went, interval by interval.
 //!
 //! In: [`Measured`]. Out: [`Timeline`], at most as many bins as asked for, of a length that people can read (1, 2 or
-//! 5 × 10^k s). Invariants: every count lies in the bin of its own instant, so the sum over bins is the run's; TTFT lies where the
-//! request was sent, ITL and outcomes where it ended.
+//! 5 × 10^k s). Invariants: every count lies in the bin of its own instant, so the sum over bins is the run's; TTFT lies
+//! where the request was sent, ITL and outcomes where it ended.
 //! Not here: the run's own percentiles (`metrics`), drawing (`report`).
 
 use super::measured::Measured;

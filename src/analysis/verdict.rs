@@ -1,8 +1,8 @@
 //! Manifest and numbers → whether the numbers can be trusted, and if not, why and what to do.
 //!
 //! In: the manifest as it is written at the end of a run, and the run's summary. Out: a [`Verdict`].
-//! Invariants: pure; valid exactly when there is no reason; reasons stand worst first; each is one sentence with its figure and
-//! its remedy.
+//! Invariants: pure; valid exactly when there is no reason; reasons stand worst first; each is one sentence with its
+//! figure and its remedy.
 //! Not here: whether the service met its objective. That is the result, not its quality.
 
 use crate::metrics::{PERCENTILES, Stats, Summary, Unit, Value};
@@ -26,6 +26,7 @@ pub fn judge(manifest: &Manifest, summary: &Summary) -> Verdict {
     let mut reasons: Vec<(Judgement, String)> = Vec::new();
     reasons.extend(not_ended(manifest).map(|r| (Judgement::Invalid, r)));
     reasons.extend(not_conserved(manifest).map(|r| (Judgement::Invalid, r)));
+    reasons.extend(nothing_measured(manifest).map(|r| (Judgement::Invalid, r)));
     reasons.extend(tokens_lost(manifest).map(|r| (Judgement::Invalid, r)));
     reasons.extend(not_sent(manifest).map(|r| (Judgement::Suspect, r)));
     reasons.extend(sent_late(manifest, summary).map(|r| (Judgement::Suspect, r)));
@@ -58,6 +59,17 @@ fn not_conserved(manifest: &Manifest) -> Option<String> {
         counts.scheduled,
         counts.accounted()
     ))
+}
+
+fn nothing_measured(manifest: &Manifest) -> Option<String> {
+    let counts = &manifest.counts;
+    (manifest.state != RunState::Running && counts.completed == 0).then(|| {
+        format!(
+            "none of {} scheduled requests was completed, so nothing was measured; \
+             look at the errors by kind, and let the run go on until answers have come",
+            counts.scheduled
+        )
+    })
 }
 
 fn tokens_lost(manifest: &Manifest) -> Option<String> {
@@ -204,6 +216,16 @@ mod tests {
             &[],
             Judgement::Invalid,
             &["did not end"],
+        );
+    }
+
+    #[test]
+    fn a_run_without_an_answer_measured_nothing() {
+        check(
+            |m| (m.counts.completed, m.counts.cancelled, m.counts.failed) = (0, 240, 0),
+            &[],
+            Judgement::Invalid,
+            &["none of 240 scheduled"],
         );
     }
 

@@ -41,7 +41,7 @@ pub(super) fn tick(value: f64, step: f64) -> String {
     if value == 0.0 {
         return "0".into();
     }
-    let decimals = (-step.log10() + 1e-9).ceil().max(0.0) as usize;
+    let decimals = (-step.log10() - 1e-9).ceil().max(0.0) as usize;
     let text = format!("{value:.decimals$}");
     let (whole, fraction) = text.split_once('.').map_or((text.as_str(), None), |(w, f)| (w, Some(f)));
     fraction.map_or_else(|| separated(whole), |f| format!("{}.{f}", separated(whole)))

@@ -108,7 +108,8 @@ mod tests {
         };
         assert_eq!(
             line(&s),
-            "12.3 s of 60.0 s · sent 1,234/2,400 · done 1,200 · failed 3 · in flight 31 · 1.23M events · lag max 0.312 ms"
+            "12.3 s of 60.0 s · sent 1,234/2,400 · done 1,200 · failed 3 · in flight 31 · \
+             1.23M events · lag max 0.312 ms"
         );
         let open = Snapshot { total_s: None, scheduled_total: None, ..s };
         assert!(line(&open).starts_with("12.3 s · sent 1,234 · done"));

@@ -1,7 +1,8 @@
 //! Manifest, summary and verdict → the text that a run ends with.
 //!
 //! In: what a run was and measured, and a [`Style`]. Out: text whose lines keep to the style's width.
-//! Invariants: without colour there is no escape sequence in it; text from outside is escaped; only what was measured is shown.
+//! Invariants: without colour there is no escape sequence in it; text from outside is escaped; only what was measured
+//! is shown.
 //! Not here: whether stdout is a terminal, and writing to it.
 
 use std::path::PathBuf;
@@ -109,13 +110,15 @@ fn table(rows: &[MetricRow], style: Style) -> Vec<String> {
         .map(|c| rows.iter().map(|r| width(&cell(r, c))).chain([width(&head(c))]).max().unwrap_or(0).max(5))
         .collect();
     let unit_width = rows.iter().map(|r| r.unit.len()).max().unwrap_or(0);
-    let numbers: usize = widths.iter().map(|w| w + 2).sum();
-    let room = style.width.saturating_sub(numbers + 2 + unit_width).max(12);
-    let title_width = rows.iter().map(|r| width(r.title)).max().unwrap_or(0).min(room);
+    let title_longest = rows.iter().map(|r| width(r.title)).max().unwrap_or(0);
+    let room = |gap: usize| style.width.saturating_sub(widths.iter().map(|w| w + gap).sum::<usize>() + 2 + unit_width);
+    // Where it gets tight, the gaps between the columns go first, then the ends of long names.
+    let gap = if title_longest <= room(2) { 2 } else { 1 };
+    let title_width = title_longest.min(room(gap).max(12));
     let line = |title: &str, unit: &str, cell: &dyn Fn(usize) -> String| {
         let mut line = format!("{}  {}", pad(&fit(title, title_width), title_width), pad(unit, unit_width));
         for (c, columns) in widths.iter().enumerate() {
-            line += &format!("{}{}", " ".repeat(2 + columns - width(&cell(c))), cell(c));
+            line += &format!("{}{}", " ".repeat(gap + columns - width(&cell(c))), cell(c));
         }
         line.trim_end().to_string()
     };
@@ -160,7 +163,7 @@ fn outcomes(manifest: &Manifest, summary: &Summary, style: Style) -> Vec<String>
 }
 
 fn objective(manifest: &Manifest, summary: &Summary, style: Style) -> Vec<String> {
-    let bounds = words::objective(&manifest.slo, summary);
+    let bounds = words::objective(&manifest.slo);
     if bounds.is_empty() {
         return Vec::new();
     }

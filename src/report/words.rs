@@ -2,7 +2,7 @@
 //!
 //! Invariant: text from outside passes [`plain`] here; the page escapes markup on top of that.
 
-use crate::metrics::{Better, ErrorCount, PERCENTILES, Stats, Summary, Value};
+use crate::metrics::{self, Better, ErrorCount, PERCENTILES, Stats, Summary, Value};
 use crate::record::manifest::{Counts, Manifest, RunState, SloBound};
 
 use super::number::{count, duration, number, percent, unit};
@@ -91,10 +91,10 @@ pub(super) fn client(manifest: &Manifest) -> String {
 }
 
 /// The objective: `Time to First Token ≤ 500 ms`, for each bound.
-pub(super) fn objective(slo: &[SloBound], summary: &Summary) -> Vec<String> {
+pub(super) fn objective(slo: &[SloBound]) -> Vec<String> {
     slo.iter()
         .map(|s| {
-            let def = summary.values.iter().map(|(def, _)| *def).find(|def| def.name == s.metric);
+            let def = metrics::find(&s.metric);
             let title = def.map_or_else(|| plain(&s.metric), |def| def.title.into());
             let relation = if def.is_some_and(|def| def.better == Better::Higher) { "≥" } else { "≤" };
             let unit = def.map(|def| unit(def.unit)).unwrap_or_default();

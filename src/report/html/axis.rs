@@ -1,8 +1,9 @@
 //! A range of values → where they lie on a drawing, and the round values that are written beside it.
 //!
-//! Invariants: ticks are 1, 2 or 5 × 10^k apart (or such values, on a log axis) and lie within the range; a range is never empty.
+//! Invariants: ticks are 1, 2 or 5 × 10^k apart (or such values, on a log axis) and lie within the range; a range is
+//! never empty.
 
-use crate::report::number::{number, tick};
+use crate::report::number::tick;
 
 /// Ticks that are aimed at; up to twice as many may come.
 const TICKS: f64 = 5.0;
@@ -87,9 +88,9 @@ impl Axis {
         let every = (decades / (2.0 * TICKS)).ceil().max(1.0) as i32;
         let powers = (low.floor() as i32..=high.ceil() as i32).filter(|k| k.rem_euclid(every) == 0);
         powers
-            .flat_map(|k| mantissas.iter().map(move |m| m * 10_f64.powi(k)))
-            .filter(|v| *v >= self.low && *v <= self.high)
-            .map(|v| (v, number(v)))
+            .flat_map(|k| mantissas.iter().map(move |m| (m * 10_f64.powi(k), 10_f64.powi(k))))
+            .filter(|(v, _)| *v >= self.low && *v <= self.high)
+            .map(|(v, power)| (v, tick(v, power)))
             .collect()
     }
 }
@@ -122,7 +123,7 @@ mod tests {
     #[test]
     fn log_ticks_fit_the_number_of_decades() {
         assert_eq!(texts(&Axis::log("", [12.0, 900.0])), ["20", "50", "100", "200", "500", "1,000"]);
-        assert_eq!(texts(&Axis::log("", [0.001, 1_000.0])), ["0.001", "0.010", "0.100", "1", "10", "100", "1,000"]);
+        assert_eq!(texts(&Axis::log("", [0.001, 1_000.0])), ["0.001", "0.01", "0.1", "1", "10", "100", "1,000"]);
         assert_eq!(texts(&Axis::log("", [9.6, 10.4])), ["9.5", "10.0", "10.5"]);
         let axis = Axis::log("", [1.0, 100.0]);
         assert!((axis.share(10.0) - 0.5).abs() < 1e-12);

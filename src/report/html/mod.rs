@@ -23,6 +23,8 @@ use crate::record::reader::Rows;
 use escape::escape_cut;
 
 const STYLE: &str = include_str!("page.css");
+/// Nothing is loaded and nothing runs; only the style sheet of the page itself is allowed.
+const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
 /// Intervals over time on a figure that is 400 points wide.
 const BINS_MAX: usize = 120;
 /// Below this many requests in a mean interval, its percentiles and rates are noise, and longer intervals are taken.
@@ -46,9 +48,12 @@ pub fn render(rows: &dyn Rows, summary: &Summary, verdict: &Verdict) -> Result<S
         "<main>\n".into(),
         sections::verdict(verdict),
         sections::key_numbers(manifest, summary),
-        sections::configuration(manifest, summary),
+        format!(
+            "<div class=\"pair\">\n{}{}</div>\n",
+            sections::configuration(manifest, summary),
+            sections::outcomes(manifest, summary)
+        ),
         sections::metrics(summary),
-        sections::outcomes(manifest, summary),
         section("Distributions", &distributions),
         section("Over time", &over_time),
         "</main>\n".into(),
@@ -56,7 +61,7 @@ pub fn render(rows: &dyn Rows, summary: &Summary, verdict: &Verdict) -> Result<S
     ];
     Ok(format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src 'unsafe-inline'; img-src data:\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
          <title>{} · loadline</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{}</body>\n</html>\n",

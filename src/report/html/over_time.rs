@@ -8,7 +8,7 @@ use crate::report::number::{count, duration, number};
 
 use super::axis::Axis;
 use super::figure::{Key, figure, no_data};
-use super::svg::{Chart, Slice};
+use super::svg::{Chart, Interval, Slice};
 
 /// From this spread between the lowest median and the highest p99 on, latencies are drawn on a log axis.
 const LOG_FROM: f64 = 40.0;
@@ -76,7 +76,7 @@ impl TimeUnit {
     }
 }
 
-fn intervals<T>(timeline: &Timeline, of: impl Fn(&Bin) -> T) -> Vec<(f64, f64, T)> {
+fn intervals<T>(timeline: &Timeline, of: impl Fn(&Bin) -> T) -> Vec<Interval<T>> {
     let unit = TimeUnit::of(timeline);
     let interval = |(i, bin): (usize, &Bin)| {
         let (from, to) = unit.edges(timeline, i);
@@ -96,8 +96,8 @@ fn rates(timeline: &Timeline, has_slo: bool) -> String {
     let failed = n_of(|b| b.failed);
     let highest = timeline.bins.iter().flat_map(|b| [b.scheduled, b.sent, b.completed, b.failed]).max().unwrap_or(0);
     let caption = format!(
-        "Requests/s in intervals of {}. n = {} scheduled, {} sent, {} completed, {} good, {} failed. Due, sent, and ended \
-         requests count where that happened.",
+        "Requests/s in intervals of {}, the last one cut short by the end of the run. n = {} scheduled, {} sent, \
+         {} completed, {} good, {} failed; each counts where it happened.",
         interval(timeline),
         count(n_of(|b| b.scheduled)),
         count(n_of(|b| b.sent)),

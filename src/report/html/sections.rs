@@ -1,6 +1,7 @@
 //! Manifest, summary and verdict → the sections of the page that are text and tables.
 //!
-//! Invariants: everything that comes from outside passes [`escape`]; the size of each section is bounded, whatever is in it.
+//! Invariants: everything that comes from outside passes [`escape`]; the size of each section is bounded, whatever is
+//! in it.
 
 use serde_json::Value as Json;
 
@@ -58,7 +59,7 @@ pub(super) fn verdict(verdict: &Verdict) -> String {
 
 /// What was configured, and the host it ran on; the whole configuration folded away below.
 pub(super) fn configuration(manifest: &Manifest, summary: &Summary) -> String {
-    let objective = words::objective(&manifest.slo[..manifest.slo.len().min(BOUNDS_MAX)], summary).join(", ");
+    let objective = words::objective(&manifest.slo[..manifest.slo.len().min(BOUNDS_MAX)]).join(", ");
     let host = &manifest.host;
     let gib = host.memory_bytes as f64 / f64::from(1 << 30);
     let rows = [
@@ -161,7 +162,8 @@ pub(super) fn metrics(summary: &Summary) -> String {
         "<p class=\"empty\">no data</p>".into()
     } else {
         format!(
-            "<div class=\"scroll\"><table class=\"numbers\"><thead><tr><th scope=\"col\">Metric</th><th></th>{head}</tr></thead>\
+            "<div class=\"scroll\"><table class=\"numbers\"><thead><tr><th scope=\"col\">Metric</th>\
+             <th></th>{head}</tr></thead>\
              <tbody>{body}</tbody></table></div>"
         )
     };
@@ -214,12 +216,14 @@ pub(super) fn outcomes(manifest: &Manifest, summary: &Summary) -> String {
         "<p>No request failed.</p>".into()
     } else {
         format!(
-            "<div class=\"scroll\"><table class=\"errors\"><thead><tr><th scope=\"col\">n</th><th scope=\"col\">Kind</th>\
+            "<div class=\"scroll\"><table class=\"errors\"><thead><tr><th scope=\"col\">n</th>\
+             <th scope=\"col\">Kind</th>\
              <th scope=\"col\">First message</th></tr></thead><tbody>{rows}</tbody></table></div>{more}"
         )
     };
     format!(
-        "<section><h2>Outcomes and errors</h2><p{broken}><b>{}</b></p><p class=\"small\">{}.{warmup}</p>{errors}</section>\n",
+        "<section><h2>Outcomes and errors</h2><p{broken}><b>{}</b></p>\
+         <p class=\"small\">{}.{warmup}</p>{errors}</section>\n",
         words::conservation(counts),
         escape(&words::token_rows(counts)),
     )

@@ -1,9 +1,9 @@
 //! Marks on two axes → one inline SVG drawing.
 //!
-//! In: axes, marks in data units, texts of this program. Out: an `<svg role="img">` with a title and a description; its colours come from
-//! the page's style sheet by class.
-//! Invariants: labels never overlap (ticks that would are left out, each reference line has a row of its own); coordinates
-//! are rounded, so that equal data gives equal bytes; texts are escaped here.
+//! In: axes, marks in data units, texts of this program. Out: an `<svg role="img">` with a title and a description; its
+//! colours come from the page's style sheet by class.
+//! Invariants: labels never overlap (ticks that would are left out, each reference line has a row of its own);
+//! coordinates are rounded, so that equal data gives equal bytes; texts are escaped here.
 //! Not here: which data, which colours.
 
 use std::fmt::Write as _;
@@ -36,6 +36,9 @@ pub(super) struct Chart {
     labels: String,
     references_drawn: u32,
 }
+
+/// From, to, and what holds between them.
+pub(super) type Interval<T> = (f64, f64, T);
 
 /// A bar, or a part of the plot that tells its numbers when the pointer rests on it.
 #[derive(Clone, Debug)]
@@ -84,7 +87,7 @@ impl Chart {
     }
 
     /// A level for each interval `(from, to, value)`; a missing value leaves a gap.
-    pub(super) fn steps(&mut self, class: &str, intervals: &[(f64, f64, Option<f64>)]) {
+    pub(super) fn steps(&mut self, class: &str, intervals: &[Interval<Option<f64>>]) {
         let mut path = String::new();
         let mut drawing = false;
         for &(from, to, value) in intervals {
@@ -99,7 +102,7 @@ impl Chart {
     }
 
     /// The area between two levels of each interval `(from, to, low and high)`; a missing pair leaves a gap.
-    pub(super) fn band(&mut self, class: &str, intervals: &[(f64, f64, Option<(f64, f64)>)]) {
+    pub(super) fn band(&mut self, class: &str, intervals: &[Interval<Option<(f64, f64)>>]) {
         let mut path = String::new();
         for stretch in intervals.split(|i| i.2.is_none()).filter(|s| !s.is_empty()) {
             let levels = || stretch.iter().filter_map(|&(from, to, pair)| pair.map(|p| (from, to, p)));
@@ -122,7 +125,8 @@ impl Chart {
             let (x0, x1, y) = (self.x_at(bar.from), self.x_at(bar.to), self.y_at(bar.height));
             let _ = write!(
                 self.marks,
-                "<rect class=\"bar {class}\" x=\"{:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
+                "<rect class=\"bar {class}\" x=\"{:.1}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\">\
+                 <title>{}</title></rect>",
                 x0 + 0.5,
                 (x1 - x0 - 1.0).max(0.5),
                 base - y,
@@ -148,7 +152,8 @@ impl Chart {
             let (x0, x1) = (self.x_at(slice.from), self.x_at(slice.to));
             let _ = write!(
                 self.labels,
-                "<rect class=\"hover\" x=\"{x0:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\"><title>{}</title></rect>",
+                "<rect class=\"hover\" x=\"{x0:.1}\" y=\"{:.1}\" width=\"{:.1}\" height=\"{:.1}\">\
+                 <title>{}</title></rect>",
                 self.top,
                 (x1 - x0).max(0.1),
                 HEIGHT - BOTTOM - self.top,
@@ -161,7 +166,7 @@ impl Chart {
     /// no line crosses another's label.
     pub(super) fn reference_x(&mut self, class: &str, value: f64, label: &str) {
         let x = self.x_at(value);
-        let y = TOP + ROW * f64::from(self.references_drawn);
+        let y = TOP + 4.0 + ROW * f64::from(self.references_drawn);
         self.references_drawn += 1;
         let bottom = HEIGHT - BOTTOM;
         let _ = write!(self.marks, "<path class=\"line {class}\" d=\"M{x:.1} {:.1}V{bottom}\"/>", y - 10.0);
@@ -204,7 +209,8 @@ impl Chart {
             let y = self.y_at(value);
             let _ = write!(
                 svg,
-                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"tick\" text-anchor=\"end\" x=\"{}\" y=\"{:.1}\">{text}</text>",
+                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>\
+                 <text class=\"tick\" text-anchor=\"end\" x=\"{}\" y=\"{:.1}\">{text}</text>",
                 LEFT - 6.0,
                 y + 4.0
             );
@@ -285,8 +291,8 @@ mod tests {
         c.reference_x("r", 10.0, "p99");
         assert!(
             c.labels.contains("text-anchor=\"end\"")
-                && c.labels.contains("y=\"22.0\"")
-                && c.labels.contains("y=\"36.0\"")
+                && c.labels.contains("y=\"26.0\"")
+                && c.labels.contains("y=\"40.0\"")
         );
     }
 

@@ -117,8 +117,8 @@ fn the_sections_stand_in_reading_order() {
         "Verdict: ",
         "class=\"tiles\"",
         ">Configuration<",
-        ">Metrics<",
         ">Outcomes and errors<",
+        ">Metrics<",
         ">Distributions<",
         ">Over time<",
         "<footer>",
@@ -127,25 +127,4 @@ fn the_sections_stand_in_reading_order() {
     .map(|part| page.find(part).unwrap_or_else(|| panic!("{part} is missing")))
     .collect();
     assert!(places.is_sorted(), "{places:?}");
-}
-
-#[test]
-#[ignore = "writes a page to look at"]
-fn look() {
-    let mut run = run_of(400, 1);
-    run.manifest.counts.tokens_lost = 0;
-    let mut summary = summary_of(&run);
-    summary.errors = vec![
-        ErrorCount {
-            outcome: Outcome::HttpError,
-            http_status: Some(503),
-            message: "{\"error\":{\"message\":\"The server is overloaded\"}}".into(),
-            count: 5,
-        },
-        ErrorCount { outcome: Outcome::Timeout, http_status: None, message: "no answer within 30 s".into(), count: 5 },
-    ];
-    run.manifest.workers[1].stall_max_ns = 81_000_000;
-    std::fs::write("/tmp/page.html", render(&run, &summary, &judge(&run.manifest, &summary)).unwrap()).unwrap();
-    std::fs::write("/tmp/empty.html", page(&run_of(0, 1))).unwrap();
-    std::fs::write("/tmp/big.html", page(&run_of(20_000, 1))).unwrap();
 }

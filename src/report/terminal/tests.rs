@@ -77,7 +77,11 @@ Verdict  VALID
 fn reasons_are_wrapped_and_files_listed() {
     let verdict = Verdict {
         judgement: Judgement::Suspect,
-        reasons: vec!["worker 1 kept a due request waiting for 81.0 ms, above 50 ms; give the client cores that nothing else uses".into()],
+        reasons: vec![
+            "worker 1 kept a due request waiting for 81.0 ms, above 50 ms; give the client cores that \
+             nothing else uses"
+                .into(),
+        ],
     };
     let style = Style { width: 60, color: false };
     assert_eq!(
