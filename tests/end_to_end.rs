@@ -1,6 +1,8 @@
 //! Whole runs over real sockets: the binary against the simulated deployment, against its oracle, and against servers
 //! that misbehave in every way that real ones do.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::collections::HashMap;
@@ -136,8 +138,7 @@ fn a_rate_is_kept_whatever_the_seed_and_equal_seeds_give_equal_schedules() {
             0,
             &scratch,
             &format!(
-                "profile --request-rate 200 --arrival-pattern {} --benchmark-duration 0.5 --isl 5 --osl 2 --streaming --random-seed 3 --artifact-dir {} --tp 8",
-                pattern, dir
+                "profile --request-rate 200 --arrival-pattern {pattern} --benchmark-duration 0.5 --isl 5 --osl 2 --streaming --random-seed 3 --artifact-dir {dir} --tp 8"
             ),
         );
     }
@@ -243,7 +244,7 @@ fn bad_use_bad_input_and_a_dead_endpoint_have_their_exit_codes_and_name_the_reme
         String::from_utf8(output.stderr).unwrap()
     };
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let text = said(3, &format!("profile --url {} --model m", closed.to_string()));
+    let text = said(3, &format!("profile --url {} --model m", closed));
     assert!(text.contains("does not accept connections") && text.contains("leave out --url"), "{text}");
     let text = said(2, "profile --input-file nowhere.jsonl");
     assert!(text.contains("nowhere.jsonl"), "{text}");

@@ -2,6 +2,8 @@
 //!
 //! Lengths are warned about, not failed: `cargo test --test tidy -- --nocapture` shows them.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 

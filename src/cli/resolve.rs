@@ -395,8 +395,7 @@ fn usage<T>(text: &str) -> Result<T> {
 }
 
 fn law(flag: &str, mean_tokens: f64, stddev_tokens: f64) -> Result<LengthLaw> {
-    let sound = mean_tokens.is_finite() && mean_tokens >= 1.0 && mean_tokens <= 16e6;
-    if !sound || !(stddev_tokens.is_finite() && stddev_tokens >= 0.0) {
+    if !(1.0..=16e6).contains(&mean_tokens) || !(0.0..=16e6).contains(&stddev_tokens) {
         return usage(&format!("{flag} must be from 1 to 16 million tokens, and its standard deviation not negative"));
     }
     Ok(LengthLaw { mean_tokens, stddev_tokens })
@@ -422,7 +421,7 @@ fn header(text: &str) -> Result<(String, String)> {
         Some((name, value)) if http::HeaderName::try_from(name.trim()).is_ok() => {
             let value = value.trim();
             http::HeaderValue::try_from(value)
-                .map_err(|_| Error::Usage(format!("--header {}: the value has characters that HTTP forbids", name)))?;
+                .map_err(|_| Error::Usage(format!("--header {name}: the value has characters that HTTP forbids")))?;
             Ok((name.trim().to_string(), value.to_string()))
         }
         _ => usage("--header must be NAME:VALUE"),

@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use http1::{Http1, Target};
 use live::{LiveCounters, LiveSnapshot};
-use stop::{Stop, StopSwitch};
+use stop::StopSwitch;
 use transport::Transport;
 use worker::{PhaseShare, Worker, WorkerSpec};
 
@@ -87,96 +87,114 @@ pub struct Tick {
 
 /// Runs every phase of the plan to its end.
 pub fn run(spec: EngineSpec, on_tick: &mut dyn FnMut(Tick)) -> Result<EngineReport> {
-    let (done_tx, done_rx) = channel();
-    let mut crew = Vec::new();
-    let (plan, clock, stop) = (spec.plan.clone(), spec.clock, spec.stop.clone());
-    let workers = spec.recorders.len() as u32;
-    for (number, (recorder, core)) in (0u32..).zip(spec.recorders.into_iter().zip(spec.cores.iter().cycle())) {
-        let live = Arc::new(LiveCounters::default());
-        let (start_tx, start_rx) = channel();
-        let job = Job {
-            spec: WorkerSpec { worker: number, workers, timeout_ns: spec.timeout_ns, run_id: spec.run_id.clone() },
-            plan: plan.clone(),
-            target: spec.target.clone(),
-            clock,
-            core: *core,
-            recorder,
-            live: live.clone(),
-            stop: stop.clone(),
-            starts: start_rx,
-            done: done_tx.clone(),
-        };
-        let thread = std::thread::Builder::new()
-            .name(format!("worker-{number}"))
-            .spawn(move || job.run())
-            .map_err(|e| Error::Internal(format!("worker {number} cannot start: {e}")))?;
-        crew.push(Crew { live, starts: Some(start_tx), thread });
-    }
-    drop(done_tx);
+    let phases: Vec<Phase> = spec.plan.phases.iter().map(|p| p.phase).collect();
+    let crew = Crew::muster(spec)?;
     let mut report = EngineReport::default();
-    for index in 0..plan.phases.len() {
-        lead_phase(&plan, index, clock, &crew, &done_rx, on_tick, &mut report)?;
+    for (index, phase) in phases.into_iter().enumerate() {
+        let window = Some(crew.run_phase((index, phase), &mut report, on_tick)?);
+        match phase {
+            Phase::Warmup => report.warmup = window,
+            Phase::Profiling => report.profiling = window,
+        }
     }
-    for member in &mut crew {
-        member.starts = None;
-    }
-    for member in crew {
-        let summary = member.thread.join().map_err(|_| Error::Internal("a worker panicked".into()))?;
-        let (summary, tokens_lost) = summary.map_err(|e| Error::Internal(format!("a worker cannot run: {e}")))?;
-        report.tokens_lost += tokens_lost;
-        report.workers.push(summary);
-    }
+    crew.dismiss(&mut report)?;
     Ok(report)
 }
 
-struct Crew {
+/// A worker's thread, as the leader holds it.
+struct Member {
     live: Arc<LiveCounters>,
-    starts: Option<Sender<(usize, i64)>>,
+    starts: Sender<(usize, i64)>,
     thread: std::thread::JoinHandle<std::io::Result<(WorkerSummary, u64)>>,
 }
 
-/// Starts one phase on all workers and waits until all have ended it.
-fn lead_phase(
-    plan: &Plan,
-    index: usize,
+/// All workers, and what they say.
+struct Crew {
+    members: Vec<Member>,
+    done: Receiver<PhaseShare>,
     clock: SystemClock,
-    crew: &[Crew],
-    done: &Receiver<PhaseShare>,
-    on_tick: &mut dyn FnMut(Tick),
-    report: &mut EngineReport,
-) -> Result<()> {
-    let phase = plan.phases[index].phase;
-    let start_ns = clock.now_ns() + PHASE_LEAD_NS;
-    let mut window = PhaseWindow { start_ns, end_ns: start_ns };
-    for member in crew {
-        if let Some(starts) = &member.starts {
+}
+
+impl Crew {
+    /// Starts the workers' threads; each waits for its first phase.
+    fn muster(spec: EngineSpec) -> Result<Crew> {
+        let (done_tx, done) = channel();
+        let workers = spec.recorders.len() as u32;
+        let mut members = Vec::new();
+        for (number, (recorder, core)) in (0u32..).zip(spec.recorders.into_iter().zip(spec.cores.iter().cycle())) {
+            let live = Arc::new(LiveCounters::default());
+            let (starts, start_rx) = channel();
+            let job = Job {
+                spec: WorkerSpec { worker: number, workers, timeout_ns: spec.timeout_ns, run_id: spec.run_id.clone() },
+                plan: spec.plan.clone(),
+                target: spec.target.clone(),
+                clock: spec.clock,
+                core: *core,
+                recorder,
+                live: live.clone(),
+                stop: spec.stop.clone(),
+                starts: start_rx,
+                done: done_tx.clone(),
+            };
+            let thread = std::thread::Builder::new()
+                .name(format!("worker-{number}"))
+                .spawn(move || job.run())
+                .map_err(|e| Error::Internal(format!("worker {number} cannot start: {e}")))?;
+            members.push(Member { live, starts, thread });
+        }
+        Ok(Crew { members, done, clock: spec.clock })
+    }
+
+    /// Starts one phase on all workers and waits until all have ended it. Gives the phase's window.
+    fn run_phase(
+        &self,
+        (index, phase): (usize, Phase),
+        report: &mut EngineReport,
+        on_tick: &mut dyn FnMut(Tick),
+    ) -> Result<PhaseWindow> {
+        let start_ns = self.clock.now_ns() + PHASE_LEAD_NS;
+        let mut window = PhaseWindow { start_ns, end_ns: start_ns };
+        for member in &self.members {
             // A worker that has died is found out below, by its missing share.
-            let _ = starts.send((index, start_ns));
+            let _ = member.starts.send((index, start_ns));
         }
-    }
-    let mut missing = crew.len();
-    while missing > 0 {
-        match done.recv_timeout(TICK) {
-            Ok(share) => {
-                report.scheduled += share.scheduled;
-                report.outcomes.merge(&share.outcomes);
-                window.end_ns = window.end_ns.max(share.end_ns);
-                missing -= 1;
-            }
-            Err(RecvTimeoutError::Timeout) => {
-                let live = crew.iter().map(|c| c.live.snapshot()).fold(LiveSnapshot::default(), LiveSnapshot::merge);
-                on_tick(Tick { phase, elapsed_ns: clock.now_ns() - start_ns, live });
-            }
-            Err(RecvTimeoutError::Disconnected) => {
-                return Err(Error::Internal("every worker ended before the run did".into()));
+        let mut missing = self.members.len();
+        while missing > 0 {
+            match self.done.recv_timeout(TICK) {
+                Ok(share) => {
+                    report.scheduled += share.scheduled;
+                    report.outcomes.merge(&share.outcomes);
+                    window.end_ns = window.end_ns.max(share.end_ns);
+                    missing -= 1;
+                }
+                Err(RecvTimeoutError::Timeout) => {
+                    let snapshots = self.members.iter().map(|m| m.live.snapshot());
+                    let live = snapshots.fold(LiveSnapshot::default(), LiveSnapshot::merge);
+                    on_tick(Tick { phase, elapsed_ns: self.clock.now_ns() - start_ns, live });
+                    // One dead worker's share would be waited for in vain.
+                    if self.members.iter().any(|m| m.thread.is_finished()) {
+                        return Err(Error::Internal("a worker ended before the run did".into()));
+                    }
+                }
+                Err(RecvTimeoutError::Disconnected) => {
+                    return Err(Error::Internal("every worker ended before the run did".into()));
+                }
             }
         }
+        Ok(window)
     }
-    match phase {
-        Phase::Warmup => report.warmup = Some(window),
-        Phase::Profiling => report.profiling = Some(window),
+
+    /// Lets the workers go and takes their reports.
+    fn dismiss(self, report: &mut EngineReport) -> Result<()> {
+        for Member { starts, thread, .. } in self.members {
+            drop(starts);
+            let summary = thread.join().map_err(|_| Error::Internal("a worker panicked".into()))?;
+            let (summary, tokens_lost) = summary.map_err(|e| Error::Internal(format!("a worker cannot run: {e}")))?;
+            report.tokens_lost += tokens_lost;
+            report.workers.push(summary);
+        }
+        Ok(())
     }
-    Ok(())
 }
 
 /// What a worker's thread takes along.
@@ -203,19 +221,13 @@ impl Job {
         let mut in_flight_max = 0;
         let (connections, tokens_lost) = local.block_on(&runtime, async {
             let transport = Http1::new(self.target, self.clock)?;
-            let mut worker = Worker::new(
-                self.spec,
-                self.plan,
-                (self.clock, transport),
-                self.recorder,
-                (self.live, self.stop.clone()),
-            );
+            let mut worker =
+                Worker::new(self.spec, self.plan, (self.clock, transport), self.recorder, (self.live, self.stop));
             while let Ok((phase, start_ns)) = self.starts.recv() {
                 let share = worker.run_phase(phase, start_ns).await;
                 in_flight_max = in_flight_max.max(share.in_flight_max);
-                if self.done.send(share).is_err() || self.stop.asked() == Stop::Cut {
-                    continue;
-                }
+                // A leader that is gone has given the run up; the next start then fails too.
+                let _ = self.done.send(share);
             }
             std::io::Result::Ok((worker.transport().connections(), worker.tokens_lost()))
         })?;
