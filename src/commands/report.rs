@@ -51,8 +51,8 @@ fn write(recording: &Recording, summary: &Summary, verdict: &Verdict, into: &Pat
     let page = html::render(recording, summary, verdict)?;
     let path = into.join(PAGE);
     std::fs::write(&path, page).map_err(Error::io(&path))?;
-    let mut written: Vec<PathBuf> = export::EXPORTERS.iter().map(|e| into.join(e.file_name)).collect();
-    written.push(path);
+    let mut written = vec![path];
+    written.extend(export::EXPORTERS.iter().map(|e| into.join(e.file_name)));
     Ok(written)
 }
 

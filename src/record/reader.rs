@@ -12,12 +12,13 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 use super::decode;
-use super::manifest::Manifest;
+use super::manifest::{Counts, Manifest, RunState};
 use super::merge::TokenMerge;
 use super::row::{RequestRow, TokenRow};
 use super::schema::Table;
 use super::source::{TableFile, bad};
 use crate::error::{Error, InputError, Result};
+use crate::outcome::OutcomeCounts;
 
 /// Most requests that a recording may have to be read by one process.
 pub const REQUESTS_MAX: u64 = 1 << 24;
@@ -50,11 +51,18 @@ impl Recording {
     /// Opens the run directory `dir` and reads its requests. Fails on a missing file, on one that this version does
     /// not know how to read, and on one that is damaged; a file that only lacks its end is read up to its last flush.
     pub fn open(dir: &Path) -> Result<Recording> {
-        let manifest = Manifest::read(dir)?;
+        let mut manifest = Manifest::read(dir)?;
         let requests_file = TableFile::open(dir, Table::Requests).map_err(failure(dir, Table::Requests))?;
         let tokens = TableFile::open(dir, Table::Tokens).map_err(failure(dir, Table::Tokens))?;
         let requests = read_requests(&requests_file).map_err(failure(dir, Table::Requests))?;
         let recovered = requests_file.is_recovered() || tokens.is_recovered();
+        if manifest.state == RunState::Running {
+            // Nobody was left to count; the rows that were flushed are what is known.
+            let mut outcomes = OutcomeCounts::default();
+            requests.iter().for_each(|row| outcomes.add(row.outcome));
+            manifest.counts = Counts::new(manifest.counts.scheduled.max(outcomes.total()), &outcomes);
+            manifest.counts.tokens_recorded = tokens.rows();
+        }
         Ok(Recording { dir: dir.to_owned(), manifest, requests, tokens, recovered })
     }
 

@@ -32,11 +32,27 @@ pub(super) struct MetricRow {
     pub(super) cells: [Cell; 8],
 }
 
-/// Every distribution of the summary, in its order.
-pub(super) fn metric_rows(summary: &Summary) -> Vec<MetricRow> {
+/// Distributions that a first look is for; a terminal shows these, the page and the artifacts all.
+pub(super) const FIRST_LOOK: &[&str] = &[
+    "time_to_first_token",
+    "scheduled_time_to_first_token",
+    "time_to_second_token",
+    "inter_token_latency",
+    "inter_chunk_latency",
+    "request_latency",
+    "scheduled_request_latency",
+    "send_lag",
+    "output_token_throughput_per_user",
+    "input_sequence_length",
+    "output_sequence_length",
+    "reasoning_token_count",
+];
+
+/// The distributions of the summary that are `wanted`, in its order.
+pub(super) fn metric_rows(summary: &Summary, wanted: impl Fn(&str) -> bool) -> Vec<MetricRow> {
     let distributions = summary.values.iter().filter_map(|(def, value)| match value {
-        Value::Distribution(stats) => Some((def, stats)),
-        Value::Scalar(_) => None,
+        Value::Distribution(stats) if wanted(def.name) => Some((def, stats)),
+        _ => None,
     });
     distributions
         .map(|(def, s)| {

@@ -11,7 +11,7 @@ use crate::metrics::{Summary, Value};
 use crate::record::manifest::{Judgement, Manifest, Verdict};
 
 use super::number::{count, number, percent, unit, utc};
-use super::table::{COLUMNS, MetricRow, THIN_NOTE, metric_rows};
+use super::table::{COLUMNS, FIRST_LOOK, MetricRow, THIN_NOTE, metric_rows};
 use super::text::{fit, pad, plain, width, wrap};
 use super::words;
 
@@ -53,7 +53,7 @@ const ERRORS_MAX: usize = 10;
 pub fn render(manifest: &Manifest, summary: &Summary, verdict: &Verdict, style: Style) -> String {
     let blocks = [
         header(manifest, summary, style),
-        table(&metric_rows(summary), style),
+        table(&metric_rows(summary, |name| FIRST_LOOK.contains(&name)), style),
         scalars(summary, style),
         outcomes(manifest, summary, style),
         objective(manifest, summary, style),

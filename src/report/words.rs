@@ -17,12 +17,17 @@ pub(super) fn state(manifest: &Manifest) -> &'static str {
     }
 }
 
-/// The law of conservation, in one line.
+/// The law of conservation, in one line. Rows that a run which did not end never flushed are named as missing.
 pub(super) fn conservation(counts: &Counts) -> String {
+    let accounted = counts.accounted();
+    let missing = match counts.scheduled.saturating_sub(accounted) {
+        0 => String::new(),
+        n => format!(" + missing {}", count(n)),
+    };
     format!(
-        "scheduled {} {} completed {} + failed {} + cancelled {} + not sent {}",
+        "scheduled {} {} completed {} + failed {} + cancelled {} + not sent {}{missing}",
         count(counts.scheduled),
-        if counts.accounted() == counts.scheduled { "=" } else { "≠" },
+        if accounted <= counts.scheduled { "=" } else { "≠" },
         count(counts.completed),
         count(counts.failed),
         count(counts.cancelled),

@@ -138,7 +138,7 @@ pub(super) fn key_numbers(manifest: &Manifest, summary: &Summary) -> String {
 
 /// Every metric: distributions as a table, single numbers below.
 pub(super) fn metrics(summary: &Summary) -> String {
-    let rows = metric_rows(summary);
+    let rows = metric_rows(summary, |_| true);
     let head: String = COLUMNS.iter().map(|c| format!("<th scope=\"col\">{c}</th>")).collect();
     let thin = rows.iter().any(|r| r.cells.iter().any(|c| c.thin));
     let body: String = rows
