@@ -244,7 +244,7 @@ fn bad_use_bad_input_and_a_dead_endpoint_have_their_exit_codes_and_name_the_reme
         String::from_utf8(output.stderr).unwrap()
     };
     let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let text = said(3, &format!("profile --url {} --model m", closed));
+    let text = said(3, &format!("profile --url {closed} --model m"));
     assert!(text.contains("does not accept connections") && text.contains("leave out --url"), "{text}");
     let text = said(2, "profile --input-file nowhere.jsonl");
     assert!(text.contains("nowhere.jsonl"), "{text}");

@@ -3,6 +3,7 @@
 //! Each verb has a file with its arguments (their help texts are the manual) and `resolve`, which checks them against
 //! each other and gives a configuration that needs no flag any more. Nothing here does what the flags ask for.
 
+pub mod base_url;
 pub mod profile;
 pub mod resolve;
 pub mod secret;

@@ -3,11 +3,11 @@
 //! Out: a [`ProfileConfig`], which no flag is needed to understand, and which says everything that can be recorded of
 //! itself in [`ProfileConfig::to_json`] (secrets are not in it).
 
-use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::PathBuf;
 
 use serde_json::{Map, Value, json};
 
+use super::base_url::BaseUrl;
 use super::profile::{EndpointArg, OnBadRowArg, PatternArg, ProfileArgs, Reuse, TimeUnitArg};
 use super::secret::{MASK, Secret, is_secret_header};
 use super::{FailOn, serve};
@@ -30,19 +30,6 @@ pub enum Destination {
     Simulated(ServeConfig),
     /// A server.
     Server(BaseUrl),
-}
-
-/// A base URL, taken apart.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl {
-    /// `host` or `host:port`, as the `Host` header has it.
-    pub authority: String,
-    /// Host name or address.
-    pub host: String,
-    /// Port.
-    pub port: u16,
-    /// Path, possibly empty.
-    pub path: String,
 }
 
 /// What is asked.
@@ -337,59 +324,6 @@ impl ProfileConfig {
     }
 }
 
-impl BaseUrl {
-    /// Takes a URL apart; the scheme may be left out.
-    pub fn parse(url: &str) -> Result<BaseUrl> {
-        let bad = |why: &str| Error::Usage(format!("--url {url}: {why}"));
-        let rest = match url.split_once("://") {
-            Some(("http", rest)) => rest,
-            Some(("https", _)) => {
-                return Err(bad(
-                    "TLS is not spoken yet; put a proxy that ends TLS in between, and give its http:// URL",
-                ));
-            }
-            Some((scheme, _)) => return Err(bad(&format!("unknown scheme `{scheme}`, use http://"))),
-            None => url,
-        };
-        let (authority, path) = rest.split_at(rest.find('/').unwrap_or(rest.len()));
-        if authority.contains('@') {
-            return Err(bad("credentials do not belong in a URL, where logs show them; use --api-key or --header"));
-        }
-        if path.contains(['?', '#']) {
-            return Err(bad("a base URL has no query and no fragment"));
-        }
-        let (host, port) = match authority.rsplit_once(':') {
-            Some((host, port)) if !host.ends_with(':') && (!host.contains(':') || host.ends_with(']')) => {
-                (host, port.parse().map_err(|_| bad("the port is not a number from 1 to 65535"))?)
-            }
-            _ => (authority, 80),
-        };
-        if host.is_empty() {
-            return Err(bad("no host; give e.g. http://localhost:8000"));
-        }
-        Ok(BaseUrl {
-            authority: authority.into(),
-            host: host.trim_matches(['[', ']']).into(),
-            port,
-            path: path.trim_end_matches('/').into(),
-        })
-    }
-
-    /// The host's addresses. `localhost` gives both families; the first that answers is used.
-    pub fn addresses(&self) -> Result<Vec<SocketAddr>> {
-        let found = (self.host.as_str(), self.port)
-            .to_socket_addrs()
-            .map_err(|e| Error::Endpoint(format!("{}: the host cannot be found: {e}", self.authority)))?;
-        Ok(found.collect())
-    }
-}
-
-impl std::fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "http://{}{}", self.authority, self.path)
-    }
-}
-
 fn usage<T>(text: &str) -> Result<T> {
     Err(Error::Usage(text.into()))
 }
@@ -521,16 +455,6 @@ mod tests {
         refused("--url ftp://x --model m", "scheme");
         refused("--input-file t --fixed-schedule --request-rate 3", "cannot be used with");
         refused("--backend llama", "llama");
-    }
-
-    #[test]
-    fn urls_are_taken_apart() {
-        let parts = |url| BaseUrl::parse(url).map(|u| (u.host, u.port, u.path)).unwrap();
-        assert_eq!(parts("localhost:8000"), ("localhost".into(), 8000, String::new()));
-        assert_eq!(parts("http://h/v1/"), ("h".into(), 80, "/v1".into()));
-        assert_eq!(parts("http://[::1]:9/x"), ("::1".into(), 9, "/x".into()));
-        assert!(BaseUrl::parse("http://h:x").is_err());
-        assert!(BaseUrl::parse("http://:80").is_err());
     }
 
     #[test]

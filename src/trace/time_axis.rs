@@ -108,7 +108,11 @@ impl TimeAxis {
             TimeOrigin::Epoch => (0, EPOCH_NS),
         };
         let since = if absolute { " since 1970" } else { "" };
-        let start = if origin_ns == 0 { String::new() } else { format!("; the first, {origin_ns} ns, is now 0") };
+        let start = if origin_ns == 0 {
+            String::new()
+        } else {
+            format!("; the first, {:.3} s, is now 0", origin_ns as f64 / 1e9)
+        };
         let note = format!("times are read as {}{since} ({why}){start}", unit.word());
         Ok(TimeAxis { unit, origin_ns, bounds_ns, note })
     }

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-use crate::cli::resolve::{BaseUrl, Destination, ProfileConfig};
+use crate::cli::base_url::BaseUrl;
+use crate::cli::resolve::{Destination, ProfileConfig};
 use crate::engine::http1::Target;
 use crate::error::{Error, Result};
 use crate::sim::server::{self, ServeConfig, ServerHandle};
