@@ -1,6 +1,6 @@
 //! HTTP/1.1 over TCP, by hyper: connections of one core, and the signals of their answers.
 //!
-//! Each connection's reads and writes go through [`Stamped`], which takes the clock before hyper sees a byte. hyper
+//! Each connection's reads and writes go through `Stamped`, which takes the clock before hyper sees a byte. hyper
 //! hands out a body frame only when it is asked for one, and reads no further until then, so the last read's stamp
 //! is that of the frame.
 //! No silent retry: a request goes to another connection only if none of its bytes was written.

@@ -5,7 +5,7 @@
 //! would end that file; so `head -c LENGTH FILE` and `tail -c +9 SIDECAR` together are an ordinary Parquet file.
 //! Invariants: the file only grows, so an older sidecar stays true; a sidecar is replaced whole or not at all, after
 //! the bytes that it speaks of were handed to the system. Survives the end of the process, not that of the power.
-//! Not here: rows ([`super::encode`]), and how it is read again ([`super::source`]).
+//! Not here: rows ([`super::encode`]), and how it is read again (`source`).
 
 use std::fs::File;
 use std::io::{self, Write};

@@ -2,7 +2,7 @@
 //!
 //! In: rows in the order in which they shall stand; [`TokenRows`] collects and sorts them. Out: a closed row group.
 //! Invariants: the columns are written in the order of [`super::schema`], which the writer checks by type.
-//! Not here: when to write, and what happens to the file ([`super::table`]).
+//! Not here: when to write, and what happens to the file (`table`).
 
 use std::io::Write;
 

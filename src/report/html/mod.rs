@@ -1,7 +1,7 @@
 //! A recording and its numbers → one HTML page that needs nothing else: no network, no script, no other file.
 //!
 //! In: rows (read once), summary, verdict. Out: the page's text.
-//! Invariants: a content security policy forbids scripts and loading; text from outside passes [`escape`]; the size
+//! Invariants: a content security policy forbids scripts and loading; text from outside passes `escape`; the size
 //! is bounded whatever the number of requests; equal input gives equal bytes.
 //! Not here: metrics, and any threshold.
 
