@@ -215,7 +215,12 @@ fn what_is_written_is_what_is_read() {
         assert!(collect(&recording) == rows, "the rows of seed {seed} differ");
         assert!(collect(&recording) == rows, "a second visit of seed {seed} differs");
         assert_eq!(recording.lost_rows(), 0);
-        assert_eq!(recording.manifest(), &manifest(150));
+        // The manifest is of a run that did not end: its counts are those of the rows.
+        let counts = &recording.manifest().counts;
+        let completed = rows.iter().filter(|(row, _)| row.outcome == Outcome::Completed).count();
+        let tokens: usize = rows.iter().map(|(_, tokens)| tokens.len()).sum();
+        assert_eq!((counts.accounted(), counts.completed), (150, completed as u64));
+        assert_eq!(counts.tokens_recorded, tokens as u64);
         assert!(!recording.is_recovered());
     }
 }
