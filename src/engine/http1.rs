@@ -15,6 +15,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -56,16 +57,25 @@ struct FlightCell {
     reads: Cell<u32>,
 }
 
+/// A [`Signal`] that owns its bytes, on its way from a flight's task to the worker.
+#[derive(Debug)]
+enum Letter {
+    Head { status: u16, event_stream: bool },
+    Body { bytes: Bytes, stamp: ReadStamp },
+    End,
+    Failed { outcome: Outcome, text: String },
+}
+
 /// The signals of one worker, and who waits for them.
 #[derive(Debug, Default)]
 struct Mailbox {
-    signals: RefCell<VecDeque<(FlightKey, Signal)>>,
+    signals: RefCell<VecDeque<(FlightKey, Letter)>>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Mailbox {
-    fn post(&self, key: FlightKey, signal: Signal) {
-        self.signals.borrow_mut().push_back((key, signal));
+    fn post(&self, key: FlightKey, letter: Letter) {
+        self.signals.borrow_mut().push_back((key, letter));
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -90,6 +100,8 @@ pub struct Http1 {
     pacer: Pacer,
     /// By place: the flight's cell and the handle of its task.
     flights: Vec<Option<(Rc<FlightCell>, AbortHandle)>>,
+    /// The body that was handed out last.
+    lent: Bytes,
 }
 
 #[derive(Debug)]
@@ -123,7 +135,7 @@ impl Http1 {
             reuse: Cell::new(Reuse::default()),
             opened: Cell::new(0),
         };
-        Ok(Http1 { shared: Rc::new(shared), pacer: Pacer::new(clock)?, flights: Vec::new() })
+        Ok(Http1 { shared: Rc::new(shared), pacer: Pacer::new(clock)?, flights: Vec::new(), lent: Bytes::new() })
     }
 }
 
@@ -149,8 +161,18 @@ impl Transport for Http1 {
         }
     }
 
-    fn poll_signal(&mut self) -> Option<(FlightKey, Signal)> {
-        self.shared.mailbox.signals.borrow_mut().pop_front()
+    fn poll_signal(&mut self) -> Option<(FlightKey, Signal<'_>)> {
+        let (key, letter) = self.shared.mailbox.signals.borrow_mut().pop_front()?;
+        let signal = match letter {
+            Letter::Head { status, event_stream } => Signal::Head { status, event_stream },
+            Letter::Body { bytes, stamp } => {
+                self.lent = bytes;
+                Signal::Body { bytes: &self.lent, stamp }
+            }
+            Letter::End => Signal::End,
+            Letter::Failed { outcome, text } => Signal::Failed { outcome, text },
+        };
+        Some((key, signal))
     }
 
     async fn wait(&mut self, until_ns: i64) {
@@ -164,11 +186,11 @@ impl Transport for Http1 {
 
 /// One flight: a connection, the request, and the signals of its answer.
 async fn fly(shared: Rc<Shared>, key: FlightKey, cell: Rc<FlightCell>, outgoing: Outgoing) {
-    let signal = match exchange(&shared, key, &cell, outgoing).await {
-        Ok(()) => Signal::End,
-        Err((outcome, text)) => Signal::Failed { outcome, text },
+    let letter = match exchange(&shared, key, &cell, outgoing).await {
+        Ok(()) => Letter::End,
+        Err((outcome, text)) => Letter::Failed { outcome, text },
     };
-    shared.mailbox.post(key, signal);
+    shared.mailbox.post(key, letter);
 }
 
 type Failure = (Outcome, String);
@@ -193,11 +215,11 @@ async fn exchange(
     };
     let (head, mut body) = response.into_parts();
     let status = head.status.as_u16();
-    shared.mailbox.post(key, Signal::Head { status, event_stream: shared.is_event_stream(&head.headers) });
+    shared.mailbox.post(key, Letter::Head { status, event_stream: shared.is_event_stream(&head.headers) });
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| failure_of(&e))?;
         if let Ok(bytes) = frame.into_data() {
-            shared.mailbox.post(key, Signal::Body { bytes, stamp: cell.read.get() });
+            shared.mailbox.post(key, Letter::Body { bytes, stamp: cell.read.get() });
         }
     }
     drop::<Incoming>(body);
