@@ -10,7 +10,6 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
@@ -26,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use super::dial::Dialer;
 use super::pace::Pacer;
 use super::reuse::Reuse;
 use super::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
@@ -36,8 +36,8 @@ use crate::time::{Clock, SystemClock};
 /// Where requests go, and what they all carry.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Addresses of the endpoint; the first that answers is used.
-    pub addresses: Vec<SocketAddr>,
+    /// Makes sockets to the endpoint.
+    pub dialer: Dialer,
     /// Path and query of every request.
     pub uri: Uri,
     /// Headers of every request, `Host` among them.
@@ -46,6 +46,20 @@ pub struct Target {
     pub streaming: bool,
     /// Whether connections are used again.
     pub reuse: bool,
+}
+
+impl Target {
+    /// A target that nobody listens at, for tests of what does not send.
+    #[cfg(test)]
+    pub(super) fn to_nowhere() -> Target {
+        Target {
+            dialer: Dialer::new(super::dial::Peer::Tcp(Vec::new()), Vec::new()),
+            uri: Uri::from_static("/x"),
+            headers: HeaderMap::new(),
+            streaming: true,
+            reuse: true,
+        }
+    }
 }
 
 /// What a flight's task and its transport share.
@@ -107,6 +121,7 @@ pub struct Http1 {
 #[derive(Debug)]
 struct Shared {
     target: Target,
+    dialer: RefCell<Dialer>,
     clock: SystemClock,
     mailbox: Mailbox,
     /// Connections with nothing on them, the last used last.
@@ -128,6 +143,7 @@ impl Http1 {
     /// A transport without connections, on the runtime that calls it.
     pub fn new(target: Target, clock: SystemClock) -> io::Result<Http1> {
         let shared = Shared {
+            dialer: RefCell::new(target.dialer.clone()),
             target,
             clock,
             mailbox: Mailbox::default(),
@@ -298,17 +314,13 @@ impl Shared {
     }
 
     async fn open_socket(&self) -> io::Result<TcpStream> {
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in &self.target.addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
-                }
-                Err(e) => last = e,
-            }
+        let (socket, in_progress) = self.dialer.borrow_mut().start()?;
+        let stream = TcpStream::from_std(socket.into())?;
+        if in_progress {
+            stream.writable().await?;
+            stream.take_error()?.map_or(Ok(()), Err)?;
         }
-        Err(last)
+        Ok(stream)
     }
 }
 
