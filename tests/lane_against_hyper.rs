@@ -52,7 +52,7 @@ async fn by_hyper(bytes: &[u8]) -> Option<Answer> {
     let answered = tokio::task::spawn_local(async move { sender.send_request(request).await });
     // The request's own head has to be there before an answer is taken for one.
     let mut head = [0; 512];
-    server.read(&mut head).await.ok()?;
+    let _ = server.read(&mut head).await.ok()?;
     server.write_all(bytes).await.ok()?;
     server.shutdown().await.ok()?;
     let response = answered.await.unwrap().ok()?;

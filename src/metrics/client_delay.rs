@@ -2,7 +2,7 @@
 //! times.
 
 use super::registry::{Compute, Metric};
-use super::request::ms;
+use super::request::{Request, ms};
 use super::{Better, MetricDef, Unit};
 
 pub(super) const CLIENT_DELAY: Metric = Metric {
@@ -24,5 +24,9 @@ pub(super) const COALESCED_EVENT_RATIO: Metric = Metric {
         better: Better::Lower,
         formula: "content events that shared a read with another / content events, per request",
     },
-    compute: Compute::Valid(|r| r.coalesced_share()),
+    compute: Compute::Valid(share),
 };
+
+fn share(request: &Request<'_>) -> Option<f64> {
+    request.coalesced_share()
+}

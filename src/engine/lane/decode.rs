@@ -207,6 +207,9 @@ impl Decoder {
 
     fn end_line(&mut self, line: &[u8]) -> Result<Option<Found>, Refusal> {
         let line = line.strip_suffix(b"\r").ok_or("a line of the chunked coding does not end in CR LF")?;
+        if line.contains(&b'\r') {
+            return Err("a line of the chunked coding holds a CR");
+        }
         match self.state {
             State::ChunkSize => {
                 self.state = match chunk_size(line)? {
