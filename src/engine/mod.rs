@@ -5,12 +5,14 @@
 
 pub mod affinity;
 pub mod agenda;
+pub mod dial;
 pub mod flight;
 pub mod http1;
 pub mod live;
 pub mod pace;
 pub mod reuse;
 pub mod stop;
+pub mod tls;
 pub mod transport;
 pub mod worker;
 
