@@ -28,6 +28,7 @@ use tokio::task::AbortHandle;
 use super::dial::Dialer;
 use super::pace::Pacer;
 use super::reuse::Reuse;
+use super::tls::Tls;
 use super::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
 use crate::outcome::Outcome;
 use crate::prompt::arena::Pieces;
@@ -38,6 +39,8 @@ use crate::time::{Clock, SystemClock};
 pub struct Target {
     /// Makes sockets to the endpoint.
     pub dialer: Dialer,
+    /// TLS, if it is spoken.
+    pub tls: Option<Tls>,
     /// Path and query of every request.
     pub uri: Uri,
     /// Headers of every request, `Host` among them.
@@ -54,6 +57,7 @@ impl Target {
     pub(super) fn to_nowhere() -> Target {
         Target {
             dialer: Dialer::new(super::dial::Peer::Tcp(Vec::new()), Vec::new()),
+            tls: None,
             uri: Uri::from_static("/x"),
             headers: HeaderMap::new(),
             streaming: true,

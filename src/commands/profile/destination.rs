@@ -61,6 +61,7 @@ impl Destined {
         let uri = Uri::try_from(path).map_err(|e| Error::Usage(format!("--url {base}: {e}")))?;
         let target = Target {
             dialer: Dialer::new(Peer::Tcp(vec![address]), Vec::new()),
+            tls: None,
             uri,
             headers: headers(config, base)?,
             streaming: config.request.streaming,

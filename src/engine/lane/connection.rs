@@ -10,28 +10,48 @@ use socket2::Socket;
 use super::decode::Decoder;
 use super::recv;
 use super::request::Request;
+use super::secure::Secure;
 use crate::engine::transport::{FlightKey, ReadStamp};
 
 /// Slices of one vectored write.
-const SLICES: usize = 64;
+pub(super) const SLICES: usize = 64;
 
 /// How far a write got.
 #[derive(Debug)]
 pub(super) enum Written {
     All,
+    /// The socket takes no more for now.
     Part,
+    /// The peer has to speak first: TLS shakes hands.
+    Later,
     Failed(io::Error),
+}
+
+/// What a read gave.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Reading {
+    /// Bytes of the answer.
+    pub(super) bytes: usize,
+    /// The kernel's stamp, on CLOCK_REALTIME.
+    pub(super) stamp: Option<i64>,
+    /// Whether no more will come.
+    pub(super) ended: bool,
 }
 
 /// The socket and what is on it.
 #[derive(Debug)]
 pub(super) struct Connection {
     socket: Socket,
+    secure: Option<Box<Secure>>,
     pub(super) connecting: bool,
+    /// Whether no request has gone out on it yet.
+    pub(super) is_new: bool,
     pub(super) flight: Option<FlightKey>,
     pub(super) decoder: Decoder,
     /// What is still to be written.
     request: Option<Request>,
+    /// Whether some of the request was handed to the socket.
+    pub(super) begun: bool,
     reads: u32,
     /// The kernel's time of the last read, on the run's clock: a new offset must not make time go back.
     last_kernel_ns: i64,
@@ -42,14 +62,17 @@ pub(super) struct Connection {
 }
 
 impl Connection {
-    pub(super) fn new(socket: Socket) -> Self {
+    pub(super) fn new(socket: Socket, secure: Option<Box<Secure>>) -> Self {
         let _ = recv::enable_stamps(socket.as_fd());
         Connection {
             socket,
+            secure,
             connecting: true,
+            is_new: true,
             flight: None,
             decoder: Decoder::default(),
             request: None,
+            begun: false,
             reads: 0,
             last_kernel_ns: i64::MIN,
             watches_write: false,
@@ -65,6 +88,7 @@ impl Connection {
     pub(super) fn begin(&mut self, key: FlightKey, request: Request) {
         self.flight = Some(key);
         self.request = Some(request);
+        self.begun = false;
         self.decoder.reset();
         self.reads = 0;
     }
@@ -95,8 +119,23 @@ impl Connection {
         ReadStamp { t_ns, kernel_ns, read: self.reads - 1 }
     }
 
-    pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<i64>)> {
-        recv::receive(self.socket.as_fd(), buffer)
+    /// Whether requests can go out on it: it is connected, and TLS has shaken hands.
+    pub(super) fn is_ready(&self) -> bool {
+        !self.connecting && self.secure.as_ref().is_none_or(|s| !s.is_handshaking())
+    }
+
+    /// Reads once into `buffer`; what TLS sealed goes through `sealed`.
+    pub(super) fn read(&mut self, buffer: &mut [u8], sealed: &mut [u8]) -> io::Result<Reading> {
+        let Some(secure) = &mut self.secure else {
+            let (bytes, stamp) = recv::receive(self.socket.as_fd(), buffer)?;
+            return Ok(Reading { bytes, stamp, ended: bytes == 0 });
+        };
+        let (n, stamp) = recv::receive(self.socket.as_fd(), sealed)?;
+        if n == 0 {
+            return Ok(Reading { bytes: 0, stamp, ended: true });
+        }
+        let (bytes, ended) = secure.open(&sealed[..n], buffer)?;
+        Ok(Reading { bytes, stamp, ended })
     }
 
     /// Whether the peer has neither closed it nor said anything.
@@ -108,11 +147,15 @@ impl Connection {
 
     /// Writes as much of the request as the socket takes.
     pub(super) fn write(&mut self) -> Written {
+        if let Some(secure) = &mut self.secure {
+            return secure.send(&mut self.request, &mut self.begun, &self.socket);
+        }
         while let Some(request) = &mut self.request {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let n = request.chunks_vectored(&mut slices);
             match rustix::io::writev(&self.socket, &slices[..n]) {
                 Ok(written) => {
+                    self.begun = true;
                     request.advance(written);
                     if !request.has_remaining() {
                         self.request = None;

@@ -11,21 +11,24 @@ pub mod decode;
 mod kernel_clock;
 mod recv;
 mod request;
+mod secure;
 mod sleeper;
 
 use std::collections::VecDeque;
 use std::io;
 
-use connection::{Connection, Written};
+use connection::{Connection, Reading, Written};
 use decode::{Content, Found};
 use kernel_clock::KernelClock;
 use request::{Request, Template};
+use secure::Secure;
 use sleeper::Sleeper;
 
 use super::dial::{self, Dialer};
 use super::http1::Target;
 use super::pace::Pacing;
 use super::reuse::Reuse;
+use super::tls::Tls;
 use super::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
 use crate::outcome::Outcome;
 use crate::time::{Clock, SystemClock};
@@ -40,10 +43,13 @@ pub struct Lane {
     kernel: KernelClock,
     sleeper: Sleeper,
     dialer: Dialer,
+    tls: Option<Tls>,
     template: Template,
     streaming: bool,
     reuse_asked: bool,
     connections: Vec<Option<Connection>>,
+    /// How many connections had each place before: an event may come of one that is gone.
+    generations: Vec<u32>,
     free: Vec<u32>,
     /// Connections with nothing on them, the last used last.
     idle: VecDeque<u32>,
@@ -52,6 +58,8 @@ pub struct Lane {
     /// By place: what was seen of its flight.
     flights: Vec<Place>,
     buffer: Box<[u8]>,
+    /// What TLS sealed, before it is opened into the buffer.
+    sealed: Box<[u8]>,
     /// The part of the buffer that is not decoded yet, and whose it is.
     received: Option<Received>,
     /// Flights that failed without a word from the network.
@@ -84,16 +92,19 @@ impl Lane {
             kernel: KernelClock::new(clock.anchor()),
             sleeper: Sleeper::new(clock, pacing)?,
             dialer: target.dialer.clone(),
+            tls: target.tls.clone(),
             template: Template::new(target),
             streaming: target.streaming,
             reuse_asked: target.reuse,
             connections: Vec::new(),
+            generations: Vec::new(),
             free: Vec::new(),
             idle: VecDeque::new(),
             reuse: Reuse::default(),
             opened: 0,
             flights: Vec::new(),
             buffer: vec![0; BUFFER_BYTES].into_boxed_slice(),
+            sealed: vec![0; if target.tls.is_some() { BUFFER_BYTES } else { 0 }].into_boxed_slice(),
             received: None,
             failed: VecDeque::new(),
         })
@@ -127,13 +138,15 @@ impl Lane {
         }
         let refused = |e: io::Error| (Outcome::ConnectError, e.to_string());
         let (socket, in_progress) = self.dialer.start().map_err(refused)?;
-        let mut connection = Connection::new(socket);
+        let secure = self.tls.as_ref().map(Secure::new).transpose().map_err(refused)?;
+        let mut connection = Connection::new(socket, secure);
         connection.begin(key, request);
         let index = self.free.pop().unwrap_or_else(|| {
             self.connections.push(None);
+            self.generations.push(0);
             self.connections.len() as u32 - 1
         });
-        self.sleeper.add(connection.socket(), index, in_progress).map_err(refused)?;
+        self.sleeper.add(connection.socket(), self.token(index), in_progress).map_err(refused)?;
         connection.watches_write = in_progress;
         self.connections[index as usize] = Some(connection);
         self.flights[key.index as usize].connection = Some(index);
@@ -148,13 +161,10 @@ impl Lane {
         let Some(connection) = self.connections[index as usize].as_mut() else { return Ok(()) };
         connection.connecting = false;
         self.opened += 1;
-        if let Some(key) = connection.flight {
-            self.flights[key.index as usize].marks.connected_ns = Some(self.clock.now_ns());
-            if let Written::Failed(e) = self.write(index) {
-                return Err((Outcome::Reset, e.to_string()));
-            }
+        match self.write(index) {
+            Written::Failed(e) => Err((Outcome::Reset, e.to_string())),
+            Written::All | Written::Part | Written::Later => Ok(()),
         }
-        Ok(())
     }
 
     /// Writes what the socket takes of a request.
@@ -162,9 +172,13 @@ impl Lane {
         let Some(connection) = self.connections[index as usize].as_mut() else { return Written::All };
         let Some(key) = connection.flight else { return Written::All };
         let before_ns = self.clock.now_ns();
+        if connection.is_new && connection.is_ready() {
+            connection.is_new = false;
+            self.flights[key.index as usize].marks.connected_ns = Some(before_ns);
+        }
         let written = connection.write();
         let marks = &mut self.flights[key.index as usize].marks;
-        if !matches!(written, Written::Failed(_)) {
+        if connection.begun {
             marks.sent_ns.get_or_insert(before_ns);
         }
         match written {
@@ -173,17 +187,24 @@ impl Lane {
                 self.watch(index, false);
             }
             Written::Part => self.watch(index, true),
+            Written::Later => self.watch(index, false),
             Written::Failed(_) => {}
         }
         written
     }
 
+    /// What the events of a connection bear.
+    fn token(&self, index: u32) -> u64 {
+        u64::from(self.generations[index as usize]) << 32 | u64::from(index)
+    }
+
     fn watch(&mut self, index: u32, writable: bool) {
+        let token = self.token(index);
         let Some(connection) = self.connections[index as usize].as_mut() else { return };
         if connection.watches_write != writable {
             connection.watches_write = writable;
             // A socket that cannot be watched any more has ended; the next read tells.
-            let _ = self.sleeper.watch(connection.socket(), index, writable);
+            let _ = self.sleeper.watch(connection.socket(), token, writable);
         }
     }
 
@@ -212,9 +233,12 @@ impl Lane {
     }
 
     fn close(&mut self, index: u32) {
-        if self.connections[index as usize].take().is_some() {
+        if let Some(connection) = self.connections[index as usize].take() {
+            self.generations[index as usize] = self.generations[index as usize].wrapping_add(1) & (u32::MAX >> 1);
             self.free.push(index);
-            self.idle.retain(|i| *i != index);
+            if connection.flight.is_none() {
+                self.idle.retain(|i| *i != index);
+            }
         }
         if self.received.is_some_and(|r| r.connection == index) {
             self.received = None;
@@ -300,20 +324,21 @@ impl Lane {
     /// Reads once. The bytes wait in the buffer for [`Lane::decode`].
     fn read(&mut self, index: u32) -> Option<(FlightKey, Step)> {
         let connection = self.connections[index as usize].as_mut()?;
-        let read = connection.read(&mut self.buffer);
+        let shaking = !connection.is_ready();
+        let read = connection.read(&mut self.buffer, &mut self.sealed);
         let t_ns = self.clock.now_ns();
         let flight = connection.flight;
         match read {
             Err(e) if e.kind() == io::ErrorKind::WouldBlock => None,
-            Ok((0, _)) if connection.decoder.ends_with_connection() => {
-                self.close(index);
-                let key = flight?;
-                self.flights[key.index as usize].connection = None;
-                Some((key, Step::End))
-            }
-            Ok((0, _)) => self.lose(index, flight, Outcome::Reset, "the server closed the connection".into()),
+            Err(e) if shaking => self.lose(index, flight, Outcome::ConnectError, e.to_string()),
             Err(e) => self.lose(index, flight, Outcome::Reset, e.to_string()),
-            Ok((n, stamp)) => {
+            Ok(Reading { bytes: 0, ended: true, .. }) => self.end(index, flight),
+            // TLS may have something to say now: the rest of the handshake, or the request behind it.
+            Ok(Reading { bytes: 0, .. }) => match self.write(index) {
+                Written::Failed(e) => self.lose(index, flight, Outcome::Reset, e.to_string()),
+                Written::All | Written::Part | Written::Later => None,
+            },
+            Ok(Reading { bytes: n, stamp, .. }) => {
                 let Some(key) = flight else {
                     // Words that nobody asked for: the connection is not what it was taken for.
                     self.close(index);
@@ -327,6 +352,22 @@ impl Lane {
                 None
             }
         }
+    }
+
+    /// The peer will say no more.
+    fn end(&mut self, index: u32, flight: Option<FlightKey>) -> Option<(FlightKey, Step)> {
+        let connection = self.connections[index as usize].as_ref()?;
+        let whole = connection.decoder.ends_with_connection();
+        if flight.is_none() {
+            self.reuse.found(false, self.clock.now_ns() - connection.idle_since_ns);
+        }
+        if !whole {
+            return self.lose(index, flight, Outcome::Reset, "the server closed the connection".into());
+        }
+        self.close(index);
+        let key = flight?;
+        self.flights[key.index as usize].connection = None;
+        Some((key, Step::End))
     }
 
     /// Closes a connection; the flight on it, if any, fails.
@@ -351,7 +392,11 @@ impl Lane {
             if let Some(step) = self.decode() {
                 return Some(step);
             }
-            let (index, readable, writable) = self.sleeper.next_ready()?;
+            let (token, readable, writable) = self.sleeper.next_ready()?;
+            let index = token as u32;
+            if self.generations[index as usize] != (token >> 32) as u32 {
+                continue;
+            }
             if let Some(step) = self.on_ready(index, readable, writable) {
                 return Some(step);
             }

@@ -65,28 +65,24 @@ impl Sleeper {
     }
 
     /// Watches a socket; its events bear `token`.
-    pub(super) fn add(&self, socket: &impl AsFd, token: u32, writable: bool) -> io::Result<()> {
-        Ok(epoll::add(&self.epoll, socket, epoll::EventData::new_u64(token.into()), interest(writable))?)
+    pub(super) fn add(&self, socket: &impl AsFd, token: u64, writable: bool) -> io::Result<()> {
+        Ok(epoll::add(&self.epoll, socket, epoll::EventData::new_u64(token), interest(writable))?)
     }
 
     /// Changes what a socket is watched for.
-    pub(super) fn watch(&self, socket: &impl AsFd, token: u32, writable: bool) -> io::Result<()> {
-        Ok(epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(token.into()), interest(writable))?)
+    pub(super) fn watch(&self, socket: &impl AsFd, token: u64, writable: bool) -> io::Result<()> {
+        Ok(epoll::modify(&self.epoll, socket, epoll::EventData::new_u64(token), interest(writable))?)
     }
 
     /// The next socket that is ready: its token, and whether it can be read and written.
     #[inline]
-    pub(super) fn next_ready(&mut self) -> Option<(u32, bool, bool)> {
-        while let Some(event) = self.events.get(self.next_event) {
-            self.next_event += 1;
-            let (data, flags) = (event.data, event.flags);
-            if let Ok(token) = u32::try_from(data.u64()) {
-                let ended = flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR);
-                let readable = flags.contains(epoll::EventFlags::IN) || ended;
-                return Some((token, readable, flags.contains(epoll::EventFlags::OUT) || ended));
-            }
-        }
-        None
+    pub(super) fn next_ready(&mut self) -> Option<(u64, bool, bool)> {
+        let event = self.events.get(self.next_event)?;
+        self.next_event += 1;
+        let (data, flags) = (event.data, event.flags);
+        let ended = flags.intersects(epoll::EventFlags::HUP | epoll::EventFlags::ERR);
+        let readable = flags.contains(epoll::EventFlags::IN) || ended;
+        Some((data.u64(), readable, flags.contains(epoll::EventFlags::OUT) || ended))
     }
 
     /// Comes back when a socket is ready or at `until_ns`.
