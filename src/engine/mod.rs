@@ -8,6 +8,7 @@ pub mod agenda;
 pub mod dial;
 pub mod flight;
 pub mod http1;
+pub mod interference;
 pub mod lane;
 pub mod live;
 pub mod pace;
@@ -25,6 +26,7 @@ use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http1::{Http1, Target};
+use interference::{CpuTimes, Interference};
 use lane::Lane;
 use live::{LiveCounters, LiveSnapshot};
 use pace::Pacing;
@@ -273,7 +275,7 @@ impl Job {
                 ran
             }
         };
-        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let cpu = CpuTimes::of_this_thread();
         let seen = live.snapshot();
         let summary = WorkerSummary {
             worker,
@@ -283,9 +285,12 @@ impl Job {
             in_flight_max: ran.in_flight_max,
             connections: ran.connections,
             stall_max_ns: seen.dispatch_lag_max_ns,
-            cpu_ns: cpu.tv_sec * crate::time::SECOND_NS + cpu.tv_nsec,
+            cpu_ns: cpu.cpu_ns,
             spun_ns: ran.spun_ns,
             clock_steps: ran.clock_steps,
+            gap_max_ns: ran.interference.as_ref().map_or(0, Interference::gap_max_ns),
+            run_delay_ns: cpu.run_delay_ns,
+            timeline: ran.interference.map(Interference::windows).unwrap_or_default(),
         };
         Ok((summary, ran.tokens_lost))
     }
@@ -303,6 +308,7 @@ impl Job {
         ran.connections = worker.transport().connections();
         ran.tokens_lost = worker.tokens_lost();
         ask(worker.transport(), ran);
+        ran.interference = Some(worker.into_interference());
     }
 }
 
@@ -314,6 +320,7 @@ struct Ran {
     tokens_lost: u64,
     spun_ns: i64,
     clock_steps: u64,
+    interference: Option<Interference>,
 }
 
 /// Runs a future that never waits for anything but its own thread.

@@ -93,6 +93,8 @@ pub(super) const REGISTRY: &[Metric] = &[
     counts::CANCELLED_REQUEST_COUNT,
     counts::NOT_SENT_REQUEST_COUNT,
     counts::REQUEST_ERROR_RATE,
+    tokens::ISL_MISMATCH_DIFF_PCT,
+    tokens::OSL_MISMATCH_DIFF_PCT,
     tokens::TOTAL_ISL,
     tokens::TOTAL_OSL,
     tokens::TOTAL_OUTPUT_TOKENS,

@@ -16,6 +16,7 @@ use crate::engine::stop::{Stop, StopSwitch};
 use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity};
 use crate::error::{Error, ExitCode, Result};
 use crate::outcome::Phase;
+use crate::record::host::steal_ns;
 use crate::record::manifest::{Counts, Host, Manifest, RunState, SCHEMA_VERSION};
 use crate::record::ring::ring;
 use crate::record::writer::{Writer, WriterOptions, WriterReport};
@@ -62,7 +63,9 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     };
     let progress = Progress::on_stderr();
     let expected = Expected::of(&plan);
+    let stolen_before_ns = steal_ns();
     let ran = engine::run(spec, &mut |tick| progress.update(&expected.snapshot(&tick)));
+    manifest.steal_ns = steal_ns() - stolen_before_ns;
     drop(progress);
     drop(interrupts);
     // The recorders are closed by now, whatever happened: the writer ends, and says if it lost something.
@@ -94,6 +97,9 @@ fn manifest(
 ) -> Result<Manifest> {
     let mut resolved = config.to_json();
     resolved["notes"] = plan.notes.clone().into();
+    if !plan.is_repeated() {
+        resolved["expected_cached_tokens"] = plan.expected_cached_tokens().into();
+    }
     let anchor = clock.anchor();
     let run_id = crate::rng::mix(anchor.t0_unix_ns as u64 ^ (u64::from(std::process::id()) << 40));
     Ok(Manifest {
@@ -115,6 +121,7 @@ fn manifest(
         warmup: None,
         profiling: None,
         workers: Vec::new(),
+        steal_ns: 0,
         verdict: None,
     })
 }
