@@ -28,8 +28,9 @@ pub struct Setup {
     pub server_core: Option<u32>,
     /// Limit of file descriptors.
     pub descriptors: u64,
-    /// The machine's load average over the minute before: above 0, others took part of what was measured.
-    pub load_average: f64,
+    /// Share of the machine's CPU time that others took meanwhile, hypervisor included: what is far above 0 made
+    /// everything worse. Null where the system does not tell.
+    pub others_share: Option<f64>,
 }
 
 /// What one host's client can do.

@@ -2,7 +2,8 @@
 //!
 //! In: [`Options`]. Out: a [`Calibration`]: cost of the clock ([`clock`]), lateness of timers ([`timers`]), send lag against
 //! the request rate ([`sends`]), errors of token times against the server's own ([`streams`]), and what follows from
-//! them ([`limits`]). `bench` drives a load; [`file`] reads and writes.
+//! them ([`limits`]). `bench` drives a load; `usage` tells
+//! whether others were at work; [`file`] reads and writes.
 //! Invariants: nothing is asserted that was not measured here and now; a step that cannot run says why.
 //! Not here: printing.
 
@@ -14,6 +15,7 @@ pub mod sends;
 pub mod spread;
 pub mod streams;
 pub mod timers;
+mod usage;
 
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +23,7 @@ pub use file::{Calibration, Citation, Setup};
 
 use self::bench::Bench;
 use self::limits::Limits;
+use self::usage::Usage;
 use crate::error::Result;
 use crate::record::manifest::Host;
 use crate::time::realtime_ns;
@@ -77,8 +80,6 @@ struct Extent {
     streams: &'static [(u32, u32)],
 }
 
-/// `sysinfo` counts the load average in parts of this.
-const LOAD_UNIT: f64 = 65_536.0;
 const TIMER_RATES: [u32; 2] = [1_000, 10_000];
 const FULL: Extent = Extent {
     timer_s: 1.0,
@@ -103,7 +104,7 @@ pub fn run(options: Options, on_step: &mut dyn FnMut(Progress)) -> Result<Calibr
     let extent = if options.quick { QUICK } else { FULL };
     let bench = Bench::here();
     let unix_ns = realtime_ns();
-    let load = rustix::system::sysinfo().loads[0] as f64 / LOAD_UNIT;
+    let before = Usage::now();
     let mut done = 0;
     let mut begin = |now| {
         on_step(Progress { done, total: extent.steps(), now });
@@ -134,7 +135,7 @@ pub fn run(options: Options, on_step: &mut dyn FnMut(Progress)) -> Result<Calibr
             client_core: bench.client_core,
             server_core: bench.server_core,
             descriptors: bench.descriptors,
-            load_average: spread::ratio(load, 1.0),
+            others_share: before.zip(Usage::now()).map(|(before, after)| before.others_share(after)),
         },
         clock,
         timers,

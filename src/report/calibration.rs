@@ -12,6 +12,9 @@ use crate::calibration::spread::Spread;
 use crate::calibration::streams::{ByStamp, ITL_NS, StreamErrors, TTFT_NS};
 use crate::calibration::{Calibration, Progress, Step, StepResult};
 
+/// From this share on, what others did to the machine is told beside the limits.
+const OTHERS_SHARE_MAX: f64 = 0.05;
+
 /// The live line on stderr; silent where that is no terminal. It disappears when this is dropped.
 #[derive(Debug)]
 pub struct Steps {
@@ -37,7 +40,7 @@ impl Steps {
             Step::Clock => "clock".into(),
             Step::Timers(rate) => format!("timers, {}/s", count(rate.into())),
             Step::Sends(rate) => format!("sends, {} requests/s", count(rate.into())),
-            Step::Streams(n) => format!("token times, {} streams", count(n.into())),
+            Step::Streams(n) => format!("token times, {}", streams_named(n)),
         });
     }
 }
@@ -76,7 +79,10 @@ fn header(c: &Calibration) -> Vec<String> {
         ),
         format!("Host    {}, {} CPUs, {}", plain(&c.host.cpu_model), c.host.cpus, plain(&c.host.kernel)),
         format!("Setup   client on core {}, {server}; {} descriptors", c.setup.client_core, count(c.setup.descriptors)),
-        format!("Load    {} on average over the minute before", number(c.setup.load_average)),
+        format!(
+            "Others  {} of the machine's CPU time meanwhile",
+            c.setup.others_share.map_or_else(|| "unknown share".into(), percent)
+        ),
         format!(
             "Clock   {} ns a reading (fastest {}), steps of {} ns",
             number(c.clock.reading_median_ns),
@@ -128,7 +134,7 @@ fn streams(c: &Calibration, style: Style) -> Vec<String> {
     let mut rows = vec![row(&head)];
     let mut notes = Vec::new();
     for step in &c.streams {
-        let name = format!("{} {}", count(step.streams.into()), if step.streams == 1 { "stream" } else { "streams" });
+        let name = streams_named(step.streams);
         match &step.result {
             StepResult::Measured(m) => {
                 rows.push(error_row(&name, "read", m, |e| Some(e.read)));
@@ -184,8 +190,8 @@ fn limits(c: &Calibration, style: Style) -> Vec<String> {
     };
     let stream = match (l.streams, l.tokens_per_s, l.token_error_p99_ns) {
         (Some(streams), Some(tokens_per_s), Some(p99_ns)) => format!(
-            "Token times: up to {} streams and {} tokens/s per worker, error p99 {} µs (bound {bound})",
-            count(streams.into()),
+            "Token times: up to {} and {} tokens/s per worker, error p99 {} µs (bound {bound})",
+            streams_named(streams),
             number(tokens_per_s),
             micros(p99_ns)
         ),
@@ -196,7 +202,11 @@ fn limits(c: &Calibration, style: Style) -> Vec<String> {
         let rate = count(step.rate_per_s.into());
         format!("Pacing: p99 {pacing} µs late at {rate}/s, where clock_nanosleep is {sleep} µs late")
     });
-    let lines = [Some(send), Some(stream), timer].into_iter().flatten();
+    let busy = c.setup.others_share.filter(|share| *share > OTHERS_SHARE_MAX).map(|share| {
+        let share = percent(share);
+        format!("These are too low: others took {share} of the machine meanwhile. Measure again when it is idle")
+    });
+    let lines = [Some(send), Some(stream), timer, busy].into_iter().flatten();
     let wrapped = lines.flat_map(|line| bullet(&line, style));
     ["Limits of this host".to_owned()].into_iter().chain(wrapped).collect()
 }
@@ -209,6 +219,10 @@ fn with_notes(mut table: Vec<String>, notes: &[String], style: Style) -> Vec<Str
 fn bullet(text: &str, style: Style) -> Vec<String> {
     let lines = wrap(text, style.width.saturating_sub(4).max(8));
     lines.iter().enumerate().map(|(i, line)| format!("{}{line}", if i == 0 { "  - " } else { "    " })).collect()
+}
+
+fn streams_named(n: u32) -> String {
+    format!("{} {}", count(n.into()), if n == 1 { "stream" } else { "streams" })
 }
 
 fn micros(ns: i64) -> String {
