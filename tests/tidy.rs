@@ -30,7 +30,19 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["record", "metrics", "analysis", "calibration"]),
     (
         "cli",
-        &["trace", "arrival", "endpoint", "schedule", "record", "metrics", "profiler", "sim", "calibration", "report"],
+        &[
+            "trace",
+            "arrival",
+            "endpoint",
+            "engine",
+            "schedule",
+            "record",
+            "metrics",
+            "profiler",
+            "sim",
+            "calibration",
+            "report",
+        ],
     ),
     (
         "commands",

@@ -13,9 +13,11 @@ use http::{HeaderMap, HeaderValue, Uri, header};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::endpoint::{EndpointType, RequestOptions};
+use crate::engine::dial::{Dialer, Peer};
 use crate::engine::http1::Target;
+use crate::engine::pace::Pacing;
 use crate::engine::stop::StopSwitch;
-use crate::engine::{self, EngineReport, EngineSpec, affinity};
+use crate::engine::{self, EngineReport, EngineSpec, HttpClient, affinity};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Phase};
 use crate::record::manifest::PhaseWindow;
@@ -113,6 +115,8 @@ impl Bench {
         let spec = EngineSpec {
             plan: Arc::new(plan(load, &config.model)?),
             target: target(server.addr())?,
+            client: HttpClient::default(),
+            pacing: Pacing::default(),
             clock,
             timeout_ns: TIMEOUT_NS,
             run_id: "calibrate".into(),
@@ -143,6 +147,11 @@ impl Seen {
     /// CPU time of the client's worker.
     pub(super) fn client_cpu_ns(&self) -> i64 {
         self.report.workers.iter().map(|w| w.cpu_ns).sum()
+    }
+
+    /// Of that, what it spun away before sends.
+    pub(super) fn client_spun_ns(&self) -> i64 {
+        self.report.workers.iter().map(|w| w.spun_ns).sum()
     }
 
     /// Most requests in flight at once.
@@ -185,13 +194,15 @@ fn plan(load: &Load, model: &str) -> Result<Plan> {
     .build()
 }
 
-fn target(address: std::net::SocketAddr) -> Result<Target> {
+/// Chat completions of the server at `address`.
+pub(super) fn target(address: std::net::SocketAddr) -> Result<Target> {
     let internal = |e: &dyn std::fmt::Display| Error::Internal(format!("{address} makes no request: {e}"));
     let mut headers = HeaderMap::new();
     headers.insert(header::HOST, HeaderValue::from_str(&address.to_string()).map_err(|e| internal(&e))?);
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let uri = Uri::try_from(EndpointType::Chat.path("")).map_err(|e| internal(&e))?;
-    Ok(Target { addresses: vec![address], uri, headers, streaming: true, reuse: true })
+    let dialer = Dialer::new(Peer::Tcp(vec![address]), Vec::new());
+    Ok(Target { dialer, uri, headers, streaming: true, reuse: true })
 }
 
 /// Takes everything out of the ring until its worker has ended.

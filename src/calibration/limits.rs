@@ -69,6 +69,7 @@ mod tests {
             in_flight_max: 1,
             at_in_flight_limit: false,
             client_utilisation: 0.5,
+            client_spun: 0.1,
             server_utilisation: 0.5,
         };
         SendStep { rate_rps, result: StepResult::Measured(result) }

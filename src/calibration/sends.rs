@@ -42,8 +42,10 @@ pub struct SendLag {
     pub in_flight_max: u64,
     /// Whether requests waited for a place among those in flight, so that the lag is the server's too.
     pub at_in_flight_limit: bool,
-    /// Share of its core that the worker used, spinning before sends included.
+    /// Share of its core that the worker used, spinning included.
     pub client_utilisation: f64,
+    /// Share of its core that the worker spun away before sends: nobody's work, and free for work that comes.
+    pub client_spun: f64,
     /// Share of its core that the server used.
     pub server_utilisation: f64,
 }
@@ -83,6 +85,7 @@ pub(super) fn measure(bench: &Bench, rate_rps: u32, seconds: f64) -> Result<Send
         in_flight_max: seen.in_flight_max(),
         at_in_flight_limit: seen.in_flight_max() >= u64::from(in_flight_max),
         client_utilisation: ratio(seen.client_cpu_ns() as f64, window_ns),
+        client_spun: ratio(seen.client_spun_ns() as f64, window_ns),
         server_utilisation: ratio(seen.oracle.cpu_ns as f64, window_ns),
     })))
 }

@@ -5,14 +5,19 @@
 //! absolute schedule: a wait that came late does not move the next one. Lateness is the clock after the wait minus
 //! the time that was waited for.
 
+use std::net::Ipv4Addr;
 use std::num::NonZeroU64;
 
 use rustix::thread::{ClockId, clock_nanosleep_absolute};
 use serde::{Deserialize, Serialize};
 
+use super::bench::target;
 use super::spread::Spread;
 use crate::engine::affinity;
-use crate::engine::pace::Pacer;
+use crate::engine::http1::Target;
+use crate::engine::lane::Lane;
+use crate::engine::pace::Pacing;
+use crate::engine::transport::Transport;
 use crate::error::{Error, Result};
 use crate::time::alarm::Alarm;
 use crate::time::{Clock, SECOND_NS, SystemClock};
@@ -29,7 +34,7 @@ pub struct TimerStep {
     pub nanosleep: Spread,
     /// The timerfd alone.
     pub alarm: Spread,
-    /// What the engine waits with: the alarm until a little before the time, then a spin.
+    /// What the engine waits with: a timerfd until a little before the time, then a spin.
     pub pacing: Spread,
 }
 
@@ -39,17 +44,19 @@ pub struct TimerStep {
 /// [`Error::Internal`] where the system refuses a thread or a timer.
 pub(super) fn measure(rate_per_s: u32, seconds: f64, core: u32) -> Result<TimerStep> {
     let internal = |e: std::io::Error| Error::Internal(format!("cannot measure timers: {e}"));
+    // Nothing is sent to it: a lane without connections waits just as one with idle connections does.
+    let nowhere = target((Ipv4Addr::LOCALHOST, 0).into())?;
     let run = move || {
         affinity::pin_to(core);
         // Without it the sleep would be up to 50 µs later than the machine can do. What is refused shows as that.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        lateness(rate_per_s, seconds)
+        lateness(rate_per_s, seconds, &nowhere)
     };
     let thread = std::thread::Builder::new().name("timers".into()).spawn(run).map_err(internal)?;
     thread.join().map_err(|_| Error::Internal("the thread that measures timers panicked".into()))?.map_err(internal)
 }
 
-fn lateness(rate_per_s: u32, seconds: f64) -> std::io::Result<TimerStep> {
+fn lateness(rate_per_s: u32, seconds: f64, target: &Target) -> std::io::Result<TimerStep> {
     let gap_ns = SECOND_NS / i64::from(rate_per_s.max(1));
     let waits = ((f64::from(rate_per_s) * seconds / f64::from(BLOCKS)) as usize).max(1);
     let [mut sleeps, mut alarms, mut paces] = [const { Vec::new() }; 3];
@@ -68,9 +75,9 @@ fn lateness(rate_per_s: u32, seconds: f64) -> std::io::Result<TimerStep> {
                 alarms.push(clock.now_ns() - due_ns);
             }
             let clock = SystemClock::starting_in(gap_ns);
-            let pacer = Pacer::new(clock)?;
+            let mut idle = Lane::new(target, clock, Pacing::default())?;
             for due_ns in schedule(gap_ns, waits) {
-                pacer.wait(due_ns, std::future::pending()).await;
+                idle.wait(due_ns).await;
                 paces.push(clock.now_ns() - due_ns);
             }
             std::io::Result::Ok(())

@@ -104,7 +104,7 @@ fn timers(c: &Calibration) -> Vec<String> {
 }
 
 fn sends(c: &Calibration, style: Style) -> Vec<String> {
-    let mut rows = vec![row(&["Send lag, µs", "p50", "p99", "max", "achieved", "client", "server"])];
+    let mut rows = vec![row(&["Send lag, µs", "p50", "p99", "max", "achieved", "client", "spun", "server"])];
     let mut notes = Vec::new();
     for step in &c.sends {
         let name = format!("{} requests/s", count(step.rate_rps.into()));
