@@ -93,26 +93,27 @@ fn header(c: &Calibration) -> Vec<String> {
 }
 
 fn timers(c: &Calibration) -> Vec<String> {
-    let mut rows = vec![row(&["Timer lateness, µs", "waits/s", "p50", "p99", "max"])];
+    let mut rows = vec![row(["Timer lateness, µs", "waits/s", "p50", "p99", "max"])];
     for step in &c.timers {
         for (name, spread) in [("clock_nanosleep", step.nanosleep), ("alarm", step.alarm), ("pacing", step.pacing)] {
             let [p50, p99, max] = [spread.p50_ns, spread.p99_ns, spread.max_ns].map(micros);
-            rows.push(row(&[name, &count(step.rate_per_s.into()), &p50, &p99, &max]));
+            rows.push(row([name, &count(step.rate_per_s.into()), &p50, &p99, &max]));
         }
     }
     columns(&rows)
 }
 
 fn sends(c: &Calibration, style: Style) -> Vec<String> {
-    let mut rows = vec![row(&["Send lag, µs", "p50", "p99", "max", "achieved", "client", "spun", "server"])];
+    let mut rows = vec![row(["Send lag, µs", "p50", "p99", "max", "achieved", "client", "spun", "server"])];
     let mut notes = Vec::new();
     for step in &c.sends {
         let name = format!("{} requests/s", count(step.rate_rps.into()));
         match &step.result {
             StepResult::Measured(m) => {
                 let [p50, p99, max] = [m.lag.p50_ns, m.lag.p99_ns, m.lag.max_ns].map(micros);
-                let [achieved, client, server] = [m.achieved, m.client_utilisation, m.server_utilisation].map(percent);
-                rows.push(row(&[&name, &p50, &p99, &max, &achieved, &client, &server]));
+                let [achieved, client, spun, server] =
+                    [m.achieved, m.client_utilisation, m.client_spun, m.server_utilisation].map(percent);
+                rows.push(row([&name, &p50, &p99, &max, &achieved, &client, &spun, &server]));
                 if m.at_in_flight_limit {
                     notes.push(format!(
                         "{name}: {} in flight, the most allowed: the lag is the server's too",
@@ -131,7 +132,7 @@ fn sends(c: &Calibration, style: Style) -> Vec<String> {
 
 fn streams(c: &Calibration, style: Style) -> Vec<String> {
     let head = ["Error, µs", "stamp", "token mean", "p99", "TTFT mean", "p99", "ITL mean", "p99"];
-    let mut rows = vec![row(&head)];
+    let mut rows = vec![row(head)];
     let mut notes = Vec::new();
     for step in &c.streams {
         let name = streams_named(step.streams);
@@ -149,12 +150,15 @@ fn streams(c: &Calibration, style: Style) -> Vec<String> {
     with_notes(columns(&rows), &notes, style)
 }
 
-fn error_row(name: &str, stamp: &str, m: &StreamErrors, of: impl Fn(ByStamp) -> Option<Spread>) -> Vec<String> {
-    let cells = [of(m.token), of(m.ttft), m.itl.and_then(of)].into_iter().flat_map(|spread| match spread {
+fn error_row(name: &str, stamp: &str, m: &StreamErrors, of: impl Fn(ByStamp) -> Option<Spread>) -> [String; 8] {
+    let cells = |errors: Option<ByStamp>| match errors.and_then(&of) {
         Some(s) => [micros(s.mean_ns), micros(s.p99_ns)],
         None => ["–".into(), "–".into()],
-    });
-    [name.to_owned(), stamp.to_owned()].into_iter().chain(cells).collect()
+    };
+    let [token_mean, token_p99] = cells(Some(m.token));
+    let [ttft_mean, ttft_p99] = cells(Some(m.ttft));
+    let [itl_mean, itl_p99] = cells(m.itl);
+    [name.into(), stamp.into(), token_mean, token_p99, ttft_mean, ttft_p99, itl_mean, itl_p99]
 }
 
 /// What the server really did, since it may not have kept up, and what to make of the errors.
@@ -229,15 +233,15 @@ fn micros(ns: i64) -> String {
     number(ns as f64 / 1e3)
 }
 
-fn row(cells: &[&str]) -> Vec<String> {
-    cells.iter().map(|c| (*c).to_owned()).collect()
+fn row<const N: usize>(cells: [&str; N]) -> [String; N] {
+    cells.map(str::to_owned)
 }
 
 /// Cells as lines: the first column to the left, the others to the right.
-fn columns(rows: &[Vec<String>]) -> Vec<String> {
+fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
     let widest = |c: usize| rows.iter().map(|r| width(&r[c])).max().unwrap_or(0);
-    let widths: Vec<usize> = (0..rows.first().map_or(0, Vec::len)).map(widest).collect();
-    let line = |r: &Vec<String>| {
+    let widths: [usize; N] = std::array::from_fn(widest);
+    let line = |r: &[String; N]| {
         let cells = r.iter().zip(&widths).enumerate().map(|(c, (text, columns))| match c {
             0 => pad(text, *columns),
             _ => format!("  {}{text}", " ".repeat(columns - width(text))),
