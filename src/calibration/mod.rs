@@ -3,7 +3,7 @@
 //! In: [`Options`]. Out: a [`Calibration`]: cost of the clock ([`clock`]), lateness of timers ([`timers`]), send lag against
 //! the request rate ([`sends`]), errors of token times against the server's own ([`streams`]), and what follows from
 //! them ([`limits`]). `bench` drives a load; `usage` tells
-//! whether others were at work; [`file`] reads and writes.
+//! whether others were at work; [`mod@file`] reads and writes.
 //! Invariants: nothing is asserted that was not measured here and now; a step that cannot run says why.
 //! Not here: printing.
 
