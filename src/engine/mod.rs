@@ -13,6 +13,7 @@ pub mod live;
 pub mod pace;
 pub mod reuse;
 pub mod stop;
+pub mod tls;
 pub mod transport;
 pub mod worker;
 

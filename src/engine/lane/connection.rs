@@ -10,7 +10,7 @@ use socket2::Socket;
 use super::decode::Decoder;
 use super::recv;
 use super::request::Request;
-use crate::engine::transport::FlightKey;
+use crate::engine::transport::{FlightKey, ReadStamp};
 
 /// Slices of one vectored write.
 const SLICES: usize = 64;
@@ -33,6 +33,8 @@ pub(super) struct Connection {
     /// What is still to be written.
     request: Option<Request>,
     reads: u32,
+    /// The kernel's time of the last read, on the run's clock: a new offset must not make time go back.
+    last_kernel_ns: i64,
     /// Whether the socket is watched for room to write.
     pub(super) watches_write: bool,
     /// When the last answer on it ended.
@@ -49,6 +51,7 @@ impl Connection {
             decoder: Decoder::default(),
             request: None,
             reads: 0,
+            last_kernel_ns: i64::MIN,
             watches_write: false,
             idle_since_ns: 0,
         }
@@ -84,10 +87,12 @@ impl Connection {
         self.decoder.keeps_alive() && self.request.is_none()
     }
 
-    /// The number of this read within the answer.
-    pub(super) fn next_read(&mut self) -> u32 {
+    /// The stamp of a read that returned at `t_ns`.
+    pub(super) fn stamp(&mut self, t_ns: i64, kernel_ns: Option<i64>) -> ReadStamp {
+        let kernel_ns = kernel_ns.map(|k| k.max(self.last_kernel_ns));
+        self.last_kernel_ns = kernel_ns.unwrap_or(self.last_kernel_ns);
         self.reads += 1;
-        self.reads - 1
+        ReadStamp { t_ns, kernel_ns, read: self.reads - 1 }
     }
 
     pub(super) fn read(&self, buffer: &mut [u8]) -> io::Result<(usize, Option<i64>)> {

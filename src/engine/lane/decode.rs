@@ -172,11 +172,12 @@ impl Decoder {
         self.state = match (head.status, head.chunked, head.length) {
             (204 | 304, ..) => State::Length(0),
             (_, true, _) => State::ChunkSize,
-            (_, false, Some(n)) => State::Length(n),
-            (_, false, None) => {
+            (_, false, Ok(Some(n))) => State::Length(n),
+            (_, false, Ok(None)) => {
                 self.keep_alive = false;
                 State::UntilClose
             }
+            (_, false, Err(why)) => return Err(why),
         };
         Ok(Some(Found::Head { status: head.status, content: head.content }))
     }
@@ -206,6 +207,9 @@ impl Decoder {
 
     fn end_line(&mut self, line: &[u8]) -> Result<Option<Found>, Refusal> {
         let line = line.strip_suffix(b"\r").ok_or("a line of the chunked coding does not end in CR LF")?;
+        if line.contains(&b'\r') {
+            return Err("a line of the chunked coding holds a CR");
+        }
         match self.state {
             State::ChunkSize => {
                 self.state = match chunk_size(line)? {
@@ -219,10 +223,17 @@ impl Decoder {
                 self.state = State::Done;
                 return Ok(Some(Found::End));
             }
+            State::Trailers if !is_header(line) => return Err("a trailer is not a header"),
             _ => {}
         }
         Ok(None)
     }
+}
+
+/// Whether a line has the form of a header: a token, a colon, a value.
+fn is_header(line: &[u8]) -> bool {
+    let is_token = |b: &u8| b.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(b);
+    line.iter().position(|b| *b == b':').is_some_and(|at| at > 0 && line[..at].iter().all(is_token))
 }
 
 /// Takes at most `most` bytes off the front; returns how many.
@@ -235,7 +246,10 @@ fn take(bytes: &mut &[u8], most: u64) -> usize {
 /// The size in a chunk's line; what follows a `;` is an extension.
 fn chunk_size(line: &[u8]) -> Result<u64, Refusal> {
     const BAD: Refusal = "the size of a chunk is not a number";
-    let digits = line.split(|b| *b == b';').next().unwrap_or(line).trim_ascii_end();
+    let mut digits = line.split(|b| *b == b';').next().unwrap_or(line);
+    while let [rest @ .., b' ' | b'\t'] = digits {
+        digits = rest;
+    }
     if digits.is_empty() || digits.len() > 15 {
         return Err(BAD);
     }
@@ -250,7 +264,8 @@ struct Head {
     status: u16,
     content: Content,
     chunked: bool,
-    length: Option<u64>,
+    /// The content length, or why it is none; only looked at where it decides.
+    length: Result<Option<u64>, Refusal>,
     keep_alive: bool,
     coded: bool,
 }
@@ -270,28 +285,30 @@ impl Head {
             status: response.code.unwrap_or(0),
             content: Content::Unknown,
             chunked: false,
-            length: None,
+            length: Ok(None),
             keep_alive: response.version == Some(1),
             coded: false,
         };
         for header in response.headers.iter() {
-            head.take(header.name, header.value.trim_ascii())?;
+            head.take(header.name, header.value.trim_ascii());
         }
         Ok(Some((length, head)))
     }
 
-    fn take(&mut self, name: &str, value: &[u8]) -> Result<(), Refusal> {
+    fn take(&mut self, name: &str, value: &[u8]) {
         let is = |other: &str| name.eq_ignore_ascii_case(other);
         if is("content-type") {
             let stream = value.get(..17).is_some_and(|v| v.eq_ignore_ascii_case(b"text/event-stream"));
             self.content = if stream { Content::EventStream } else { Content::Other };
         } else if is("content-length") {
             let digits = std::str::from_utf8(value).ok().filter(|v| v.bytes().all(|b| b.is_ascii_digit()));
-            let length = digits.and_then(|v| v.parse().ok()).ok_or("the content length is not a number")?;
-            if self.length.is_some_and(|other| other != length) {
-                return Err("the answer has two content lengths");
-            }
-            self.length = Some(length);
+            self.length = match (self.length, digits.and_then(|v| v.parse().ok())) {
+                (Ok(None), Some(n)) => Ok(Some(n)),
+                (Ok(Some(before)), Some(n)) if before == n => Ok(Some(n)),
+                (Ok(Some(_)), Some(_)) => Err("the answer has two content lengths"),
+                (Ok(_), None) => Err("the content length is not a number"),
+                (refused, _) => refused,
+            };
         } else if is("transfer-encoding") {
             let last = value.rsplit(|b| *b == b',').next().unwrap_or(value).trim_ascii();
             self.chunked = last.eq_ignore_ascii_case(b"chunked");
@@ -306,7 +323,6 @@ impl Head {
         } else if is("content-encoding") {
             self.coded = !value.is_empty() && !value.eq_ignore_ascii_case(b"identity");
         }
-        Ok(())
     }
 }
 

@@ -320,10 +320,9 @@ impl Lane {
                     return None;
                 };
                 let kernel_ns = stamp.map(|s| self.kernel.to_run_ns(s, t_ns));
-                let number = connection.next_read();
-                let stamp = ReadStamp { t_ns, kernel_ns, read: number };
+                let stamp = connection.stamp(t_ns, kernel_ns);
                 let marks = &mut self.flights[key.index as usize].marks;
-                marks.head_ns.get_or_insert(kernel_ns.unwrap_or(t_ns));
+                marks.head_ns.get_or_insert(stamp.seen_ns());
                 self.received = Some(Received { connection: index, key, from: 0, to: n, stamp });
                 None
             }
