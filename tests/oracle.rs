@@ -56,8 +56,10 @@ fn proven(timing: Timing, requests: usize, tokens: u32, args: &str) -> (Manifest
             }
             errors_ns.push(token.t_ns - written_ns);
         }
-        let content = tokens.iter().filter(|t| t.kind == EventKind::Output);
-        assert_eq!(content.count(), seen.output_tokens as usize);
+        let content: Vec<_> = tokens.iter().filter(|t| t.kind == EventKind::Output).collect();
+        assert_eq!(content.len(), seen.output_tokens as usize);
+        let reported = [content.first(), content.last()].map(|t| t.map(|t| t.kernel_ns.unwrap_or(t.t_ns)));
+        assert_eq!([row.first_token_ns, row.last_token_ns], reported, "TTFT and ITL are those of the tokens");
     }
     assert!(truth.is_empty(), "{} requests are in no row", truth.len());
     errors_ns.sort_unstable();
