@@ -10,7 +10,8 @@ use std::sync::Arc;
 use destination::Destined;
 
 use super::interrupt::Interrupts;
-use super::report;
+use super::{calibrate, report};
+use crate::cli::calibrate::default_path;
 use crate::cli::resolve::ProfileConfig;
 use crate::engine::stop::{Stop, StopSwitch};
 use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity};
@@ -41,6 +42,8 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let dir = run_dir::create(config)?;
     let clock = SystemClock::starting_in(0);
     let mut manifest = manifest(config, command, &destined, &plan, clock)?;
+    let citation = calibrate::cited(default_path().as_deref(), &manifest.host);
+    manifest.config["calibration"] = serde_json::to_value(citation).map_err(|e| Error::Internal(e.to_string()))?;
     manifest.write(&dir)?;
     run_dir::write_inputs(&dir, &plan, &config.source)?;
     let stop = Arc::new(StopSwitch::default());
