@@ -4,6 +4,7 @@
 //! each other and gives a configuration that needs no flag any more. Nothing here does what the flags ask for.
 
 pub mod base_url;
+pub mod network;
 pub mod profile;
 pub mod resolve;
 pub mod secret;

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::base_url::BaseUrl;
-use super::profile::{EndpointArg, OnBadRowArg, PatternArg, ProfileArgs, Reuse, TimeUnitArg};
+use super::network::NetworkConfig;
+use super::profile::{EndpointArg, OnBadRowArg, PatternArg, ProfileArgs, TimeUnitArg};
 use super::secret::{MASK, Secret, is_secret_header};
 use super::{FailOn, serve};
 use crate::arrival::ArrivalParams;
@@ -97,8 +98,8 @@ pub struct ProfileConfig {
     pub warmup_requests: u64,
     /// Time limit of a request.
     pub timeout_ns: i64,
-    /// Whether connections are used again.
-    pub reuse: bool,
+    /// How the endpoint is spoken to.
+    pub network: NetworkConfig,
     /// The seed.
     pub seed: Seed,
     /// Where to write; `None` for a new directory.
@@ -119,6 +120,10 @@ impl ProfileArgs {
             EndpointArg::Completions => EndpointType::Completions,
         };
         let destination = self.destination()?;
+        let network = self.network.resolve(match &destination {
+            Destination::Server(url) => Some(url),
+            Destination::Simulated(_) => None,
+        })?;
         let model = match (&self.model, &destination) {
             (Some(model), _) => model.clone(),
             (None, Destination::Simulated(config)) => config.model.clone(),
@@ -143,7 +148,7 @@ impl ProfileArgs {
             grace_ns: non_negative_ns("--benchmark-grace-period", self.benchmark_grace_period)?,
             warmup_requests: self.warmup_request_count,
             timeout_ns: positive_ns("--request-timeout-seconds", self.request_timeout_seconds)?,
-            reuse: self.connection_reuse_strategy == Reuse::Pooled,
+            network,
             seed: self.random_seed.map_or_else(drawn_seed, Seed),
             artifact_dir: self.artifact_dir.clone(),
             slo: if self.goodput.is_empty() { Vec::new() } else { metrics::parse_goodput(&self.goodput.join(" "))? },
@@ -304,7 +309,7 @@ impl ProfileConfig {
             "request_timeout_s": self.timeout_ns as f64 / SECOND_NS as f64,
             "output_tokens_mean": self.output.map(|l| l.mean_tokens),
             "output_tokens_stddev": self.output.map(|l| l.stddev_tokens),
-            "connection_reuse": self.reuse,
+            "network": self.network.to_json(),
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
             "api_key": self.api_key.as_ref().map(|_| MASK),
             "extra_inputs": self.request.extra,
@@ -450,7 +455,14 @@ mod tests {
         refused("--header nocolon", "NAME:VALUE");
         refused("--extra-inputs x", "NAME:VALUE");
         refused("--goodput speed:5", "speed");
-        refused("--url https://x --model m", "TLS");
+        refused("--url http://x --model m --tls-insecure", "https://");
+        refused("--url https://x --model m --tls-insecure --tls-ca-file f", "one of them");
+        refused("--http-version 2", "--url");
+        refused("--url http://x --model m --streams-per-connection 5", "--http-version 2");
+        refused("--url https://x --model m --http-version 1.1 --streams-per-connection 5", "--http-version 2");
+        refused("--url https://x --model m --streams-per-connection 0", "0 is not in");
+        refused("--url unix:/x --model m --local-address 127.0.0.2", "unix:");
+        refused("--local-address here", "invalid IP address");
         refused("--url http://u:p@x --model m", "credentials");
         refused("--url ftp://x --model m", "scheme");
         refused("--input-file t --fixed-schedule --request-rate 3", "cannot be used with");
@@ -465,6 +477,14 @@ mod tests {
         assert!(!json.contains("s3cret"), "{json}");
         assert!(json.contains("yes"));
         assert!(!text.replace("\"s3cret\"", "").contains("api_key: Some(s3cret)"));
+    }
+
+    #[test]
+    fn how_the_endpoint_is_spoken_to_is_recorded() {
+        let line = "--url https://x --model m --streams-per-connection 7 --local-address 127.0.0.2,::1 --tls-ca-file f";
+        let expect = json!({"connection_reuse": true, "http_version": "auto", "streams_per_connection": 7,
+            "local_addresses": ["127.0.0.2", "::1"], "tls_ca_file": "f", "tls_insecure": false});
+        assert_eq!(resolve(line).unwrap().to_json()["network"], expect);
     }
 
     #[test]

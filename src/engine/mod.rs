@@ -8,10 +8,16 @@ pub mod agenda;
 pub mod dial;
 pub mod flight;
 pub mod http1;
+pub mod http2;
+pub mod limits;
 pub mod live;
 pub mod pace;
 pub mod reuse;
+pub mod stamped;
 pub mod stop;
+pub mod stream;
+pub mod target;
+pub mod tasked;
 pub mod tls;
 pub mod transport;
 pub mod worker;
@@ -20,9 +26,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::Duration;
 
-use http1::{Http1, Target};
+use http1::Http1;
+use http2::Http2;
 use live::{LiveCounters, LiveSnapshot};
 use stop::StopSwitch;
+use target::{Protocol, Target};
 use transport::Transport;
 use worker::{PhaseShare, Worker, WorkerSpec};
 
@@ -215,36 +223,46 @@ struct Job {
 
 impl Job {
     fn run(self) -> std::io::Result<(WorkerSummary, u64)> {
-        let pinned = affinity::pin_to(self.core);
+        let core = self.core;
+        let pinned = affinity::pin_to(core);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
         let local = tokio::task::LocalSet::new();
+        let (clock, target) = (self.clock, self.target.clone());
+        let (mut summary, tokens_lost) = local.block_on(&runtime, async {
+            match target.protocol {
+                Protocol::Http1 => self.work(Http1::transport(target, clock)?).await,
+                Protocol::Http2 { .. } => self.work(Http2::transport(target, clock)?).await,
+            }
+        })?;
+        summary.core = pinned.then_some(core);
+        Ok((summary, tokens_lost))
+    }
+
+    /// Works through the phases, as they are started, over this transport.
+    async fn work<T: Transport>(self, transport: T) -> std::io::Result<(WorkerSummary, u64)> {
         let number = self.spec.worker;
         let live = self.live.clone();
+        let shared = (self.live, self.stop);
+        let mut worker = Worker::new(self.spec, self.plan, (self.clock, transport), self.recorder, shared);
         let mut in_flight_max = 0;
-        let (connections, tokens_lost) = local.block_on(&runtime, async {
-            let transport = Http1::new(self.target, self.clock)?;
-            let mut worker =
-                Worker::new(self.spec, self.plan, (self.clock, transport), self.recorder, (self.live, self.stop));
-            while let Ok((phase, start_ns)) = self.starts.recv() {
-                let share = worker.run_phase(phase, start_ns).await;
-                in_flight_max = in_flight_max.max(share.in_flight_max);
-                // A leader that is gone has given the run up; the next start then fails too.
-                let _ = self.done.send(share);
-            }
-            std::io::Result::Ok((worker.transport().connections(), worker.tokens_lost()))
-        })?;
+        while let Ok((phase, start_ns)) = self.starts.recv() {
+            let share = worker.run_phase(phase, start_ns).await;
+            in_flight_max = in_flight_max.max(share.in_flight_max);
+            // A leader that is gone has given the run up; the next start then fails too.
+            let _ = self.done.send(share);
+        }
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let seen = live.snapshot();
         let summary = WorkerSummary {
             worker: number,
-            core: pinned.then_some(self.core),
+            core: None,
             sent: seen.sent,
             events: seen.events,
             in_flight_max,
-            connections,
+            connections: worker.transport().connections(),
             stall_max_ns: seen.dispatch_lag_max_ns,
             cpu_ns: cpu.tv_sec * crate::time::SECOND_NS + cpu.tv_nsec,
         };
-        Ok((summary, tokens_lost))
+        Ok((summary, worker.tokens_lost()))
     }
 }
