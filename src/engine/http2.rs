@@ -41,6 +41,9 @@ const HEAD_BYTES_MAX: u32 = 64 << 10;
 /// Streams that were given up and whose late frames are still told from nonsense.
 const CANCELLED_MAX: usize = 1024;
 
+/// What may be wrong where the peer makes no sense.
+const FOREIGN: &str = " (does the server speak HTTP/2? --http-version 1.1 is for those that do not)";
+
 /// The connections of one worker.
 #[derive(Debug)]
 pub struct Http2 {
@@ -214,7 +217,12 @@ impl Http2 {
     async fn serve(self: Rc<Self>, connection: Rc<Connection>) {
         let ended = self.drive(&connection).await;
         self.forget(&connection);
-        let why = ended.err().unwrap_or_else(|| "the server closed the connection".into());
+        let closed = || String::from("HTTP/2: the server closed the connection");
+        let why = match ended {
+            Err(why) => why,
+            Ok(()) if connection.is_opening() => closed() + FOREIGN,
+            Ok(()) => closed(),
+        };
         connection.change(State::Closed(why));
     }
 
@@ -314,8 +322,5 @@ fn failure_of(error: &h2::Error) -> Failure {
 /// The error's text, and a remedy where the peer does not seem to speak HTTP/2.
 fn text_of(error: &h2::Error) -> String {
     let foreign = error.is_library() && error.is_go_away();
-    format!(
-        "HTTP/2: {error}{}",
-        if foreign { " (does the server speak HTTP/2? --http-version 1.1 does not)" } else { "" }
-    )
+    format!("HTTP/2: {error}{}", if foreign { FOREIGN } else { "" })
 }

@@ -27,7 +27,8 @@ pub(super) struct Probed {
 /// # Errors
 /// That of the last address.
 pub(super) fn probe(dialer: &Dialer, tls: Option<&Tls>) -> io::Result<Probed> {
-    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address");
+    let mut last =
+        io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address that the local addresses can reach");
     let mut n = 0;
     while let Some(mut from_here) = dialer.from_address(n) {
         match connect(&mut from_here, tls) {
