@@ -14,9 +14,9 @@ use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 use crate::endpoint::{EndpointType, RequestOptions};
 use crate::engine::dial::{Dialer, Peer};
-use crate::engine::http1::Target;
 use crate::engine::pace::Pacing;
 use crate::engine::stop::StopSwitch;
+use crate::engine::target::{Protocol, Target};
 use crate::engine::{self, EngineReport, EngineSpec, HttpClient, affinity};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Phase};
@@ -202,7 +202,7 @@ pub(super) fn target(address: std::net::SocketAddr) -> Result<Target> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let uri = Uri::try_from(EndpointType::Chat.path("")).map_err(|e| internal(&e))?;
     let dialer = Dialer::new(Peer::Tcp(vec![address]), Vec::new());
-    Ok(Target { dialer, uri, headers, streaming: true, reuse: true })
+    Ok(Target { dialer, tls: None, protocol: Protocol::Http1, uri, headers, streaming: true, reuse: true })
 }
 
 /// Takes everything out of the ring until its worker has ended.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::FailOn;
+use super::network::NetworkArgs;
 use super::secret::Secret;
 
 /// Drive load into an OpenAI-compatible endpoint and record the time of every token.
@@ -27,7 +28,7 @@ pub struct ProfileArgs {
     #[arg(short, long, alias = "model-names")]
     pub model: Option<String>,
 
-    /// Base URL of the endpoint, e.g. localhost:8000 or http://10.0.0.7:8000/v1.
+    /// Base URL of the endpoint, e.g. localhost:8000, https://10.0.0.7/v1 or unix:/run/llm.sock.
     #[arg(short, long, help_heading = ENDPOINT)]
     pub url: Option<String>,
 
@@ -56,9 +57,9 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 21_600.0, help_heading = ENDPOINT)]
     pub request_timeout_seconds: f64,
 
-    /// Use connections again, or open one for every request.
-    #[arg(long, value_enum, default_value_t = Reuse::Pooled, help_heading = ENDPOINT)]
-    pub connection_reuse_strategy: Reuse,
+    /// How the endpoint is spoken to.
+    #[command(flatten)]
+    pub network: NetworkArgs,
 
     /// Trace to replay (JSON lines, plain or gzip).
     #[arg(long, value_name = "FILE", help_heading = INPUT)]
@@ -190,7 +191,7 @@ pub struct ProfileArgs {
     pub tp: u32,
 }
 
-const ENDPOINT: &str = "Endpoint";
+pub(super) const ENDPOINT: &str = "Endpoint";
 const INPUT: &str = "What is asked";
 const LOAD: &str = "When it is asked";
 const OUTPUT: &str = "Results";

@@ -8,7 +8,8 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::base_url::BaseUrl;
-use super::profile::{ClientArg, EndpointArg, OnBadRowArg, PacingArg, PatternArg, ProfileArgs, Reuse, TimeUnitArg};
+use super::network::NetworkConfig;
+use super::profile::{ClientArg, EndpointArg, OnBadRowArg, PacingArg, PatternArg, ProfileArgs, TimeUnitArg};
 use super::secret::{MASK, Secret, is_secret_header};
 use super::{FailOn, serve};
 use crate::arrival::ArrivalParams;
@@ -99,8 +100,8 @@ pub struct ProfileConfig {
     pub warmup_requests: u64,
     /// Time limit of a request.
     pub timeout_ns: i64,
-    /// Whether connections are used again.
-    pub reuse: bool,
+    /// How the endpoint is spoken to.
+    pub network: NetworkConfig,
     /// Who speaks HTTP/1.1.
     pub client: HttpClient,
     /// How the time before a send is spent.
@@ -125,6 +126,10 @@ impl ProfileArgs {
             EndpointArg::Completions => EndpointType::Completions,
         };
         let destination = self.destination()?;
+        let network = self.network.resolve(match &destination {
+            Destination::Server(url) => Some(url),
+            Destination::Simulated(_) => None,
+        })?;
         let model = match (&self.model, &destination) {
             (Some(model), _) => model.clone(),
             (None, Destination::Simulated(config)) => config.model.clone(),
@@ -149,7 +154,7 @@ impl ProfileArgs {
             grace_ns: non_negative_ns("--benchmark-grace-period", self.benchmark_grace_period)?,
             warmup_requests: self.warmup_request_count,
             timeout_ns: positive_ns("--request-timeout-seconds", self.request_timeout_seconds)?,
-            reuse: self.connection_reuse_strategy == Reuse::Pooled,
+            network,
             client: match self.http_client {
                 ClientArg::Lane => HttpClient::Lane,
                 ClientArg::Hyper => HttpClient::Hyper,
@@ -319,7 +324,7 @@ impl ProfileConfig {
             "request_timeout_s": self.timeout_ns as f64 / SECOND_NS as f64,
             "output_tokens_mean": self.output.map(|l| l.mean_tokens),
             "output_tokens_stddev": self.output.map(|l| l.stddev_tokens),
-            "connection_reuse": self.reuse,
+            "network": self.network.to_json(),
             "http_client": self.client.as_str(),
             "pacing": self.pacing.as_str(),
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
@@ -467,7 +472,14 @@ mod tests {
         refused("--header nocolon", "NAME:VALUE");
         refused("--extra-inputs x", "NAME:VALUE");
         refused("--goodput speed:5", "speed");
-        refused("--url https://x --model m", "TLS");
+        refused("--url http://x --model m --tls-insecure", "https://");
+        refused("--url https://x --model m --tls-insecure --tls-ca-file f", "one of them");
+        refused("--http-version 2", "--url");
+        refused("--url http://x --model m --streams-per-connection 5", "--http-version 2");
+        refused("--url https://x --model m --http-version 1.1 --streams-per-connection 5", "--http-version 2");
+        refused("--url https://x --model m --streams-per-connection 0", "0 is not in");
+        refused("--url unix:/x --model m --local-address 127.0.0.2", "unix:");
+        refused("--local-address here", "invalid IP address");
         refused("--url http://u:p@x --model m", "credentials");
         refused("--url ftp://x --model m", "scheme");
         refused("--input-file t --fixed-schedule --request-rate 3", "cannot be used with");
@@ -482,6 +494,14 @@ mod tests {
         assert!(!json.contains("s3cret"), "{json}");
         assert!(json.contains("yes"));
         assert!(!text.replace("\"s3cret\"", "").contains("api_key: Some(s3cret)"));
+    }
+
+    #[test]
+    fn how_the_endpoint_is_spoken_to_is_recorded() {
+        let line = "--url https://x --model m --streams-per-connection 7 --local-address 127.0.0.2,::1 --tls-ca-file f";
+        let expect = json!({"connection_reuse": true, "http_version": "auto", "streams_per_connection": 7,
+            "local_addresses": ["127.0.0.2", "::1"], "tls_ca_file": "f", "tls_insecure": false});
+        assert_eq!(resolve(line).unwrap().to_json()["network"], expect);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli::serve::ServeArgs;
+use crate::engine::limits;
 use crate::error::{Error, Result};
 use crate::sim::server;
 
@@ -11,6 +12,7 @@ use crate::sim::server;
 /// # Errors
 /// Those of [`server::spawn`], and [`Error::Internal`] where the server fails while it runs.
 pub fn run(args: &ServeArgs, on_ready: &mut dyn FnMut(&str)) -> Result<()> {
+    limits::raise_open_files();
     let internal = |e: std::io::Error| Error::Internal(format!("cannot wait for signals: {e}"));
     let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build().map_err(internal)?;
     runtime.block_on(async {

@@ -6,11 +6,11 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsFd, AsRawFd};
 use std::path::PathBuf;
 use std::time::Duration;
 
-use socket2::{Domain, SockAddr, Socket, TcpKeepalive, Type};
+use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
 /// Time without traffic until the kernel asks whether the peer is still there: below what home routers and cloud load
 /// balancers forget a silent connection after.
@@ -53,10 +53,10 @@ impl Dialer {
         &self.peer
     }
 
-    /// The same dialer for one of the peer's addresses alone; `None` where `n` is beyond the last.
-    pub fn only(&self, n: usize) -> Option<Dialer> {
+    /// The same dialer without the peer's first `n` addresses; `None` where none is left.
+    pub fn from_address(&self, n: usize) -> Option<Dialer> {
         let peer = match &self.peer {
-            Peer::Tcp(addresses) => Peer::Tcp(vec![*addresses.get(n)?]),
+            Peer::Tcp(addresses) => Peer::Tcp(addresses.get(n..).filter(|left| !left.is_empty())?.to_vec()),
             unix @ Peer::Unix(_) if n == 0 => unix.clone(),
             Peer::Unix(_) => return None,
         };
@@ -137,8 +137,8 @@ fn connect(socket: Socket, to: &SockAddr) -> io::Result<(Socket, bool)> {
 ///
 /// # Errors
 /// The connect's own.
-pub fn finish(socket: &Socket) -> io::Result<()> {
-    socket.take_error()?.map_or(Ok(()), Err)
+pub fn finish<S: AsFd>(socket: &S) -> io::Result<()> {
+    SockRef::from(socket).take_error()?.map_or(Ok(()), Err)
 }
 
 #[cfg(test)]
@@ -221,6 +221,6 @@ mod tests {
         listener.accept().unwrap();
         std::fs::remove_file(&path).unwrap();
         assert_eq!(connected(&mut dialer).unwrap_err().kind(), io::ErrorKind::NotFound);
-        assert!(dialer.only(1).is_none());
+        assert!(dialer.from_address(1).is_none());
     }
 }

@@ -8,11 +8,17 @@ pub mod agenda;
 pub mod dial;
 pub mod flight;
 pub mod http1;
+pub mod http2;
 pub mod interference;
 pub mod lane;
+pub mod limits;
 pub mod live;
 pub mod pace;
 pub mod reuse;
+pub mod stamped;
+pub mod stream;
+pub mod target;
+pub mod tasked;
 pub mod stop;
 pub mod tls;
 pub mod transport;
@@ -25,12 +31,14 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use http1::{Http1, Target};
+use http1::Http1;
+use http2::Http2;
 use interference::{CpuTimes, Interference};
 use lane::Lane;
 use live::{LiveCounters, LiveSnapshot};
 use pace::Pacing;
 use stop::StopSwitch;
+use target::{Protocol, Target};
 use transport::Transport;
 use worker::{PhaseShare, Worker, WorkerSpec};
 
@@ -253,28 +261,29 @@ impl Job {
     fn run(self) -> std::io::Result<(WorkerSummary, u64)> {
         let pinned = affinity::pin_to(self.core);
         let (worker, core, live) = (self.spec.worker, self.core, self.live.clone());
-        let ran = match self.client {
-            HttpClient::Lane => {
-                let lane = Lane::new(&self.target, self.clock, self.pacing)?;
-                let mut ran = Ran::default();
+        let mut ran = Ran::default();
+        let (target, clock) = (self.target.clone(), self.clock);
+        match (target.protocol, self.client) {
+            (Protocol::Http1, HttpClient::Lane) => {
+                let lane = Lane::new(&target, clock, self.pacing)?;
                 at_once(self.work(lane, &mut ran, |lane, ran| {
                     ran.spun_ns = lane.spun_ns();
                     ran.clock_steps = lane.clock_steps();
                 }));
-                ran
             }
-            HttpClient::Hyper => {
-                let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-                let local = tokio::task::LocalSet::new();
-                let mut ran = Ran::default();
-                local.block_on(&runtime, async {
-                    let transport = Http1::new(self.target.clone(), self.clock)?;
-                    self.work(transport, &mut ran, |_, _| {}).await;
-                    std::io::Result::Ok(())
+            (Protocol::Http1, HttpClient::Hyper) => {
+                on_tokio(async {
+                    self.work(Http1::transport(target, clock)?, &mut ran, |_, _| {}).await;
+                    Ok(())
                 })?;
-                ran
             }
-        };
+            (Protocol::Http2 { .. }, _) => {
+                on_tokio(async {
+                    self.work(Http2::transport(target, clock)?, &mut ran, |_, _| {}).await;
+                    Ok(())
+                })?;
+            }
+        }
         let cpu = CpuTimes::of_this_thread();
         let seen = live.snapshot();
         let summary = WorkerSummary {
@@ -321,6 +330,12 @@ struct Ran {
     spun_ns: i64,
     clock_steps: u64,
     interference: Option<Interference>,
+}
+
+/// Runs a future on a runtime of this thread alone.
+fn on_tokio(work: impl Future<Output = std::io::Result<()>>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, work)
 }
 
 /// Runs a future that never waits for anything but its own thread.

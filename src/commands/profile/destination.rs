@@ -1,19 +1,16 @@
 //! Where a run's requests go: a server that is there, or a simulated deployment that is started for the run.
 
-use std::net::{SocketAddr, TcpStream};
-use std::time::Duration;
-
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
-use crate::cli::base_url::BaseUrl;
+use super::probe::{Probed, probe};
+use crate::cli::base_url::{BaseUrl, Scheme};
+use crate::cli::network::{HttpVersion, NetworkConfig};
 use crate::cli::resolve::{Destination, ProfileConfig};
 use crate::engine::dial::{Dialer, Peer};
-use crate::engine::http1::Target;
+use crate::engine::target::{Protocol, Target};
+use crate::engine::tls::{Tls, TlsOptions};
 use crate::error::{Error, Result};
 use crate::sim::server::{self, ServeConfig, ServerHandle};
-
-/// How long a server may take to accept a connection before the run starts.
-const PROBE_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// A destination that is ready. Dropping it stops a simulated deployment.
 #[derive(Debug)]
@@ -22,23 +19,20 @@ pub(super) struct Destined {
     pub(super) url: String,
     /// What the engine needs.
     pub(super) target: Target,
-    _simulated: Option<ServerHandle>,
+    simulated: Option<ServerHandle>,
 }
 
 impl Destined {
-    /// Starts the simulated deployment, or checks that the server accepts connections.
+    /// Starts the simulated deployment, if there is one, and makes a first connection.
     pub(super) fn prepare(config: &ProfileConfig, cores: &[u32]) -> Result<Destined> {
         match &config.destination {
-            Destination::Server(base) => {
-                let address = probe(base)?;
-                Destined::at(config, base, address, None)
-            }
+            Destination::Server(base) => Destined::at(config, base, None),
             Destination::Simulated(simulated) => {
                 // The last core is the server's; workers take theirs from the first on.
                 let core = cores.last().filter(|_| cores.len() > 1).map(|core| *core as usize);
                 let handle = server::spawn(&ServeConfig { core, seed: config.seed, ..simulated.clone() })?;
                 let base = BaseUrl::parse(&handle.url())?;
-                let mut destined = Destined::at(config, &base, handle.addr(), Some(handle))?;
+                let mut destined = Destined::at(config, &base, Some(handle))?;
                 destined.url = format!(
                     "simulated {} on {} x {} ({})",
                     simulated.model,
@@ -51,24 +45,87 @@ impl Destined {
         }
     }
 
-    fn at(
-        config: &ProfileConfig,
-        base: &BaseUrl,
-        address: SocketAddr,
-        simulated: Option<ServerHandle>,
-    ) -> Result<Destined> {
+    fn at(config: &ProfileConfig, base: &BaseUrl, simulated: Option<ServerHandle>) -> Result<Destined> {
         let path = config.request.endpoint.path(&base.path);
         let uri = Uri::try_from(path).map_err(|e| Error::Usage(format!("--url {base}: {e}")))?;
+        let peer = match &base.scheme {
+            Scheme::Unix(path) => Peer::Unix(path.clone()),
+            Scheme::Http | Scheme::Https => Peer::Tcp(base.addresses()?),
+        };
+        let network = &config.network;
+        let tls = (base.scheme == Scheme::Https).then(|| Tls::new(&tls_options(network), &base.host)).transpose()?;
+        let dialer = Dialer::new(peer, network.local_addresses.clone());
+        let probed = probe(&dialer, tls.as_ref()).map_err(|e| unusable(base, &e))?;
+        let protocol = protocol(base, network, &probed)?;
         let target = Target {
-            dialer: Dialer::new(Peer::Tcp(vec![address]), Vec::new()),
-            tls: None,
+            dialer: probed.dialer,
+            tls: tls.map(|tls| tls.offering(vec![protocol.alpn().to_vec()])),
+            protocol,
             uri,
             headers: headers(config, base)?,
             streaming: config.request.streaming,
-            reuse: config.reuse,
+            reuse: network.reuse,
         };
-        Ok(Destined { url: base.to_string(), target, _simulated: simulated })
+        Ok(Destined { url: base.to_string(), target, simulated })
     }
+
+    /// Requests that may share a connection.
+    pub(super) fn streams_per_connection(&self) -> u32 {
+        match self.target.protocol {
+            Protocol::Http2 { streams_per_connection } if self.target.reuse => streams_per_connection,
+            _ => 1,
+        }
+    }
+
+    /// How many ends of each connection this process has.
+    pub(super) fn ends(&self) -> u32 {
+        if self.simulated.is_some() { 2 } else { 1 }
+    }
+}
+
+fn tls_options(network: &NetworkConfig) -> TlsOptions {
+    let versions: &[&[u8]] = match network.http_version {
+        HttpVersion::Auto => &[b"h2", b"http/1.1"],
+        HttpVersion::Http1 => &[b"http/1.1"],
+        HttpVersion::Http2 => &[b"h2"],
+    };
+    TlsOptions {
+        ca_file: network.tls_ca_file.clone(),
+        insecure: network.tls_insecure,
+        alpn: versions.iter().map(|v| v.to_vec()).collect(),
+    }
+}
+
+/// The protocol that every worker speaks: the one asked for, or the one that the probe's TLS settled on.
+fn protocol(base: &BaseUrl, network: &NetworkConfig, probed: &Probed) -> Result<Protocol> {
+    let http2 = Protocol::Http2 { streams_per_connection: network.streams_per_connection };
+    let agreed = probed.alpn.as_deref() == Some(b"h2");
+    match network.http_version {
+        HttpVersion::Auto if agreed => Ok(http2),
+        HttpVersion::Auto | HttpVersion::Http1 => Ok(Protocol::Http1),
+        HttpVersion::Http2 if agreed || base.scheme != Scheme::Https => Ok(http2),
+        HttpVersion::Http2 => {
+            Err(Error::Endpoint(format!("{base} does not agree to HTTP/2 (ALPN): leave out --http-version 2")))
+        }
+    }
+}
+
+/// What to say where no connection could be made.
+fn unusable(base: &BaseUrl, why: &std::io::Error) -> Error {
+    let tls = why.get_ref().and_then(|e| e.downcast_ref::<rustls::Error>());
+    Error::Endpoint(match tls {
+        Some(rustls::Error::InvalidCertificate(_)) => {
+            format!(
+                "{base} is not trusted: {why} (give its certificate authority as --tls-ca-file FILE, or accept anyone with --tls-insecure)"
+            )
+        }
+        Some(_) => {
+            format!("{base} does not shake hands: {why} (does it speak TLS there, and the HTTP version asked for?)")
+        }
+        None => format!(
+            "{base} does not accept connections: {why} (start the server, or leave out --url to use a simulated deployment)"
+        ),
+    })
 }
 
 /// The headers of every request; the user's win over ours.
@@ -79,6 +136,8 @@ fn headers(config: &ProfileConfig, base: &BaseUrl) -> Result<HeaderMap> {
     headers.insert(header::HOST, HeaderValue::from_str(&base.authority).map_err(|_| bad("Host"))?);
     headers.insert(header::USER_AGENT, HeaderValue::from_static(concat!("loadline/", env!("CARGO_PKG_VERSION"))));
     headers.insert(header::ACCEPT, HeaderValue::from_static(accept));
+    // What holds events back to compress them cannot be timed.
+    headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     if let Some(key) = &config.api_key {
         let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| bad("Authorization"))?;
@@ -90,18 +149,4 @@ fn headers(config: &ProfileConfig, base: &BaseUrl) -> Result<HeaderMap> {
         headers.insert(name_checked, HeaderValue::from_str(value).map_err(|_| bad(name))?);
     }
     Ok(headers)
-}
-
-/// The first address of the server that accepts a connection; fails where none does.
-fn probe(base: &BaseUrl) -> Result<SocketAddr> {
-    let mut last = String::from("the host has no address");
-    for address in base.addresses()? {
-        match TcpStream::connect_timeout(&address, PROBE_TIMEOUT) {
-            Ok(_) => return Ok(address),
-            Err(e) => last = e.to_string(),
-        }
-    }
-    Err(Error::Endpoint(format!(
-        "{base} does not accept connections: {last} (start the server, or leave out --url to use a simulated deployment)"
-    )))
 }

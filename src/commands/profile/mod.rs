@@ -1,6 +1,7 @@
 //! `loadline profile`: wires trace, schedule, engine and recording together, then reports on the files.
 
 mod destination;
+mod probe;
 mod run_dir;
 mod workload;
 
@@ -14,7 +15,7 @@ use super::{calibrate, report};
 use crate::cli::calibrate::default_path;
 use crate::cli::resolve::ProfileConfig;
 use crate::engine::stop::{Stop, StopSwitch};
-use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity};
+use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity, limits};
 use crate::error::{Error, ExitCode, Result};
 use crate::outcome::Phase;
 use crate::record::host::steal_ns;
@@ -38,17 +39,21 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let spec = workload::plan_spec(config)?;
     let plan = Arc::new(spec.build()?);
     let cores = affinity::allowed_cores();
+    let open_files = limits::raise_open_files();
     let destined = Destined::prepare(config, &cores)?;
     let dir = run_dir::create(config)?;
     let clock = SystemClock::starting_in(0);
     let mut manifest = manifest(config, command, &destined, &plan, clock)?;
     let citation = calibrate::cited(default_path().as_deref(), &manifest.host);
     manifest.config["calibration"] = serde_json::to_value(citation).map_err(|e| Error::Internal(e.to_string()))?;
+    manifest.config["network"]["protocol"] = String::from_utf8_lossy(destined.target.protocol.alpn()).into();
+    manifest.config["network"]["open_files_max"] = open_files.into();
     manifest.write(&dir)?;
     run_dir::write_inputs(&dir, &plan, &config.source)?;
     let stop = Arc::new(StopSwitch::default());
     let interrupts = Interrupts::listen(stop.clone(), tell_stop)?;
     announce(&manifest, &plan, &dir)?;
+    warn(config, &destined, &plan, open_files)?;
     let workers = workers(config, &plan, cores.len());
     let (recorders, intakes) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
     let writer = Writer::spawn(&dir, &manifest.run_id, intakes, WriterOptions::default(), clock)?;
@@ -81,6 +86,20 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     manifest.write(&dir)?;
     drop(destined);
     report::conclude(&dir, &dir, config.fail_on, style)
+}
+
+/// Tells of what is allowed and yet likely to be regretted.
+fn warn(config: &ProfileConfig, destined: &Destined, plan: &Plan, open_files: u64) -> Result<()> {
+    if config.network.tls_insecure {
+        out::stderr(
+            "warning: --tls-insecure: the server's certificate is not verified; whoever is in between sees all\n",
+        )?;
+    }
+    let in_flight = plan.phases.iter().map(|p| p.lanes.max(p.in_flight_max.unwrap_or(0))).max().unwrap_or(0);
+    match limits::shortage(open_files, in_flight, destined.streams_per_connection(), destined.ends()) {
+        Some(text) => out::stderr(&format!("warning: {text}\n")),
+        None => Ok(()),
+    }
 }
 
 /// As many workers as there are cores for them, and work for them.

@@ -60,6 +60,8 @@ enum State {
     ChunkEnd,
     /// Trailers, up to the blank line.
     Trailers,
+    /// A body that is not read.
+    Coded,
     Done,
 }
 
@@ -112,6 +114,9 @@ impl Decoder {
                 self.state = State::Done;
                 return Ok(Found::End);
             }
+            if self.state == State::Coded {
+                return Err("the content is compressed: its token times cannot be seen");
+            }
             if bytes.is_empty() {
                 return Ok(Found::Nothing);
             }
@@ -137,7 +142,7 @@ impl Decoder {
                         return Ok(found);
                     }
                 }
-                State::Done => unreachable!("returned above"),
+                State::Coded | State::Done => unreachable!("returned above"),
             }
         }
     }
@@ -165,12 +170,10 @@ impl Decoder {
         if (100..200).contains(&head.status) {
             return if head.status == 101 { Err("the server switches protocols") } else { Ok(None) };
         }
-        if head.coded {
-            return Err("the content is compressed: its token times cannot be seen");
-        }
         self.keep_alive = head.keep_alive;
         self.state = match (head.status, head.chunked, head.length) {
             (204 | 304, ..) => State::Length(0),
+            (200..300, ..) if head.coded => State::Coded,
             (_, true, _) => State::ChunkSize,
             (_, false, Ok(Some(n))) => State::Length(n),
             (_, false, Ok(None)) => {

@@ -25,9 +25,9 @@ use secure::Secure;
 use sleeper::Sleeper;
 
 use super::dial::{self, Dialer};
-use super::http1::Target;
 use super::pace::Pacing;
 use super::reuse::Reuse;
+use super::target::Target;
 use super::tls::Tls;
 use super::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
 use crate::outcome::Outcome;

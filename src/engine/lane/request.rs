@@ -4,7 +4,7 @@ use std::io::{IoSlice, Write};
 
 use bytes::Buf;
 
-use crate::engine::http1::Target;
+use crate::engine::target::Target;
 use crate::engine::transport::Outgoing;
 use crate::prompt::arena::Pieces;
 
