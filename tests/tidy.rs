@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("report", &["record", "metrics", "analysis"]),
     ("profiler", &[]),
     ("sim", &["profiler", "prompt", "wire", "endpoint", "engine"]),
-    ("cli", &["trace", "arrival", "endpoint", "schedule", "record", "metrics", "profiler", "sim", "report"]),
+    ("cli", &["trace", "arrival", "endpoint", "engine", "schedule", "record", "metrics", "profiler", "sim", "report"]),
     (
         "commands",
         &[

@@ -56,6 +56,7 @@ pub(crate) fn manifest() -> Manifest {
         connections: 21,
         stall_max_ns: 812_000,
         cpu_ns: 4_920_000_000,
+        ..WorkerSummary::default()
     };
     Manifest {
         schema_version: SCHEMA_VERSION,

@@ -10,11 +10,11 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
+use bytes::Bytes;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Uri};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::BodyExt;
@@ -25,6 +25,7 @@ use hyper_util::rt::TokioIo;
 use tokio::net::TcpStream;
 use tokio::task::AbortHandle;
 
+use super::dial::Dialer;
 use super::pace::Pacer;
 use super::reuse::Reuse;
 use super::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
@@ -35,8 +36,8 @@ use crate::time::{Clock, SystemClock};
 /// Where requests go, and what they all carry.
 #[derive(Clone, Debug)]
 pub struct Target {
-    /// Addresses of the endpoint; the first that answers is used.
-    pub addresses: Vec<SocketAddr>,
+    /// Makes sockets to the endpoint.
+    pub dialer: Dialer,
     /// Path and query of every request.
     pub uri: Uri,
     /// Headers of every request, `Host` among them.
@@ -45,6 +46,20 @@ pub struct Target {
     pub streaming: bool,
     /// Whether connections are used again.
     pub reuse: bool,
+}
+
+impl Target {
+    /// A target that nobody listens at, for tests of what does not send.
+    #[cfg(test)]
+    pub(super) fn to_nowhere() -> Target {
+        Target {
+            dialer: Dialer::new(super::dial::Peer::Tcp(Vec::new()), Vec::new()),
+            uri: Uri::from_static("/x"),
+            headers: HeaderMap::new(),
+            streaming: true,
+            reuse: true,
+        }
+    }
 }
 
 /// What a flight's task and its transport share.
@@ -56,16 +71,25 @@ struct FlightCell {
     reads: Cell<u32>,
 }
 
+/// A [`Signal`] that owns its bytes, on its way from a flight's task to the worker.
+#[derive(Debug)]
+enum Letter {
+    Head { status: u16, event_stream: bool },
+    Body { bytes: Bytes, stamp: ReadStamp },
+    End,
+    Failed { outcome: Outcome, text: String },
+}
+
 /// The signals of one worker, and who waits for them.
 #[derive(Debug, Default)]
 struct Mailbox {
-    signals: RefCell<VecDeque<(FlightKey, Signal)>>,
+    signals: RefCell<VecDeque<(FlightKey, Letter)>>,
     waker: RefCell<Option<Waker>>,
 }
 
 impl Mailbox {
-    fn post(&self, key: FlightKey, signal: Signal) {
-        self.signals.borrow_mut().push_back((key, signal));
+    fn post(&self, key: FlightKey, letter: Letter) {
+        self.signals.borrow_mut().push_back((key, letter));
         if let Some(waker) = self.waker.borrow_mut().take() {
             waker.wake();
         }
@@ -90,11 +114,14 @@ pub struct Http1 {
     pacer: Pacer,
     /// By place: the flight's cell and the handle of its task.
     flights: Vec<Option<(Rc<FlightCell>, AbortHandle)>>,
+    /// The body that was handed out last.
+    lent: Bytes,
 }
 
 #[derive(Debug)]
 struct Shared {
     target: Target,
+    dialer: RefCell<Dialer>,
     clock: SystemClock,
     mailbox: Mailbox,
     /// Connections with nothing on them, the last used last.
@@ -116,6 +143,7 @@ impl Http1 {
     /// A transport without connections, on the runtime that calls it.
     pub fn new(target: Target, clock: SystemClock) -> io::Result<Http1> {
         let shared = Shared {
+            dialer: RefCell::new(target.dialer.clone()),
             target,
             clock,
             mailbox: Mailbox::default(),
@@ -123,7 +151,7 @@ impl Http1 {
             reuse: Cell::new(Reuse::default()),
             opened: Cell::new(0),
         };
-        Ok(Http1 { shared: Rc::new(shared), pacer: Pacer::new(clock)?, flights: Vec::new() })
+        Ok(Http1 { shared: Rc::new(shared), pacer: Pacer::new(clock)?, flights: Vec::new(), lent: Bytes::new() })
     }
 }
 
@@ -149,8 +177,18 @@ impl Transport for Http1 {
         }
     }
 
-    fn poll_signal(&mut self) -> Option<(FlightKey, Signal)> {
-        self.shared.mailbox.signals.borrow_mut().pop_front()
+    fn poll_signal(&mut self) -> Option<(FlightKey, Signal<'_>)> {
+        let (key, letter) = self.shared.mailbox.signals.borrow_mut().pop_front()?;
+        let signal = match letter {
+            Letter::Head { status, event_stream } => Signal::Head { status, event_stream },
+            Letter::Body { bytes, stamp } => {
+                self.lent = bytes;
+                Signal::Body { bytes: &self.lent, stamp }
+            }
+            Letter::End => Signal::End,
+            Letter::Failed { outcome, text } => Signal::Failed { outcome, text },
+        };
+        Some((key, signal))
     }
 
     async fn wait(&mut self, until_ns: i64) {
@@ -164,11 +202,11 @@ impl Transport for Http1 {
 
 /// One flight: a connection, the request, and the signals of its answer.
 async fn fly(shared: Rc<Shared>, key: FlightKey, cell: Rc<FlightCell>, outgoing: Outgoing) {
-    let signal = match exchange(&shared, key, &cell, outgoing).await {
-        Ok(()) => Signal::End,
-        Err((outcome, text)) => Signal::Failed { outcome, text },
+    let letter = match exchange(&shared, key, &cell, outgoing).await {
+        Ok(()) => Letter::End,
+        Err((outcome, text)) => Letter::Failed { outcome, text },
     };
-    shared.mailbox.post(key, signal);
+    shared.mailbox.post(key, letter);
 }
 
 type Failure = (Outcome, String);
@@ -193,11 +231,11 @@ async fn exchange(
     };
     let (head, mut body) = response.into_parts();
     let status = head.status.as_u16();
-    shared.mailbox.post(key, Signal::Head { status, event_stream: shared.is_event_stream(&head.headers) });
+    shared.mailbox.post(key, Letter::Head { status, event_stream: shared.is_event_stream(&head.headers) });
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|e| failure_of(&e))?;
         if let Ok(bytes) = frame.into_data() {
-            shared.mailbox.post(key, Signal::Body { bytes, stamp: cell.read.get() });
+            shared.mailbox.post(key, Letter::Body { bytes, stamp: cell.read.get() });
         }
     }
     drop::<Incoming>(body);
@@ -276,17 +314,13 @@ impl Shared {
     }
 
     async fn open_socket(&self) -> io::Result<TcpStream> {
-        let mut last = io::Error::from(io::ErrorKind::AddrNotAvailable);
-        for address in &self.target.addresses {
-            match TcpStream::connect(address).await {
-                Ok(stream) => {
-                    stream.set_nodelay(true)?;
-                    return Ok(stream);
-                }
-                Err(e) => last = e,
-            }
+        let (socket, in_progress) = self.dialer.borrow_mut().start()?;
+        let stream = TcpStream::from_std(socket.into())?;
+        if in_progress {
+            stream.writable().await?;
+            stream.take_error()?.map_or(Ok(()), Err)?;
         }
-        Err(last)
+        Ok(stream)
     }
 }
 

@@ -5,8 +5,10 @@
 
 pub mod affinity;
 pub mod agenda;
+pub mod dial;
 pub mod flight;
 pub mod http1;
+pub mod lane;
 pub mod live;
 pub mod pace;
 pub mod reuse;
@@ -14,12 +16,17 @@ pub mod stop;
 pub mod transport;
 pub mod worker;
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http1::{Http1, Target};
+use lane::Lane;
 use live::{LiveCounters, LiveSnapshot};
+use pace::Pacing;
 use stop::StopSwitch;
 use transport::Transport;
 use worker::{PhaseShare, Worker, WorkerSpec};
@@ -36,6 +43,26 @@ const PHASE_LEAD_NS: i64 = 2 * MILLISECOND_NS;
 /// How often a viewer is told of progress.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Who speaks HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum HttpClient {
+    /// Our own lane.
+    #[default]
+    Lane,
+    /// hyper, which the lane is measured and tested against.
+    Hyper,
+}
+
+impl HttpClient {
+    /// The name in flags and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HttpClient::Lane => "lane",
+            HttpClient::Hyper => "hyper",
+        }
+    }
+}
+
 /// What an engine is given.
 #[derive(Debug)]
 pub struct EngineSpec {
@@ -43,6 +70,10 @@ pub struct EngineSpec {
     pub plan: Arc<Plan>,
     /// Where requests go.
     pub target: Target,
+    /// Who speaks HTTP/1.1.
+    pub client: HttpClient,
+    /// How the time before a send is spent.
+    pub pacing: Pacing,
     /// The run's clock.
     pub clock: SystemClock,
     /// Time from a request's send to its giving up.
@@ -128,6 +159,8 @@ impl Crew {
                 spec: WorkerSpec { worker: number, workers, timeout_ns: spec.timeout_ns, run_id: spec.run_id.clone() },
                 plan: spec.plan.clone(),
                 target: spec.target.clone(),
+                client: spec.client,
+                pacing: spec.pacing,
                 clock: spec.clock,
                 core: *core,
                 recorder,
@@ -202,6 +235,8 @@ struct Job {
     spec: WorkerSpec,
     plan: Arc<Plan>,
     target: Target,
+    client: HttpClient,
+    pacing: Pacing,
     clock: SystemClock,
     core: u32,
     recorder: Recorder,
@@ -214,35 +249,74 @@ struct Job {
 impl Job {
     fn run(self) -> std::io::Result<(WorkerSummary, u64)> {
         let pinned = affinity::pin_to(self.core);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let local = tokio::task::LocalSet::new();
-        let number = self.spec.worker;
-        let live = self.live.clone();
-        let mut in_flight_max = 0;
-        let (connections, tokens_lost) = local.block_on(&runtime, async {
-            let transport = Http1::new(self.target, self.clock)?;
-            let mut worker =
-                Worker::new(self.spec, self.plan, (self.clock, transport), self.recorder, (self.live, self.stop));
-            while let Ok((phase, start_ns)) = self.starts.recv() {
-                let share = worker.run_phase(phase, start_ns).await;
-                in_flight_max = in_flight_max.max(share.in_flight_max);
-                // A leader that is gone has given the run up; the next start then fails too.
-                let _ = self.done.send(share);
+        let (worker, core, live) = (self.spec.worker, self.core, self.live.clone());
+        let ran = match self.client {
+            HttpClient::Lane => {
+                let lane = Lane::new(&self.target, self.clock, self.pacing)?;
+                let mut ran = Ran::default();
+                at_once(self.work(lane, &mut ran, |lane, ran| {
+                    ran.spun_ns = lane.spun_ns();
+                    ran.clock_steps = lane.clock_steps();
+                }));
+                ran
             }
-            std::io::Result::Ok((worker.transport().connections(), worker.tokens_lost()))
-        })?;
+            HttpClient::Hyper => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+                let local = tokio::task::LocalSet::new();
+                let mut ran = Ran::default();
+                local.block_on(&runtime, async {
+                    let transport = Http1::new(self.target.clone(), self.clock)?;
+                    self.work(transport, &mut ran, |_, _| {}).await;
+                    std::io::Result::Ok(())
+                })?;
+                ran
+            }
+        };
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let seen = live.snapshot();
         let summary = WorkerSummary {
-            worker: number,
-            core: pinned.then_some(self.core),
+            worker,
+            core: pinned.then_some(core),
             sent: seen.sent,
             events: seen.events,
-            in_flight_max,
-            connections,
+            in_flight_max: ran.in_flight_max,
+            connections: ran.connections,
             stall_max_ns: seen.dispatch_lag_max_ns,
             cpu_ns: cpu.tv_sec * crate::time::SECOND_NS + cpu.tv_nsec,
+            spun_ns: ran.spun_ns,
+            clock_steps: ran.clock_steps,
         };
-        Ok((summary, tokens_lost))
+        Ok((summary, ran.tokens_lost))
     }
+
+    /// Works through the phases that the leader starts. `ask` takes what only this transport knows, at the end.
+    async fn work<T: Transport>(self, transport: T, ran: &mut Ran, ask: impl FnOnce(&T, &mut Ran)) {
+        let mut worker =
+            Worker::new(self.spec, self.plan, (self.clock, transport), self.recorder, (self.live, self.stop));
+        while let Ok((phase, start_ns)) = self.starts.recv() {
+            let share = worker.run_phase(phase, start_ns).await;
+            ran.in_flight_max = ran.in_flight_max.max(share.in_flight_max);
+            // A leader that is gone has given the run up; the next start then fails too.
+            let _ = self.done.send(share);
+        }
+        ran.connections = worker.transport().connections();
+        ran.tokens_lost = worker.tokens_lost();
+        ask(worker.transport(), ran);
+    }
+}
+
+/// What a worker saw of itself.
+#[derive(Debug, Default)]
+struct Ran {
+    in_flight_max: u64,
+    connections: u64,
+    tokens_lost: u64,
+    spun_ns: i64,
+    clock_steps: u64,
+}
+
+/// Runs a future that never waits for anything but its own thread.
+fn at_once(work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    while work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {}
 }

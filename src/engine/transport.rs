@@ -6,8 +6,6 @@
 
 use std::future::Future;
 
-use bytes::Bytes;
-
 use crate::outcome::Outcome;
 use crate::prompt::arena::Pieces;
 
@@ -57,7 +55,7 @@ pub struct Outgoing {
 
 /// Something that happened to a flight.
 #[derive(Debug)]
-pub enum Signal {
+pub enum Signal<'a> {
     /// The answer's head.
     Head {
         /// The HTTP status.
@@ -67,8 +65,8 @@ pub enum Signal {
     },
     /// Some of the answer's body.
     Body {
-        /// The bytes.
-        bytes: Bytes,
+        /// The bytes, in the transport's own buffer.
+        bytes: &'a [u8],
         /// The read that delivered the last of them.
         stamp: ReadStamp,
     },
@@ -94,8 +92,8 @@ pub trait Transport {
     /// Forgets a flight. If it has not ended, its connection is closed.
     fn release(&mut self, key: FlightKey);
 
-    /// The next signal that is already here.
-    fn poll_signal(&mut self) -> Option<(FlightKey, Signal)>;
+    /// The next signal that is already here. It borrows the transport, so that a body is read where it was received.
+    fn poll_signal(&mut self) -> Option<(FlightKey, Signal<'_>)>;
 
     /// Comes back once a signal is here or `until_ns` has come, whichever is first.
     fn wait(&mut self, until_ns: i64) -> impl Future<Output = ()>;

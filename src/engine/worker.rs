@@ -130,8 +130,9 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             self.dispatch_due(&mut run, now_ns);
             self.expire(&mut run, now_ns);
             for _ in 0..SIGNALS_PER_TURN {
-                let Some((key, signal)) = self.transport.poll_signal() else { break };
-                self.on_signal(&mut run, key, signal);
+                if !self.take_signal(&mut run) {
+                    break;
+                }
                 self.dispatch_due(&mut run, self.clock.now_ns());
             }
             if self.in_flight == 0 && (!run.releasing || run.agenda.is_done()) {
@@ -205,28 +206,33 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         place.taken && place.generation == key.generation
     }
 
-    fn on_signal(&mut self, run: &mut PhaseRun<'_>, key: FlightKey, signal: Signal) {
-        if !self.is_current(key) {
-            return;
+    /// Takes in one signal, if one is here.
+    #[inline]
+    fn take_signal(&mut self, run: &mut PhaseRun<'_>) -> bool {
+        let Some((key, signal)) = self.transport.poll_signal() else { return false };
+        let place = &mut self.places[key.index as usize];
+        if !place.taken || place.generation != key.generation {
+            return true;
         }
-        let flight = &mut self.places[key.index as usize].flight;
-        match signal {
-            Signal::Head { status, event_stream } => flight.on_head(status, event_stream),
+        let flight = &mut place.flight;
+        let (outcome, error) = match signal {
+            Signal::Head { status, event_stream } => {
+                flight.on_head(status, event_stream);
+                return true;
+            }
             Signal::Body { bytes, stamp } => {
-                let events = flight.on_body(&bytes, stamp, &mut self.recorder);
+                let events = flight.on_body(bytes, stamp, &mut self.recorder);
                 self.live.on_events(events);
+                return true;
             }
             Signal::End => {
-                let now_ns = self.clock.now_ns();
-                let stamp = ReadStamp { t_ns: now_ns, kernel_ns: None, read: 0 };
-                let (outcome, error) = flight.on_end(stamp, &mut self.recorder);
-                self.land(run, key, outcome, error);
+                let stamp = ReadStamp { t_ns: self.clock.now_ns(), kernel_ns: None, read: 0 };
+                flight.on_end(stamp, &mut self.recorder)
             }
-            Signal::Failed { outcome, text } => {
-                let (outcome, error) = flight.on_failure(outcome, &text, &mut self.recorder);
-                self.land(run, key, outcome, error);
-            }
-        }
+            Signal::Failed { outcome, text } => flight.on_failure(outcome, &text, &mut self.recorder),
+        };
+        self.land(run, key, outcome, error);
+        true
     }
 
     fn expire(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {

@@ -90,6 +90,7 @@ pub struct PhaseWindow {
 
 /// How one worker thread fared: the client's own interference.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WorkerSummary {
     /// The worker's number.
     pub worker: u32,
@@ -107,6 +108,10 @@ pub struct WorkerSummary {
     pub stall_max_ns: i64,
     /// CPU time of the thread.
     pub cpu_ns: i64,
+    /// Of that, what was spun away before sends.
+    pub spun_ns: i64,
+    /// How often the wall clock jumped while kernel time stamps were converted.
+    pub clock_steps: u64,
 }
 
 /// Whether the numbers can be trusted.

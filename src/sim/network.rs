@@ -9,7 +9,6 @@ use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, VecDeque};
 use std::sync::Arc;
 
-use bytes::Bytes;
 use rand::RngExt;
 
 use crate::engine::stop::{Stop, StopSwitch};
@@ -37,7 +36,10 @@ pub struct Truth {
 #[derive(Debug)]
 enum Step {
     Mark(fn(&mut Marks, i64)),
-    Post(Signal),
+    Head(u16),
+    Body(Vec<u8>, ReadStamp),
+    End,
+    Failed(Outcome),
 }
 
 /// The network of one worker.
@@ -49,7 +51,9 @@ pub struct SimNetwork {
     future: BinaryHeap<Reverse<(i64, u64)>>,
     steps: HashMap<u64, (FlightKey, Step)>,
     planned: u64,
-    arrived: VecDeque<(FlightKey, Signal)>,
+    arrived: VecDeque<(FlightKey, Step)>,
+    /// The body that was handed out last.
+    lent: Vec<u8>,
     marks: HashMap<FlightKey, Marks>,
     truths: Vec<Truth>,
     interruption: Option<(i64, Stop, Arc<StopSwitch>)>,
@@ -65,6 +69,7 @@ impl SimNetwork {
             steps: HashMap::new(),
             planned: 0,
             arrived: VecDeque::new(),
+            lent: Vec::new(),
             marks: HashMap::new(),
             truths: Vec::new(),
             interruption: None,
@@ -99,7 +104,7 @@ impl SimNetwork {
             let Some(marks) = self.marks.get_mut(&key) else { continue };
             match step {
                 Step::Mark(set) => set(marks, at_ns),
-                Step::Post(signal) => self.arrived.push_back((key, signal)),
+                signal => self.arrived.push_back((key, signal)),
             }
         }
     }
@@ -114,13 +119,12 @@ impl SimNetwork {
         let started_ns = self.clock.now_ns();
         let mut truth =
             Truth { x_request_id, started_ns, outcome: Outcome::Completed, events_ns: Vec::new(), content: Vec::new() };
-        let fail = |outcome| Step::Post(Signal::Failed { outcome, text: "simulated".into() });
         let mut t = started_ns + self.gap_ns(20_000.0);
         if self.rng.random_bool(0.3) {
             t += self.gap_ns(200_000.0);
             if self.rng.random_bool(0.1) {
                 truth.outcome = Outcome::ConnectError;
-                self.plan(t, key, fail(Outcome::ConnectError));
+                self.plan(t, key, Step::Failed(Outcome::ConnectError));
                 return truth;
             }
             self.plan(t, key, Step::Mark(|m, t| m.connected_ns = Some(t)));
@@ -131,18 +135,18 @@ impl SimNetwork {
         t += self.gap_ns(20e6);
         if self.rng.random_bool(0.05) {
             truth.outcome = Outcome::Reset;
-            self.plan(t, key, fail(Outcome::Reset));
+            self.plan(t, key, Step::Failed(Outcome::Reset));
             return truth;
         }
         self.plan(t, key, Step::Mark(|m, t| m.head_ns = Some(t)));
         let status = if self.rng.random_bool(0.05) { 503 } else { 200 };
-        self.plan(t, key, Step::Post(Signal::Head { status, event_stream: status == 200 }));
+        self.plan(t, key, Step::Head(status));
         if status != 200 {
             truth.outcome = Outcome::HttpError;
-            let body = Bytes::from_static(b"{\"error\":{\"message\":\"busy\"}}");
+            let body = b"{\"error\":{\"message\":\"busy\"}}".to_vec();
             let stamp = ReadStamp { t_ns: t, kernel_ns: None, read: 0 };
-            self.plan(t, key, Step::Post(Signal::Body { bytes: body, stamp }));
-            self.plan(t, key, Step::Post(Signal::End));
+            self.plan(t, key, Step::Body(body, stamp));
+            self.plan(t, key, Step::End);
             return truth;
         }
         self.stream(key, t, &mut truth);
@@ -159,7 +163,7 @@ impl SimNetwork {
             t += self.gap_ns(5e6);
             let most = (script.bytes.len() - from).min(400);
             let to = from + self.rng.random_range(1..=most);
-            let bytes = Bytes::copy_from_slice(&script.bytes[from..to]);
+            let bytes = script.bytes[from..to].to_vec();
             let stamp = ReadStamp { t_ns: t, kernel_ns: None, read };
             for (line_end, content) in &script.lines {
                 if (from..to).contains(line_end) {
@@ -167,17 +171,17 @@ impl SimNetwork {
                     truth.content.push(*content);
                 }
             }
-            self.plan(t, key, Step::Post(Signal::Body { bytes, stamp }));
+            self.plan(t, key, Step::Body(bytes, stamp));
             read += 1;
             from = to;
         }
         t += self.gap_ns(1e6);
         let last = match script.end {
-            End::Clean => Signal::End,
-            End::Reset => Signal::Failed { outcome: Outcome::Reset, text: "simulated".into() },
+            End::Clean => Step::End,
+            End::Reset => Step::Failed(Outcome::Reset),
             End::Never => return,
         };
-        self.plan(t, key, Step::Post(last));
+        self.plan(t, key, last);
     }
 }
 
@@ -260,9 +264,19 @@ impl Transport for SimNetwork {
         self.marks.remove(&key);
     }
 
-    fn poll_signal(&mut self) -> Option<(FlightKey, Signal)> {
+    fn poll_signal(&mut self) -> Option<(FlightKey, Signal<'_>)> {
         self.happen();
-        self.arrived.pop_front()
+        let (key, step) = self.arrived.pop_front()?;
+        let signal = match step {
+            Step::Head(status) => Signal::Head { status, event_stream: status == 200 },
+            Step::Body(bytes, stamp) => {
+                self.lent = bytes;
+                Signal::Body { bytes: &self.lent, stamp }
+            }
+            Step::End | Step::Mark(_) => Signal::End,
+            Step::Failed(outcome) => Signal::Failed { outcome, text: "simulated".into() },
+        };
+        Some((key, signal))
     }
 
     async fn wait(&mut self, until_ns: i64) {

@@ -1,12 +1,13 @@
 //! Where a run's requests go: a server that is there, or a simulated deployment that is started for the run.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
 use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use crate::cli::base_url::BaseUrl;
 use crate::cli::resolve::{Destination, ProfileConfig};
+use crate::engine::dial::{Dialer, Peer};
 use crate::engine::http1::Target;
 use crate::error::{Error, Result};
 use crate::sim::server::{self, ServeConfig, ServerHandle};
@@ -29,16 +30,15 @@ impl Destined {
     pub(super) fn prepare(config: &ProfileConfig, cores: &[u32]) -> Result<Destined> {
         match &config.destination {
             Destination::Server(base) => {
-                let destined = Destined::at(config, base, None)?;
-                probe(base, &destined.target)?;
-                Ok(destined)
+                let address = probe(base)?;
+                Destined::at(config, base, address, None)
             }
             Destination::Simulated(simulated) => {
                 // The last core is the server's; workers take theirs from the first on.
                 let core = cores.last().filter(|_| cores.len() > 1).map(|core| *core as usize);
                 let handle = server::spawn(&ServeConfig { core, seed: config.seed, ..simulated.clone() })?;
                 let base = BaseUrl::parse(&handle.url())?;
-                let mut destined = Destined::at(config, &base, Some(handle))?;
+                let mut destined = Destined::at(config, &base, handle.addr(), Some(handle))?;
                 destined.url = format!(
                     "simulated {} on {} x {} ({})",
                     simulated.model,
@@ -51,11 +51,16 @@ impl Destined {
         }
     }
 
-    fn at(config: &ProfileConfig, base: &BaseUrl, simulated: Option<ServerHandle>) -> Result<Destined> {
+    fn at(
+        config: &ProfileConfig,
+        base: &BaseUrl,
+        address: SocketAddr,
+        simulated: Option<ServerHandle>,
+    ) -> Result<Destined> {
         let path = config.request.endpoint.path(&base.path);
         let uri = Uri::try_from(path).map_err(|e| Error::Usage(format!("--url {base}: {e}")))?;
         let target = Target {
-            addresses: base.addresses()?,
+            dialer: Dialer::new(Peer::Tcp(vec![address]), Vec::new()),
             uri,
             headers: headers(config, base)?,
             streaming: config.request.streaming,
@@ -86,12 +91,12 @@ fn headers(config: &ProfileConfig, base: &BaseUrl) -> Result<HeaderMap> {
     Ok(headers)
 }
 
-/// Fails where no address of the server accepts a connection.
-fn probe(base: &BaseUrl, target: &Target) -> Result<()> {
+/// The first address of the server that accepts a connection; fails where none does.
+fn probe(base: &BaseUrl) -> Result<SocketAddr> {
     let mut last = String::from("the host has no address");
-    for address in &target.addresses {
-        match TcpStream::connect_timeout(address, PROBE_TIMEOUT) {
-            Ok(_) => return Ok(()),
+    for address in base.addresses()? {
+        match TcpStream::connect_timeout(&address, PROBE_TIMEOUT) {
+            Ok(_) => return Ok(address),
             Err(e) => last = e.to_string(),
         }
     }

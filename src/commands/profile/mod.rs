@@ -51,6 +51,8 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let spec = EngineSpec {
         plan: plan.clone(),
         target: destined.target.clone(),
+        client: config.client,
+        pacing: config.pacing,
         clock,
         timeout_ns: config.timeout_ns,
         run_id: manifest.run_id.clone(),
