@@ -28,7 +28,6 @@ def arguments():
     add("--quick", action="store_true", help="fewer loads, one repeat: under two minutes")
     add("--install", action="store_true", help="install wrk, oha and aiperf (into --cache), and end")
     add("--repeats", type=int, help="runs of each tool on each load [3; 1 with --quick]")
-    add("--slow-repeats", type=int, help="the same for tools that take seconds to start [1]")
     add("--streams", help="stream counts, e.g. 1,100 [1,10,100,500,1000]")
     add("--tools", help="only these, e.g. loadline,wrk")
     add("--ttft-ms", type=float, default=50.0, help="time to the first token that the server gives [50]")
@@ -49,7 +48,6 @@ def arguments():
     else:
         options.levels = QUICK if options.quick else FULL
     options.repeats = options.repeats or (1 if options.quick else 3)
-    options.slow_repeats = min(options.repeats, options.slow_repeats or 1)
     cores = sorted(os.sched_getaffinity(0))
     options.server_core = cores[-1] if options.server_core is None else options.server_core
     options.client_cores = set(cores) - {options.server_core}
@@ -147,8 +145,6 @@ def run_cell(cell, present, options, folder):
     repeats = options.repeats if cell.kind != "ceiling" else 1
     for repeat in range(repeats):
         for tool in takers if repeat % 2 == 0 else reversed(takers):
-            if tool.slow and repeat >= options.slow_repeats:
-                continue
             started = time.monotonic()
             record = measure(cell, tool, options, folder)
             record["repeat"] = repeat
@@ -177,7 +173,11 @@ def write(out, records, described, text):
     (out / "commands.txt").write_text(commands(records))
     kept = [{k: v for k, v in record.items() if k not in ("argv", "server")} for record in records]
     (out / "raw.json").write_text("[\n" + ",\n".join(json.dumps(rounded(r)) for r in kept) + "\n]\n")
-    (out / "README.md").write_text(f"# Load generators beside each other, {out.name}\n\n```text\n{text}\n```\n")
+    (out / "README.md").write_text(
+        f"# Load generators beside each other, {out.name}\n\n```text\n{text}\n```\n\n"
+        "[machine.txt](machine.txt) tells on what and under which load, [commands.txt](commands.txt) the exact command lines,\n"
+        "[raw.json](raw.json) every run. Where the load average was near or above the number of cores, others worked on the\n"
+        "machine meanwhile: compare ratios and their ranges then, not the figures themselves.\n")
 
 
 def rounded(value):

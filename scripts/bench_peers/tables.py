@@ -17,9 +17,19 @@ def median_and_spread(values, digits):
     return f"{statistics.median(values):,.{digits}f}{spread}"
 
 
-def middle(values, digits, unit=""):
+def middle(values, digits):
     values = [v for v in values if v is not None]
-    return f"{statistics.median(values):,.{digits}f}{unit}" if values else "-"
+    return f"{statistics.median(values):,.{digits}f}" if values else "-"
+
+
+def time_text(values_us, spread=True):
+    """Median, and half the range where there are several, in the unit that suits it."""
+    if not values_us:
+        return "-"
+    mid, half = statistics.median(values_us), (max(values_us) - min(values_us)) / 2
+    unit, name = next((u, n) for u, n in ((1e6, "s"), (1e3, "ms"), (1, "µs")) if mid >= u or n == "µs")
+    digits = max(0, 2 - len(str(int(mid / unit))))
+    return f"{mid / unit:.{digits}f}" + (f" ±{half / unit:.{digits}f}" if spread and len(values_us) > 1 else "") + f" {name}"
 
 
 def error(record, metric, of="mean"):
@@ -85,7 +95,8 @@ def further_us(base, group, tool):
     """CPU time of a further request: the difference to the base load, which takes start and end out."""
     cpu = [g.median(tool, cpu_us) for g in (base, group)]
     done = [g.median(tool, answered) for g in (base, group)]
-    if None in cpu or done[1] - done[0] < done[1] / 2:
+    # A difference that is lost in what starting costs would be noise.
+    if None in cpu or done[1] < 2 * done[0] or cpu[1] < 1.1 * cpu[0]:
         return None
     return (cpu[1] - cpu[0]) / (done[1] - done[0])
 
@@ -97,8 +108,8 @@ def late(record, options):
 
 
 STREAM_HEAD = (f"  {'tool':10}{'n':>2}{'TTFT error':>14}{'seen':>8}{'ITL err':>8}{'latency':>9}"
-               f"{'CPU/request':>15}{'/event':>8}{'peak':>7}{'start':>8}{'beyond':>9}\n"
-               f"  {'':10}{'':>2}{'ms':>14}{'ms':>8}{'µs':>8}{'err ms':>9}{'µs':>15}{'µs':>8}{'MB':>7}{'ms':>8}{'ms':>9}")
+               f"{'CPU/request':>14}{'/event':>9}{'peak':>6}{'start':>7}{'beyond':>8}\n"
+               f"  {'':10}{'':>2}{'ms':>14}{'ms':>8}{'µs':>8}{'err ms':>9}{'':>23}{'MB':>6}{'ms':>7}{'ms':>8}")
 
 
 def stream_rows(group, options):
@@ -110,8 +121,8 @@ def stream_rows(group, options):
     best = group.by_tool.get("loadline", every)
     rate = middle([r["truth"]["peak_events_per_s"] for r in best], 0)
     busy = middle([100 * r["truth"]["server_busy"] for r in best], 0)
-    out = [f"{load['streams']:,} streams, {load['requests']:,} requests: server gave TTFT {true('ttft')}, ITL "
-           f"{true('itl')} ms, at most {rate} events/s, {busy} % of its core"]
+    out = [f"{load['streams']:,} streams, {load['requests']:,} requests; server: TTFT {true('ttft')}, ITL {true('itl')} ms, "
+           f"peak {rate} events/s, {busy} % busy"]
     for tool in group.by_tool:
         of = lambda f: group.values(tool, f)  # noqa: E731, B023
         records = group.by_tool[tool]
@@ -121,10 +132,10 @@ def stream_rows(group, options):
             f"{mark} {tool:10}{len(records):>2}{median_and_spread(of(lambda r: error(r, 'ttft')), 2):>14}"
             f"{middle([r['server_to_stamp']['mean'] for r in records], 2):>8}{middle(itl, 0):>8}"
             f"{middle(of(lambda r: error(r, 'e2e')), 2):>9}"
-            f"{median_and_spread(of(lambda r: cpu_us(r) / answered(r)), 0):>15}"
-            f"{middle(of(lambda r: cpu_us(r) / r['truth']['events']), 1):>8}"
-            f"{middle(of(lambda r: r['cost']['peak_rss'] / 1e6), 0):>7}{middle(of(start_ms), 0):>8}"
-            f"{middle(of(beyond_ms), 0):>9}")
+            f"{time_text(of(lambda r: cpu_us(r) / answered(r))):>14}"
+            f"{time_text(of(lambda r: cpu_us(r) / r['truth']['events']), False):>9}"
+            f"{middle(of(lambda r: r['cost']['peak_rss'] / 1e6), 0):>6}{middle(of(start_ms), 0):>7}"
+            f"{middle(of(beyond_ms), 0):>8}")
     return out
 
 
@@ -146,7 +157,7 @@ def ratio_rows(found):
             if tool == "loadline":
                 continue
             further = further_us(found[0], group, tool)
-            further = f"{further / own:.1f}" if own and own > 0 and further else "-"
+            further = f"{further / own:.1f}" if own and further else "-"
             out.append(
                 f"  {group.load['streams']:>7,}  {tool:10}{ratio(group.ratios(tool, lambda r: error(r, 'ttft'))):>20}"
                 f"{ratio(group.ratios(tool, lambda r: cpu_us(r) / answered(r))):>18}{further:>17}"
@@ -177,13 +188,15 @@ def short_rows(found):
 
 
 LEGEND = """\
-Errors are what a tool reports (mean) minus what the server's log of the same run says. The log counts TTFT from the read
-of the request; waiting in the server's socket before that (all streams start at once) is in every tool's error.
-"seen" is the part of it after the server: from its stamp before the first token's write to the tool's stamp.
-CPU is user and system time of the whole process tree, start and end included; "further request" takes them out: the
-difference to the first load. "start": from the start of the process to its first request at the server. "beyond": wall
-time that was not load. ± is half the range of n runs; ratios are tool / loadline, repeat by repeat, median [range].
-* The server was not on time: over 85 % of its core, or a mean gap over 2 % late. Such a row says little of the tool."""
+Errors are what a tool reports (mean) minus what the server's log of the same run says. The log counts
+TTFT from its read of the request: waiting in the server's socket before that (all streams start at
+once) is in every tool's error. "seen" is the part after the server: from its stamp before the write of
+the first token to the tool's stamp, for tools that tell of single requests.
+CPU is user and system time of the whole process tree, its start and end included. "further request"
+takes those out: the difference to the first load, per request. "start": from the process's start to
+its first request at the server. "beyond": wall time that was not load. "±" is half the range of n runs.
+Ratios are tool / loadline, repeat by repeat: median [range]. A dash: not told, or lost in the noise.
+* The server was late in a run: over 85 % of its core, or a mean gap over 2 % too long."""
 
 
 def ceiling_line(records, options):
@@ -194,8 +207,8 @@ def ceiling_line(records, options):
     most = max(runs, key=lambda r: r["truth"]["peak_events_per_s"])
     kept = [r for r in runs if not late(r, options)]
     on_time = max((r["truth"]["peak_events_per_s"] for r in kept), default=0)
-    return (f"The server's most in any 0.1 s was {most['truth']['peak_events_per_s']:,.0f} events/s "
-            f"({most['load']['streams']:,} streams, {most['tool']}); {on_time:,.0f} in a run in which it was on time.")
+    return (f"Peak of the server over 0.1 s: {most['truth']['peak_events_per_s']:,.0f} events/s "
+            f"({most['load']['streams']:,} streams, {most['tool']}); in a run where it was on time: {on_time:,.0f}")
 
 
 def text(records, options):

@@ -55,7 +55,7 @@ class Tool:
     """A load generator. `tree`: it runs as many processes. `streams_only`: it has nothing to say on short replies."""
 
     name = install = None
-    tree = streams_only = slow = False
+    tree = streams_only = False
 
     def __init__(self, cache, options):
         self.cache = cache
@@ -109,7 +109,7 @@ class Loadline(Tool):
 class Aiperf(Tool):
     name = "aiperf"
     install = "scripts/bench-peers --install, or: python3 -m venv DIR && DIR/bin/pip install aiperf"
-    tree = streams_only = slow = True
+    tree = streams_only = True
 
     def find(self, options):
         own = self.cache / "aiperf" / "bin" / "aiperf"
@@ -205,7 +205,7 @@ class VllmBench(Tool):
 class Guidellm(Tool):
     name = "guidellm"
     install = "pip install guidellm (5.9 GB), then have it on PATH"
-    tree = streams_only = slow = True
+    tree = streams_only = True
 
     def environment(self):
         return {**os.environ, **offline(self.cache)}
