@@ -34,7 +34,7 @@ def describe(root, options, versions, before, after):
         ("processor", f"{of_file('/proc/cpuinfo', 'model name')}, {os.cpu_count()} cores"),
         ("memory", of_file("/proc/meminfo", "MemTotal")),
         ("kernel", f"{platform.system()} {platform.release()}"),
-        ("commit", commit.strip() or "unknown"),
+        ("commit", (commit.strip() or "unknown") + (", of the scripts; the binaries were given" if options.given else "")),
         ("server", f"core {options.server_core}, alone on it as far as this bench goes"),
         ("clients", f"cores {','.join(map(str, sorted(options.client_cores)))}"),
         ("started", before["at"]),

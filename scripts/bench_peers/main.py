@@ -58,6 +58,7 @@ def arguments():
 
 def build(options):
     """Builds what is measured, unless binaries were given."""
+    options.given = bool(options.loadline or options.truth_server)
     if options.loadline and options.truth_server:
         return
     subprocess.run(["cargo", "build", "--release", "--locked", "--quiet", "--bins", "--examples"], cwd=ROOT, check=True)
