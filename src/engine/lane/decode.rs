@@ -115,7 +115,9 @@ impl Decoder {
                 return Ok(Found::End);
             }
             if self.state == State::Coded {
-                return Err("the content is compressed: its token times cannot be seen");
+                return Err(
+                    "a content-encoding such as gzip refused: token times need the answer as it was written; switch compression off",
+                );
             }
             if bytes.is_empty() {
                 return Ok(Found::Nothing);
@@ -413,7 +415,7 @@ mod tests {
         refused("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\nhello", "CR LF");
         refused("HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n", "content length");
         refused("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", "two content lengths");
-        refused("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9\r\n\r\n", "compressed");
+        refused("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9\r\n\r\n", "gzip refused");
         refused("HTTP/1.1 101 Switching\r\n\r\n", "switches");
         refused(&format!("HTTP/1.1 200 OK\r\nx: {}\r\n", "y".repeat(HEAD_BYTES_MAX)), "32 KiB");
         refused(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101)), "100 headers");
