@@ -10,6 +10,7 @@ use crate::outcome::{EventKind, Outcome, TokenSource};
 use crate::record::ring::Recorder;
 use crate::record::row::{ERROR_TEXT_MAX, RequestRow, TokenChunk, TokenStamp};
 use crate::wire::delta::{Delta, Usage};
+use crate::wire::learned::Learned;
 use crate::wire::sse::Scanner;
 
 /// Largest body that is kept of an answer that is not a stream.
@@ -45,6 +46,7 @@ pub struct Flight {
     body: Body,
     http_status: Option<u16>,
     scanner: Scanner<ReadStamp>,
+    learned: Learned,
     chunk: Option<Box<TokenChunk>>,
     first_token_ns: Option<i64>,
     first_output_ns: Option<i64>,
@@ -65,10 +67,12 @@ impl Flight {
     /// Makes this the state of a new flight; keeps the buffers of the old one.
     pub fn begin(&mut self, request_id: u64, ordinal: u64, scheduled_ns: i64, released_ns: Option<i64>) {
         let mut scanner = std::mem::take(&mut self.scanner);
+        let mut learned = std::mem::take(&mut self.learned);
         let mut kept = std::mem::take(&mut self.kept);
         scanner.reset();
+        learned.forget();
         kept.clear();
-        *self = Flight { request_id, ordinal, scheduled_ns, released_ns, scanner, kept, ..Flight::default() };
+        *self = Flight { request_id, ordinal, scheduled_ns, released_ns, scanner, learned, kept, ..Flight::default() };
     }
 
     /// Takes the answer's head.
@@ -104,18 +108,9 @@ impl Flight {
     }
 
     fn on_event(&mut self, data: &[u8], stamp: ReadStamp, recorder: &mut Recorder) {
-        let (kind, tokens) = match Delta::read(data) {
-            Ok(delta) => {
-                let tokens = self.take_delta(&delta);
-                (delta.kind, tokens)
-            }
-            Err(malformed) => {
-                if self.fault.is_none() {
-                    let text = format!("event {} is not JSON at byte {}", self.events, malformed.at);
-                    self.fail(Outcome::ProtocolError, &text);
-                }
-                (EventKind::Other, None)
-            }
+        let (kind, tokens) = match self.learned.recognise(data) {
+            Some(kind) => (kind, None),
+            None => self.walk(data),
         };
         if kind.is_content() {
             let seen_ns = stamp.seen_ns();
@@ -138,6 +133,23 @@ impl Flight {
             },
             recorder,
         );
+    }
+
+    /// Parses an event. Gives its kind, and the tokens that it carried, if it tells.
+    fn walk(&mut self, data: &[u8]) -> (EventKind, Option<u16>) {
+        match Delta::read(data) {
+            Ok(delta) => {
+                self.learned.learn(data, &delta);
+                (delta.kind, self.take_delta(&delta))
+            }
+            Err(malformed) => {
+                if self.fault.is_none() {
+                    let text = format!("event {} is not JSON at byte {}", self.events, malformed.at);
+                    self.fail(Outcome::ProtocolError, &text);
+                }
+                (EventKind::Other, None)
+            }
+        }
     }
 
     /// Takes what a delta says beyond its kind. Returns the tokens that the event carried, if its running usage
