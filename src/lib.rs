@@ -40,6 +40,9 @@ pub mod report;
 pub mod profiler;
 pub mod sim;
 
+// What this host's client can do, measured against that deployment.
+pub mod calibration;
+
 // The program around it.
 pub mod cli;
 pub mod commands;

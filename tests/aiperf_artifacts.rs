@@ -19,10 +19,13 @@ use loadline::record::row::{RequestRow, TokenRow};
 use serde_json::Value as Json;
 
 /// Metrics that aiperf does not have.
-const OURS: [&str; 7] = [
+const OURS: [&str; 10] = [
     "scheduled_time_to_first_token",
     "scheduled_request_latency",
     "send_lag",
+    "client_delay",
+    "coalesced_event_ratio",
+    "isl_mismatch_diff_pct",
     "scheduled_goodput",
     "scheduled_good_request_fraction",
     "cancelled_request_count",

@@ -66,6 +66,7 @@ fn manifest(scheduled: u64) -> Manifest {
         warmup: None,
         profiling: None,
         workers: Vec::new(),
+        steal_ns: 0,
         verdict: None,
     }
 }

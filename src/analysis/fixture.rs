@@ -6,7 +6,7 @@ use rand::RngExt as _;
 use rand_distr::{Distribution as _, Exp, LogNormal};
 
 use crate::error::Result;
-use crate::metrics::{Better, MetricDef, PERCENTILES, Stats, Summary, Unit, Value};
+use crate::metrics::{PERCENTILES, Stats, Summary, Value};
 use crate::outcome::{Outcome, OutcomeCounts, TokenSource};
 use crate::record::manifest::{Counts, Host, Manifest, PhaseWindow, RunState, SCHEMA_VERSION, SloBound, WorkerSummary};
 use crate::record::reader::{Rows, Visit};
@@ -56,6 +56,7 @@ pub(crate) fn manifest() -> Manifest {
         connections: 21,
         stall_max_ns: 812_000,
         cpu_ns: 4_920_000_000,
+        ..WorkerSummary::default()
     };
     Manifest {
         schema_version: SCHEMA_VERSION,
@@ -82,6 +83,7 @@ pub(crate) fn manifest() -> Manifest {
         warmup: None,
         profiling: Some(PhaseWindow { start_ns: 0, end_ns: 60_000_000_000 }),
         workers: vec![worker(0), worker(1)],
+        steal_ns: 0,
         verdict: None,
     }
 }
@@ -134,31 +136,6 @@ pub(crate) fn run_of(n: u64, seed: u64) -> Memory {
     Memory::new(manifest, rows)
 }
 
-const fn def(name: &'static str, title: &'static str, unit: Unit) -> MetricDef {
-    MetricDef { name, title, unit, better: Better::Neither, formula: "for tests" }
-}
-
-static DEFS: [MetricDef; 18] = [
-    def("time_to_first_token", "Time to First Token", Unit::Milliseconds),
-    def("scheduled_time_to_first_token", "Scheduled Time to First Token", Unit::Milliseconds),
-    def("time_to_second_token", "Time to Second Token", Unit::Milliseconds),
-    def("inter_token_latency", "Inter Token Latency", Unit::Milliseconds),
-    def("inter_chunk_latency", "Inter Chunk Latency", Unit::Milliseconds),
-    def("request_latency", "Request Latency", Unit::Milliseconds),
-    def("scheduled_request_latency", "Scheduled Request Latency", Unit::Milliseconds),
-    def("send_lag", "Send Lag", Unit::Milliseconds),
-    def("output_token_throughput_per_user", "Output Token Throughput Per User", Unit::TokensPerSecondPerUser),
-    def("input_sequence_length", "Input Sequence Length", Unit::Tokens),
-    def("output_sequence_length", "Output Sequence Length", Unit::Tokens),
-    def("request_throughput", "Request Throughput", Unit::RequestsPerSecond),
-    def("output_token_throughput", "Output Token Throughput", Unit::TokensPerSecond),
-    def("total_token_throughput", "Total Token Throughput", Unit::TokensPerSecond),
-    def("goodput", "Goodput", Unit::RequestsPerSecond),
-    def("scheduled_goodput", "Scheduled Goodput", Unit::RequestsPerSecond),
-    def("good_request_fraction", "Good Request Fraction", Unit::Ratio),
-    def("effective_concurrency", "Effective Concurrency", Unit::Requests),
-];
-
 /// A distribution whose values rise in equal steps from the first of `values` over each of the others, `n` in number.
 pub(crate) fn distribution(n: u64, values: &[f64]) -> Value {
     Value::Distribution(stats(
@@ -204,7 +181,7 @@ pub(crate) fn no_numbers() -> Summary {
 /// `summary` with these values added.
 pub(crate) fn with(mut summary: Summary, values: &[(&'static str, Value)]) -> Summary {
     for (name, value) in values {
-        let def = DEFS.iter().find(|d| d.name == *name).unwrap();
+        let def = crate::metrics::find(name).unwrap();
         summary.values.push((def, value.clone()));
     }
     summary

@@ -4,6 +4,7 @@
 //! each other and gives a configuration that needs no flag any more. Nothing here does what the flags ask for.
 
 pub mod base_url;
+pub mod calibrate;
 pub mod network;
 pub mod profile;
 pub mod resolve;
@@ -39,6 +40,8 @@ pub enum Verb {
     Report(ReportArgs),
     /// Serve a simulated deployment behind an OpenAI-compatible API.
     Serve(serve::ServeArgs),
+    /// Measure what this host's client can be believed at.
+    Calibrate(calibrate::CalibrateArgs),
     /// Make a trace.
     Synth {
         /// Which kind.

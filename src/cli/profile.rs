@@ -166,6 +166,14 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "VERDICT", help_heading = OUTPUT)]
     pub fail_on: Option<FailOn>,
 
+    /// How to wait for the next send: sleep to a little before it and spin, sleep all of it, or spin all of it.
+    #[arg(long, value_enum, default_value_t = PacingArg::Auto, help_heading = LOAD)]
+    pub pacing: PacingArg,
+
+    /// Who speaks HTTP/1.1: our own lane, which records the kernel's receive times, or hyper, to compare with.
+    #[arg(long, value_enum, default_value_t = ClientArg::Lane, help_heading = ENDPOINT)]
+    pub http_client: ClientArg,
+
     /// Worker threads, each on a core of its own. [default: one core less than there are]
     #[arg(long, alias = "workers-max", value_name = "N", help_heading = OUTPUT)]
     pub workers: Option<u32>,
@@ -257,4 +265,24 @@ pub enum PatternArg {
     Poisson,
     /// Gamma gaps; see --arrival-smoothness.
     Gamma,
+}
+
+/// Pacing, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum PacingArg {
+    /// Sleep, then spin.
+    Auto,
+    /// Sleep.
+    Sleep,
+    /// Spin.
+    Spin,
+}
+
+/// HTTP clients, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ClientArg {
+    /// Our own.
+    Lane,
+    /// hyper's.
+    Hyper,
 }

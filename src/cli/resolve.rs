@@ -9,11 +9,13 @@ use serde_json::{Map, Value, json};
 
 use super::base_url::BaseUrl;
 use super::network::NetworkConfig;
-use super::profile::{EndpointArg, OnBadRowArg, PatternArg, ProfileArgs, TimeUnitArg};
+use super::profile::{ClientArg, EndpointArg, OnBadRowArg, PacingArg, PatternArg, ProfileArgs, TimeUnitArg};
 use super::secret::{MASK, Secret, is_secret_header};
 use super::{FailOn, serve};
 use crate::arrival::ArrivalParams;
 use crate::endpoint::{EndpointType, RequestOptions};
+use crate::engine::HttpClient;
+use crate::engine::pace::Pacing;
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::profiler::backend::Backend;
@@ -100,6 +102,10 @@ pub struct ProfileConfig {
     pub timeout_ns: i64,
     /// How the endpoint is spoken to.
     pub network: NetworkConfig,
+    /// Who speaks HTTP/1.1.
+    pub client: HttpClient,
+    /// How the time before a send is spent.
+    pub pacing: Pacing,
     /// The seed.
     pub seed: Seed,
     /// Where to write; `None` for a new directory.
@@ -149,6 +155,15 @@ impl ProfileArgs {
             warmup_requests: self.warmup_request_count,
             timeout_ns: positive_ns("--request-timeout-seconds", self.request_timeout_seconds)?,
             network,
+            client: match self.http_client {
+                ClientArg::Lane => HttpClient::Lane,
+                ClientArg::Hyper => HttpClient::Hyper,
+            },
+            pacing: match self.pacing {
+                PacingArg::Auto => Pacing::Auto,
+                PacingArg::Sleep => Pacing::Sleep,
+                PacingArg::Spin => Pacing::Spin,
+            },
             seed: self.random_seed.map_or_else(drawn_seed, Seed),
             artifact_dir: self.artifact_dir.clone(),
             slo: if self.goodput.is_empty() { Vec::new() } else { metrics::parse_goodput(&self.goodput.join(" "))? },
@@ -310,6 +325,8 @@ impl ProfileConfig {
             "output_tokens_mean": self.output.map(|l| l.mean_tokens),
             "output_tokens_stddev": self.output.map(|l| l.stddev_tokens),
             "network": self.network.to_json(),
+            "http_client": self.client.as_str(),
+            "pacing": self.pacing.as_str(),
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
             "api_key": self.api_key.as_ref().map(|_| MASK),
             "extra_inputs": self.request.extra,

@@ -4,7 +4,8 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::profiler::backend::Backend;
 use crate::rng::Seed;
-use crate::sim::server::ServeConfig;
+use crate::sim::server::{ServeConfig, Timing};
+use crate::time::MILLISECOND_NS;
 
 /// Serve a simulated deployment behind an OpenAI-compatible API.
 ///
@@ -71,6 +72,16 @@ pub struct ServeArgs {
     #[arg(long, value_name = "SIGMA", default_value_t = 0.0)]
     pub step_noise: f64,
 
+    /// Answer every request in constant time, however many there are: its first token after this many milliseconds.
+    ///
+    /// Model, GPU and the limits of the batch then have no effect; --speedup has. Made for measuring clients.
+    #[arg(long, value_name = "MS", requires = "constant_itl_ms", value_parser = milliseconds)]
+    pub constant_ttft_ms: Option<f64>,
+
+    /// With --constant-ttft-ms: milliseconds from each token of an answer to the next.
+    #[arg(long, value_name = "MS", requires = "constant_ttft_ms", value_parser = milliseconds)]
+    pub constant_itl_ms: Option<f64>,
+
     /// Seed of the noise, and of the ids and words of answers.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -95,7 +106,23 @@ fn backend() -> impl TypedValueParser<Value = Backend> {
     PossibleValuesParser::new(Backend::ALL.map(Backend::as_str)).try_map(|name| Backend::parse(&name))
 }
 
+/// A length of time that a simulated token can take: a day is beyond all use, and far from where nanoseconds overflow.
+fn milliseconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ms) if (0.0..=86_400_000.0).contains(&ms) => Ok(ms),
+        _ => Err("give milliseconds, from 0 to a day (86400000)".into()),
+    }
+}
+
 impl ServeArgs {
+    fn timing(&self) -> Timing {
+        let ns = |ms: f64| (ms * MILLISECOND_NS as f64).round() as i64;
+        match (self.constant_ttft_ms, self.constant_itl_ms) {
+            (Some(ttft), Some(itl)) => Timing::Constant { ttft_ns: ns(ttft), itl_ns: ns(itl) },
+            _ => Timing::Model,
+        }
+    }
+
     /// The server's configuration. What cannot be is found when the server starts.
     pub fn resolve(&self) -> ServeConfig {
         ServeConfig {
@@ -103,6 +130,7 @@ impl ServeArgs {
             gpu: self.gpu.clone(),
             backend: self.backend,
             tp: self.tp,
+            timing: self.timing(),
             host: self.host.clone(),
             port: self.port,
             max_num_seqs: self.max_num_seqs,
@@ -142,5 +170,15 @@ mod tests {
         assert_eq!((config.model.as_str(), config.backend, config.tp), ("Qwen/Qwen3-8B", Backend::TrtLlm, 4));
         assert_eq!((config.port, config.speedup, config.seed), (0, 2.5, Seed(7)));
         assert!(Cli::try_parse_from(["serve", "--backend", "tgi"]).is_err());
+    }
+
+    #[test]
+    fn constant_times_come_in_pairs() {
+        let timing = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.args.resolve().timing);
+        let both = timing("serve --constant-ttft-ms 50 --constant-itl-ms 0.25").unwrap();
+        assert_eq!(both, Timing::Constant { ttft_ns: 50_000_000, itl_ns: 250_000 });
+        for bad in ["50", "50 --constant-itl-ms=-1", "NaN --constant-itl-ms 1", "1e300 --constant-itl-ms 1"] {
+            assert!(timing(&format!("serve --constant-ttft-ms {bad}")).is_err(), "{bad}");
+        }
     }
 }

@@ -1,5 +1,6 @@
 //! One file per verb: wiring only. What is computed is computed elsewhere.
 
+pub mod calibrate;
 mod interrupt;
 pub mod profile;
 pub mod report;
@@ -20,6 +21,7 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
             profile::run(&args_of_profile.resolve()?, secret::masked_command(args), style)
         }
         Verb::Report(args) => report::run(args, style),
+        Verb::Calibrate(args) => calibrate::run(&args.resolve()?, style),
         Verb::Serve(args) => {
             serve::run(args, &mut |url| {
                 // A closed standard error is no reason to stop serving.

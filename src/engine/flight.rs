@@ -118,12 +118,13 @@ impl Flight {
             }
         };
         if kind.is_content() {
+            let seen_ns = stamp.seen_ns();
             self.content_events += 1;
-            self.first_token_ns.get_or_insert(stamp.t_ns);
+            self.first_token_ns.get_or_insert(seen_ns);
             if kind != EventKind::Reasoning {
-                self.first_output_ns.get_or_insert(stamp.t_ns);
+                self.first_output_ns.get_or_insert(seen_ns);
             }
-            self.last_token_ns = Some(stamp.t_ns);
+            self.last_token_ns = Some(seen_ns);
         }
         self.whole |= kind == EventKind::Done;
         self.record(

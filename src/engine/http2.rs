@@ -41,7 +41,7 @@ const HEAD_BYTES_MAX: u32 = 64 << 10;
 /// Streams that were given up and whose late frames are still told from nonsense.
 const CANCELLED_MAX: usize = 1024;
 
-/// What may be wrong where the peer makes no sense.
+/// What may be wrong with a peer that says nothing sensible.
 const FOREIGN: &str = " (does the server speak HTTP/2? --http-version 1.1 is for those that do not)";
 
 /// The connections of one worker.
@@ -215,18 +215,13 @@ impl Http2 {
 
     /// One connection, from its connect to its end.
     async fn serve(self: Rc<Self>, connection: Rc<Connection>) {
-        let ended = self.drive(&connection).await;
+        let why = self.drive(&connection).await.unwrap_or_else(|why| why);
         self.forget(&connection);
-        let closed = || String::from("HTTP/2: the server closed the connection");
-        let why = match ended {
-            Err(why) => why,
-            Ok(()) if connection.is_opening() => closed() + FOREIGN,
-            Ok(()) => closed(),
-        };
         connection.change(State::Closed(why));
     }
 
-    async fn drive(&self, connection: &Rc<Connection>) -> Result<(), String> {
+    /// Says why the connection is at its end.
+    async fn drive(&self, connection: &Rc<Connection>) -> Result<String, String> {
         let socket = self.dialer.borrow_mut().start();
         let log = (self.clock, connection.log.clone());
         let opening = Stream::open(socket, self.target.tls.as_ref(), self.target.protocol, log);
@@ -234,7 +229,7 @@ impl Http2 {
         let shaking = builder().handshake::<_, Pieces>(stream).await;
         let (sender, mut driver) = shaking.map_err(|e| text_of(&e))?;
         let mut sender = Some(sender);
-        std::future::poll_fn(|cx| {
+        let ended = std::future::poll_fn(|cx| {
             let ended = Pin::new(&mut driver).poll(cx);
             // Nothing is sent before the peer's first settings have come: until then the limit is 0.
             let limit = u32::try_from(driver.max_concurrent_send_streams()).unwrap_or(u32::MAX);
@@ -251,9 +246,10 @@ impl Http2 {
                 connection.limit.set(limit.min(self.streams_max));
             }
             ended
-        })
-        .await
-        .map_err(|e| text_of(&e))
+        });
+        let why = ended.await.map_or_else(|e| text_of(&e), |()| "HTTP/2: the server closed the connection".into());
+        // A peer that goes before its settings came may not know what they are.
+        Ok(if connection.is_opening() { why + FOREIGN } else { why })
     }
 }
 
@@ -319,8 +315,6 @@ fn failure_of(error: &h2::Error) -> Failure {
     (outcome, text_of(error))
 }
 
-/// The error's text, and a remedy where the peer does not seem to speak HTTP/2.
 fn text_of(error: &h2::Error) -> String {
-    let foreign = error.is_library() && error.is_go_away();
-    format!("HTTP/2: {error}{}", if foreign { FOREIGN } else { "" })
+    format!("HTTP/2: {error}")
 }

@@ -9,6 +9,8 @@ pub mod dial;
 pub mod flight;
 pub mod http1;
 pub mod http2;
+pub mod interference;
+pub mod lane;
 pub mod limits;
 pub mod live;
 pub mod pace;
@@ -22,13 +24,19 @@ pub mod tls;
 pub mod transport;
 pub mod worker;
 
+use std::future::Future;
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::task::{Context, Waker};
 use std::time::Duration;
 
 use http1::Http1;
 use http2::Http2;
+use interference::{CpuTimes, Interference};
+use lane::Lane;
 use live::{LiveCounters, LiveSnapshot};
+use pace::Pacing;
 use stop::StopSwitch;
 use target::{Protocol, Target};
 use transport::Transport;
@@ -46,6 +54,26 @@ const PHASE_LEAD_NS: i64 = 2 * MILLISECOND_NS;
 /// How often a viewer is told of progress.
 const TICK: Duration = Duration::from_millis(100);
 
+/// Who speaks HTTP/1.1.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum HttpClient {
+    /// Our own lane.
+    #[default]
+    Lane,
+    /// hyper, which the lane is measured and tested against.
+    Hyper,
+}
+
+impl HttpClient {
+    /// The name in flags and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            HttpClient::Lane => "lane",
+            HttpClient::Hyper => "hyper",
+        }
+    }
+}
+
 /// What an engine is given.
 #[derive(Debug)]
 pub struct EngineSpec {
@@ -53,6 +81,10 @@ pub struct EngineSpec {
     pub plan: Arc<Plan>,
     /// Where requests go.
     pub target: Target,
+    /// Who speaks HTTP/1.1.
+    pub client: HttpClient,
+    /// How the time before a send is spent.
+    pub pacing: Pacing,
     /// The run's clock.
     pub clock: SystemClock,
     /// Time from a request's send to its giving up.
@@ -138,6 +170,8 @@ impl Crew {
                 spec: WorkerSpec { worker: number, workers, timeout_ns: spec.timeout_ns, run_id: spec.run_id.clone() },
                 plan: spec.plan.clone(),
                 target: spec.target.clone(),
+                client: spec.client,
+                pacing: spec.pacing,
                 clock: spec.clock,
                 core: *core,
                 recorder,
@@ -212,6 +246,8 @@ struct Job {
     spec: WorkerSpec,
     plan: Arc<Plan>,
     target: Target,
+    client: HttpClient,
+    pacing: Pacing,
     clock: SystemClock,
     core: u32,
     recorder: Recorder,
@@ -223,46 +259,82 @@ struct Job {
 
 impl Job {
     fn run(self) -> std::io::Result<(WorkerSummary, u64)> {
-        let core = self.core;
-        let pinned = affinity::pin_to(core);
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        let local = tokio::task::LocalSet::new();
+        let pinned = affinity::pin_to(self.core);
+        let (worker, core, live) = (self.spec.worker, self.core, self.live.clone());
         let (clock, target) = (self.clock, self.target.clone());
-        let (mut summary, tokens_lost) = local.block_on(&runtime, async {
-            match target.protocol {
-                Protocol::Http1 => self.work(Http1::transport(target, clock)?).await,
-                Protocol::Http2 { .. } => self.work(Http2::transport(target, clock)?).await,
+        let ran = match (target.protocol, self.client) {
+            (Protocol::Http1, HttpClient::Lane) => {
+                let lane = Lane::new(&target, clock, self.pacing)?;
+                let mut ran = Ran::default();
+                at_once(self.work(lane, &mut ran, |lane, ran| {
+                    ran.spun_ns = lane.spun_ns();
+                    ran.clock_steps = lane.clock_steps();
+                }));
+                ran
             }
-        })?;
-        summary.core = pinned.then_some(core);
-        Ok((summary, tokens_lost))
+            (Protocol::Http1, HttpClient::Hyper) => self.work_on_tokio(|| Http1::transport(target, clock))?,
+            (Protocol::Http2 { .. }, _) => self.work_on_tokio(|| Http2::transport(target, clock))?,
+        };
+        let cpu = CpuTimes::of_this_thread();
+        let seen = live.snapshot();
+        let summary = WorkerSummary {
+            worker,
+            core: pinned.then_some(core),
+            sent: seen.sent,
+            events: seen.events,
+            in_flight_max: ran.in_flight_max,
+            connections: ran.connections,
+            stall_max_ns: seen.dispatch_lag_max_ns,
+            cpu_ns: cpu.cpu_ns,
+            spun_ns: ran.spun_ns,
+            clock_steps: ran.clock_steps,
+            gap_max_ns: ran.interference.as_ref().map_or(0, Interference::gap_max_ns),
+            run_delay_ns: cpu.run_delay_ns,
+            timeline: ran.interference.map(Interference::windows).unwrap_or_default(),
+        };
+        Ok((summary, ran.tokens_lost))
     }
 
-    /// Works through the phases, as they are started, over this transport.
-    async fn work<T: Transport>(self, transport: T) -> std::io::Result<(WorkerSummary, u64)> {
-        let number = self.spec.worker;
-        let live = self.live.clone();
-        let shared = (self.live, self.stop);
-        let mut worker = Worker::new(self.spec, self.plan, (self.clock, transport), self.recorder, shared);
-        let mut in_flight_max = 0;
+    /// Works over a transport that is made, and lives, on a tokio runtime of this thread.
+    fn work_on_tokio<T: Transport>(self, make: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<Ran> {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        tokio::task::LocalSet::new().block_on(&runtime, async {
+            let mut ran = Ran::default();
+            self.work(make()?, &mut ran, |_, _| {}).await;
+            Ok(ran)
+        })
+    }
+
+    /// Works through the phases that the leader starts. `ask` takes what only this transport knows, at the end.
+    async fn work<T: Transport>(self, transport: T, ran: &mut Ran, ask: impl FnOnce(&T, &mut Ran)) {
+        let mut worker =
+            Worker::new(self.spec, self.plan, (self.clock, transport), self.recorder, (self.live, self.stop));
         while let Ok((phase, start_ns)) = self.starts.recv() {
             let share = worker.run_phase(phase, start_ns).await;
-            in_flight_max = in_flight_max.max(share.in_flight_max);
+            ran.in_flight_max = ran.in_flight_max.max(share.in_flight_max);
             // A leader that is gone has given the run up; the next start then fails too.
             let _ = self.done.send(share);
         }
-        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        let seen = live.snapshot();
-        let summary = WorkerSummary {
-            worker: number,
-            core: None,
-            sent: seen.sent,
-            events: seen.events,
-            in_flight_max,
-            connections: worker.transport().connections(),
-            stall_max_ns: seen.dispatch_lag_max_ns,
-            cpu_ns: cpu.tv_sec * crate::time::SECOND_NS + cpu.tv_nsec,
-        };
-        Ok((summary, worker.tokens_lost()))
+        ran.connections = worker.transport().connections();
+        ran.tokens_lost = worker.tokens_lost();
+        ask(worker.transport(), ran);
+        ran.interference = Some(worker.into_interference());
     }
+}
+
+/// What a worker saw of itself.
+#[derive(Debug, Default)]
+struct Ran {
+    in_flight_max: u64,
+    connections: u64,
+    tokens_lost: u64,
+    spun_ns: i64,
+    clock_steps: u64,
+    interference: Option<Interference>,
+}
+
+/// Runs a future that never waits for anything but its own thread.
+fn at_once(work: impl Future<Output = ()>) {
+    let mut work = pin!(work);
+    while work.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() {}
 }

@@ -14,6 +14,29 @@ use crate::time::{Clock, SystemClock};
 /// How long before its time a wait turns from sleep to spin: above the p99 of one wake-up on an idle core.
 pub const SPIN_LEAD_NS: i64 = 60_000;
 
+/// How the time before a send is spent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Pacing {
+    /// Sleep to a little before it, then spin.
+    #[default]
+    Auto,
+    /// Sleep all of it: the cheapest, and late by one wake-up.
+    Sleep,
+    /// Spin all of it: a whole core, and no wake-up at all.
+    Spin,
+}
+
+impl Pacing {
+    /// The name in flags and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Pacing::Auto => "auto",
+            Pacing::Sleep => "sleep",
+            Pacing::Spin => "spin",
+        }
+    }
+}
+
 /// Waits on one thread's runtime.
 #[derive(Debug)]
 pub struct Pacer {

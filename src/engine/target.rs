@@ -52,6 +52,20 @@ pub struct Target {
 pub type Failure = (Outcome, String);
 
 impl Target {
+    /// A target that nobody listens at, for tests of what does not send.
+    #[cfg(test)]
+    pub(super) fn to_nowhere() -> Target {
+        Target {
+            dialer: Dialer::new(super::dial::Peer::Tcp(Vec::new()), Vec::new()),
+            tls: None,
+            protocol: Protocol::Http1,
+            uri: Uri::from_static("/x"),
+            headers: HeaderMap::new(),
+            streaming: true,
+            reuse: true,
+        }
+    }
+
     /// The headers of one request.
     ///
     /// # Errors

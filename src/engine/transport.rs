@@ -29,6 +29,13 @@ pub struct ReadStamp {
     pub read: u32,
 }
 
+impl ReadStamp {
+    /// When the bytes arrived, as well as is known.
+    pub fn seen_ns(&self) -> i64 {
+        self.kernel_ns.unwrap_or(self.t_ns)
+    }
+}
+
 /// What the transport itself saw of a flight, as far as it has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {

@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use super::agenda::{Agenda, Due};
 use super::flight::Flight;
+use super::interference::Interference;
 use super::live::LiveCounters;
 use super::stop::{Stop, StopSwitch};
 use super::transport::{FlightKey, Outgoing, ReadStamp, Signal, Transport};
@@ -65,6 +66,7 @@ pub struct Worker<C, T> {
     in_flight: u32,
     /// Deadlines in order: the time limit is the same for all, so they come due as they were sent.
     deadlines: VecDeque<(i64, FlightKey)>,
+    interference: Interference,
     share: PhaseShare,
 }
 
@@ -85,6 +87,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         recorder: Recorder,
         (live, stop): (Arc<LiveCounters>, Arc<StopSwitch>),
     ) -> Self {
+        let interference = Interference::new(clock.now_ns());
         Worker {
             spec,
             plan,
@@ -97,6 +100,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             free: Vec::new(),
             in_flight: 0,
             deadlines: VecDeque::new(),
+            interference,
             share: PhaseShare::default(),
         }
     }
@@ -109,6 +113,11 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     /// Token rows that found the ring full.
     pub fn tokens_lost(&self) -> u64 {
         self.recorder.tokens_lost()
+    }
+
+    /// Ends the worker; what is left of it is what it did to the run.
+    pub fn into_interference(self) -> Interference {
+        self.interference
     }
 
     /// Runs this worker's share of a phase to its end.
@@ -124,6 +133,8 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             give_up_ns: phase.duration_ns.map_or(i64::MAX, |d| (start_ns + d).saturating_add(phase.grace_ns)),
         };
         self.share = PhaseShare { end_ns: start_ns, ..PhaseShare::default() };
+        // Between phases the thread waits for its leader; that is no gap.
+        self.interference.woke(self.clock.now_ns(), i64::MAX);
         loop {
             let now_ns = self.clock.now_ns();
             self.heed_stops(&mut run, now_ns);
@@ -140,6 +151,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             }
             let until_ns = self.next_wake_ns(&run);
             self.transport.wait(until_ns).await;
+            self.interference.woke(self.clock.now_ns(), until_ns);
         }
         self.account_for_leftovers(run);
         self.recorder.flush();
@@ -168,6 +180,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
 
     #[inline]
     fn dispatch_due(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
+        self.interference.looked(now_ns);
         while run.releasing && self.in_flight < run.places {
             let Some(due) = run.agenda.next_due(now_ns) else { return };
             self.send(run, due, now_ns);
@@ -195,6 +208,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         self.in_flight += 1;
         self.share.in_flight_max = self.share.in_flight_max.max(u64::from(self.in_flight));
         self.live.on_start(now_ns - due.scheduled_ns);
+        self.interference.dispatched(now_ns, now_ns - due.scheduled_ns);
     }
 
     fn x_request_id(&self, request_id: u64) -> String {

@@ -11,10 +11,13 @@ use crate::outcome::Outcome;
 pub(super) const AIPERF_VERSION: &str = "0.13.0";
 
 /// Metrics that aiperf does not have; they stand after its own.
-const OURS: [&str; 7] = [
+const OURS: [&str; 10] = [
     "scheduled_time_to_first_token",
     "scheduled_request_latency",
     "send_lag",
+    "client_delay",
+    "coalesced_event_ratio",
+    "isl_mismatch_diff_pct",
     "scheduled_goodput",
     "scheduled_good_request_fraction",
     "cancelled_request_count",

@@ -7,6 +7,7 @@
 //! Invariants: one pass over the rows, in their order, gives the same bytes every time; a fold of two parts, merged,
 //! is the fold of the whole. Not here: what a number means for a decision (that is `analysis`), how it looks (`report`).
 
+mod client_delay;
 mod counts;
 mod errors;
 mod fold;

@@ -5,7 +5,9 @@
 
 use super::request::Request;
 use super::totals::Totals;
-use super::{Better, MetricDef, counts, goodput, itl, latency, send_lag, throughput, tokens, ttft, usage};
+use super::{
+    Better, MetricDef, client_delay, counts, goodput, itl, latency, send_lag, throughput, tokens, ttft, usage,
+};
 use crate::outcome::OutcomeClass;
 
 /// What a metric is, and how it is computed.
@@ -62,6 +64,8 @@ pub(super) const REGISTRY: &[Metric] = &[
     latency::SCHEDULED_REQUEST_LATENCY,
     latency::DECODE_DURATION,
     send_lag::SEND_LAG,
+    client_delay::CLIENT_DELAY,
+    client_delay::COALESCED_EVENT_RATIO,
     itl::OUTPUT_TOKEN_THROUGHPUT_PER_USER,
     latency::E2E_OUTPUT_TOKEN_THROUGHPUT,
     latency::PREFILL_THROUGHPUT_PER_USER,
@@ -89,6 +93,8 @@ pub(super) const REGISTRY: &[Metric] = &[
     counts::CANCELLED_REQUEST_COUNT,
     counts::NOT_SENT_REQUEST_COUNT,
     counts::REQUEST_ERROR_RATE,
+    tokens::ISL_MISMATCH_DIFF_PCT,
+    tokens::OSL_MISMATCH_DIFF_PCT,
     tokens::TOTAL_ISL,
     tokens::TOTAL_OSL,
     tokens::TOTAL_OUTPUT_TOKENS,

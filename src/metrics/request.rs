@@ -72,8 +72,34 @@ impl<'a> Request<'a> {
             if !event.kind.is_content() {
                 return None;
             }
-            last_content.replace(event.t_ns).map(|before: i64| event.t_ns.saturating_sub(before))
+            let seen_ns = event.seen_ns();
+            last_content.replace(seen_ns).map(|before: i64| seen_ns.saturating_sub(before))
         })
+    }
+
+    /// How long after the kernel had received them the client read some bytes, in nanoseconds: one value for each read
+    /// that the kernel stamped. Empty unless streamed.
+    pub(crate) fn client_delays_ns(&self) -> impl Iterator<Item = i64> + use<'a> {
+        let events = if self.streaming { self.tokens } else { &[] };
+        let first_of_read = |i: usize| i == 0 || events[i - 1].read != events[i].read;
+        let stamped = move |(i, event): (usize, &TokenRow)| {
+            let kernel_ns = event.kernel_ns.filter(|_| first_of_read(i))?;
+            Some(event.t_ns.saturating_sub(kernel_ns))
+        };
+        events.iter().enumerate().filter_map(stamped)
+    }
+
+    /// The share of content events that came in one read with another: their gaps are the network's and the client's
+    /// doing, and say nothing of the server's pace. Null without content events.
+    pub(crate) fn coalesced_share(&self) -> Option<f64> {
+        let events = if self.streaming { self.tokens } else { &[] };
+        let (mut content, mut shared) = (0u32, 0u32);
+        for read in events.chunk_by(|a, b| a.read == b.read) {
+            let n = read.iter().filter(|event| event.kind.is_content()).count() as u32;
+            content += n;
+            shared += if n > 1 { n } else { 0 };
+        }
+        (content > 0).then(|| f64::from(shared) / f64::from(content))
     }
 
     /// Gap between the first and the second content event, in nanoseconds.
@@ -84,7 +110,7 @@ impl<'a> Request<'a> {
             .enumerate()
             .take_while(|(i, event)| event.seq as usize == *i)
             .filter(|(_, event)| event.kind.is_content())
-            .map(|(_, event)| event.t_ns);
+            .map(|(_, event)| event.seen_ns());
         let first = content.next()?;
         Some(content.next()?.saturating_sub(first))
     }
@@ -116,6 +142,23 @@ mod tests {
         assert_eq!(request.first_gap_ns(), Some(7));
         assert_eq!(Request { tokens: &tokens[3..], ..request }.first_gap_ns(), None, "its first events are lost");
         assert_eq!(Request { streaming: false, ..request }.content_gaps_ns().count(), 0);
+    }
+
+    #[test]
+    fn the_kernels_times_come_first_and_the_distance_to_the_reads_is_told_once_a_read() {
+        let row = RequestRow::scheduled(0, 0);
+        let stamped = |seq, t_ns, kernel_ns, read| TokenRow { kernel_ns, read, ..event(seq, t_ns, EventKind::Output) };
+        let tokens = [
+            stamped(0, 50, Some(10), 0),
+            stamped(1, 50, Some(10), 0),
+            stamped(2, 51, Some(30), 1),
+            stamped(3, 60, None, 2),
+        ];
+        let request = Request { row: &row, tokens: &tokens, streaming: true };
+        assert_eq!(request.content_gaps_ns().collect::<Vec<_>>(), [0, 20, 30]);
+        assert_eq!(request.client_delays_ns().collect::<Vec<_>>(), [40, 21]);
+        assert_eq!(request.coalesced_share(), Some(0.5));
+        assert_eq!(Request { tokens: &[], ..request }.coalesced_share(), None);
     }
 
     #[test]

@@ -54,6 +54,35 @@ pub(super) const REASONING_TOKEN_COUNT: Metric =
         r.row.reasoning_tokens.filter(|&n| n > 0).map(f64::from)
     });
 
+/// A difference from what was asked for, in per cent.
+const fn mismatch(
+    name: &'static str,
+    title: &'static str,
+    formula: &'static str,
+    compute: fn(&Request<'_>) -> Option<f64>,
+) -> Metric {
+    Metric {
+        def: MetricDef { name, title, unit: Unit::Percent, better: Better::Neither, formula },
+        compute: Compute::Valid(compute),
+    }
+}
+
+pub(super) const ISL_MISMATCH_DIFF_PCT: Metric = mismatch(
+    "isl_mismatch_diff_pct",
+    "ISL Mismatch Diff %",
+    "100 · (prompt tokens by the server's count − asked for) / asked for",
+    |r| difference_pct(r.row.prompt_tokens?, r.row.input_tokens),
+);
+
+pub(super) const OSL_MISMATCH_DIFF_PCT: Metric =
+    mismatch("osl_mismatch_diff_pct", "OSL Mismatch Diff %", "100 · (output tokens − asked for) / asked for", |r| {
+        difference_pct(r.row.output_tokens?, r.row.max_tokens?)
+    });
+
+fn difference_pct(actual: u32, asked: u32) -> Option<f64> {
+    (asked > 0).then(|| 100.0 * (f64::from(actual) - f64::from(asked)) / f64::from(asked))
+}
+
 pub(super) const TOTAL_ISL: Metric =
     total("total_isl", "Total Input Sequence Length", "sum of input sequence lengths", |t| t.any_valid(t.input_tokens));
 

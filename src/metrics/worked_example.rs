@@ -44,6 +44,7 @@ fn manifest(slo: &str) -> Manifest {
         warmup: None,
         profiling: None,
         workers: vec![],
+        steal_ns: 0,
         verdict: None,
     }
 }

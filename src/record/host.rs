@@ -23,6 +23,17 @@ impl Host {
     }
 }
 
+/// Time of all processors, since the machine started, that its hypervisor gave to others; 0 where there is none.
+pub fn steal_ns() -> i64 {
+    stolen_ns(&std::fs::read_to_string("/proc/stat").unwrap_or_default())
+}
+
+/// The eighth number of the first line of `/proc/stat`, which counts in hundredths of a second.
+fn stolen_ns(stat: &str) -> i64 {
+    let ticks = stat.lines().next().and_then(|cpu| cpu.split_whitespace().nth(8)).and_then(|n| n.parse::<i64>().ok());
+    ticks.unwrap_or(0).saturating_mul(10_000_000)
+}
+
 /// The first processor's model in the text of `/proc/cpuinfo`: `model name` on x86, `Model` or the parts' numbers on
 /// ARM, which has no such line on many machines.
 fn cpu_model(cpuinfo: &str) -> String {
@@ -56,6 +67,8 @@ mod tests {
 
     #[test]
     fn the_files_of_proc_are_understood() {
+        assert_eq!(stolen_ns("cpu  1 2 3 4 5 6 7 42 9 10\ncpu0 1 2\n"), 420_000_000);
+        assert_eq!(stolen_ns("cpu  1 2\n"), 0);
         assert_eq!(cpu_model("processor\t: 0\nmodel name\t: AMD EPYC 7B13\nmodel name\t: other\n"), "AMD EPYC 7B13");
         assert_eq!(cpu_model("CPU implementer\t: 0x41\nCPU part\t: 0xd0c\n"), "implementer 0x41 part 0xd0c");
         assert_eq!(cpu_model(""), "");

@@ -90,6 +90,7 @@ pub struct PhaseWindow {
 
 /// How one worker thread fared: the client's own interference.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct WorkerSummary {
     /// The worker's number.
     pub worker: u32,
@@ -107,6 +108,36 @@ pub struct WorkerSummary {
     pub stall_max_ns: i64,
     /// CPU time of the thread.
     pub cpu_ns: i64,
+    /// Of that, what was spun away before sends.
+    pub spun_ns: i64,
+    /// How often the wall clock jumped while kernel time stamps were converted.
+    pub clock_steps: u64,
+    /// Longest time without a look at the schedule.
+    pub gap_max_ns: i64,
+    /// Time that the thread could have run but waited for its core.
+    pub run_delay_ns: i64,
+    /// How gaps and lags went over time.
+    pub timeline: WorkerWindows,
+}
+
+/// A worker's interference over time: windows of equal length from `t0` on.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct WorkerWindows {
+    /// Length of a window.
+    pub window_ns: i64,
+    /// The windows.
+    pub windows: Vec<InterferenceWindow>,
+}
+
+/// One window of a worker's interference.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct InterferenceWindow {
+    /// Longest time without a look at the schedule.
+    pub gap_max_ns: i64,
+    /// Longest time between a slot's time and its dispatch.
+    pub lag_max_ns: i64,
 }
 
 /// Whether the numbers can be trusted.
@@ -178,6 +209,9 @@ pub struct Manifest {
     pub profiling: Option<PhaseWindow>,
     /// The workers.
     pub workers: Vec<WorkerSummary>,
+    /// Time of all processors that a hypervisor gave to others while the run lasted.
+    #[serde(default)]
+    pub steal_ns: i64,
     /// The verdict, once it is known.
     pub verdict: Option<Verdict>,
 }

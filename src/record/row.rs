@@ -36,7 +36,8 @@ pub struct RequestRow {
     pub connected_ns: Option<i64>,
     /// The read that delivered the first byte of the answer.
     pub head_ns: Option<i64>,
-    /// The first event with any output text, reasoning and tool calls included.
+    /// The first event with any output text, reasoning and tool calls included. This and the two below are the
+    /// kernel's receive times where the transport has them, else the client's reads.
     pub first_token_ns: Option<i64>,
     /// The first event with output text that is not reasoning.
     pub first_output_ns: Option<i64>,
@@ -132,6 +133,13 @@ pub struct TokenRow {
     pub bytes: u32,
     /// Tokens it carried, where the event says so.
     pub tokens: Option<u16>,
+}
+
+impl TokenRow {
+    /// When the event arrived, as well as is known: the kernel's time, else that of the client's read.
+    pub fn seen_ns(&self) -> i64 {
+        self.kernel_ns.unwrap_or(self.t_ns)
+    }
 }
 
 /// A [`TokenRow`] as the engine stamps it: without the two fields that its chunk holds once for all.

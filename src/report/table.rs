@@ -42,6 +42,7 @@ pub(super) const FIRST_LOOK: &[&str] = &[
     "request_latency",
     "scheduled_request_latency",
     "send_lag",
+    "client_delay",
     "output_token_throughput_per_user",
     "input_sequence_length",
     "output_sequence_length",

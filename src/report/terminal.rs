@@ -89,6 +89,7 @@ fn header(manifest: &Manifest, summary: &Summary, style: Style) -> Vec<String> {
         ("Seed", manifest.seed.to_string()),
         ("Window", words::window(manifest, summary)),
         ("Client", words::client(manifest)),
+        ("Stamps", words::token_times(manifest, summary)),
     ] {
         lines.push(labelled(label, 10, &value, style));
     }

@@ -46,6 +46,16 @@ pub(super) fn error_kind(error: &ErrorCount) -> String {
     format!("{}{status}", error.outcome.as_str())
 }
 
+/// Whose clock token times are.
+pub(super) fn token_times(manifest: &Manifest, summary: &Summary) -> String {
+    let stamped = summary.get("client_delay").is_some();
+    match (manifest.streaming, stamped) {
+        (false, _) => "none: answers were not streamed".into(),
+        (true, true) => "kernel receive times".into(),
+        (true, false) => "the client's reads: late by as much as the client is".into(),
+    }
+}
+
 /// The endpoint, and how it is spoken to.
 pub(super) fn endpoint(manifest: &Manifest) -> String {
     let streaming = if manifest.streaming { "streaming" } else { "not streaming" };

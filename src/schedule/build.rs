@@ -425,6 +425,11 @@ mod tests {
         let (full, short, floor) = (prompt_text(&plan, 1, 0), prompt_text(&plan, 1, 1), prompt_text(&plan, 1, 2));
         assert_eq!([&full, &short, &floor].map(|t| count_builtin(t)), [16, 11, 20]);
         assert!(full.starts_with(&short));
+        assert_eq!(
+            plan.expected_cached_tokens(),
+            Some(11),
+            "the second prompt's two blocks, and its tail's eleventh token"
+        );
         let warm = prompt_text(&plan, 0, 0);
         assert_eq!(count_builtin(&warm), 16);
         assert_ne!(warm.split(' ').nth(1), full.split(' ').nth(1), "the warm-up must not warm the prefix cache");

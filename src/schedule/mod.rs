@@ -127,6 +127,26 @@ impl Plan {
         self.len() == 0
     }
 
+    /// Prompt tokens of the measurement that a prefix cache which forgets nothing would hold when they are sent: those of
+    /// leading blocks that an earlier request had. `None` for literal texts, of whose prefixes nothing is known.
+    pub fn expected_cached_tokens(&self) -> Option<u64> {
+        let mut seen = vec![false; self.unique_blocks as usize];
+        let mut cached = 0;
+        let measured = self.phases.iter().filter(|p| p.phase == Phase::Profiling);
+        for slot in measured.flat_map(|p| &p.slots) {
+            let (start, len) = match slot.prompt {
+                Prompt::Blocks { start, len } => (start as usize, len as usize),
+                Prompt::Unique => continue,
+                Prompt::Literal(_) => return None,
+            };
+            let blocks = &self.block_ids[start..start + len];
+            let known = blocks.iter().take_while(|b| seen[**b as usize]).count() as u64;
+            cached += (known * u64::from(self.block_size)).min(u64::from(slot.input_tokens));
+            blocks.iter().for_each(|b| seen[*b as usize] = true);
+        }
+        Some(cached)
+    }
+
     /// The body of a request, assembled from spans.
     pub fn body(&self, slot: &Slot, request_id: u64) -> Pieces {
         let spans = self.shape.body(|out| self.prompt_spans(slot, request_id, out), slot.max_tokens);

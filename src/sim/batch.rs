@@ -49,14 +49,21 @@ impl BatchConfig {
                 self.max_batched_tokens, self.max_sequences
             ));
         }
-        if !(self.speedup.is_finite() && self.speedup > 0.0) {
-            return usage(format!("--speedup {} must be a positive number", self.speedup));
-        }
+        check_speedup(self.speedup)?;
         if !(0.0..=1.0).contains(&self.step_noise) {
             return usage(format!("--step-noise {} must lie in 0..=1", self.step_noise));
         }
         Ok(())
     }
+}
+
+/// # Errors
+/// [`Error::Usage`] for what cannot divide a time.
+pub(super) fn check_speedup(speedup: f64) -> Result<()> {
+    if speedup.is_finite() && speedup > 0.0 {
+        return Ok(());
+    }
+    Err(Error::Usage(format!("--speedup {speedup} must be a positive number")))
 }
 
 #[derive(Debug)]

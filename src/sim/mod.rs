@@ -1,7 +1,8 @@
 //! The simulated deployment: an OpenAI-compatible server whose engine is simulated, in the time of a real GPU.
 //!
 //! [`deployment`] is the seam: an engine says when each sequence gets each token, in simulated time. [`batch`] is the
-//! engine: continuous batching with chunked prefill, timed by [`crate::profiler`]. [`server`] puts an engine behind a
+//! engine: continuous batching with chunked prefill, timed by [`crate::profiler`]; [`constant`] is one whose times do not
+//! depend on its load. [`server`] puts an engine behind a
 //! port: `driver` runs it against the real clock, [`ask`] reads requests, `service` answers them, `stream` and
 //! [`reply`] write the answers, [`oracle`] remembers when.
 //! Invariants: the engine is pure; a server's times drift from the engine's by no more than its wake-ups are late; a
@@ -10,6 +11,7 @@
 
 pub mod ask;
 pub mod batch;
+pub mod constant;
 pub mod deployment;
 mod driver;
 pub mod network;

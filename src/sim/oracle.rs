@@ -35,6 +35,8 @@ pub struct Oracle {
     pub requests: Vec<OracleRequest>,
     /// Stamps and requests that were not kept, for want of room.
     pub lost: u64,
+    /// CPU time of the server's thread, from its start to its end, in nanoseconds.
+    pub cpu_ns: i64,
 }
 
 impl Oracle {

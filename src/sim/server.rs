@@ -17,7 +17,9 @@ use hyper_util::rt::TokioIo;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::batch::{BatchConfig, ContinuousBatch};
+use super::batch::{BatchConfig, ContinuousBatch, check_speedup};
+use super::constant::ConstantTime;
+use super::deployment::Deployment;
 use super::driver::Engine;
 use super::oracle::{Counters, Oracle, OracleLog, ServerCounts};
 use super::service::Service;
@@ -26,8 +28,8 @@ use crate::profiler::backend::Backend;
 use crate::profiler::cost::CostModel;
 use crate::profiler::{gpu, memory, model};
 use crate::rng::Seed;
-use crate::time::Anchor;
 use crate::time::alarm::Alarm;
+use crate::time::{Anchor, SECOND_NS};
 
 /// How long answers in flight may go on after a stop.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -35,6 +37,21 @@ const DRAIN: Duration = Duration::from_millis(500);
 const BACKLOG: i32 = 4096;
 /// Wait after an `accept` that failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
+
+/// Where a deployment's times come from.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Timing {
+    /// Continuous batching, timed by the profiler's model.
+    #[default]
+    Model,
+    /// The same times for every request, with room for all of them: model, GPU and the batch's limits do not count.
+    Constant {
+        /// From a request's arrival to its first token, in nanoseconds, at least 0.
+        ttft_ns: i64,
+        /// From each token to the next, in nanoseconds, at least 0.
+        itl_ns: i64,
+    },
+}
 
 /// A simulated deployment and where it listens.
 #[derive(Clone, Debug)]
@@ -47,6 +64,8 @@ pub struct ServeConfig {
     pub backend: Backend,
     /// Tensor-parallel size: GPUs of the deployment.
     pub tp: u32,
+    /// Where its times come from.
+    pub timing: Timing,
     /// Address or name to listen on.
     pub host: String,
     /// Port to listen on; 0 for any.
@@ -78,6 +97,7 @@ impl Default for ServeConfig {
             gpu: "h200_sxm".into(),
             backend: Backend::Vllm,
             tp: 1,
+            timing: Timing::Model,
             host: "127.0.0.1".into(),
             port: 0,
             max_num_seqs: 256,
@@ -94,15 +114,26 @@ impl Default for ServeConfig {
 
 impl ServeConfig {
     /// The engine that this configuration describes.
-    fn engine(&self) -> Result<ContinuousBatch> {
+    fn engine(&self) -> Result<Box<dyn Deployment + Send>> {
+        if self.max_model_len < 2 {
+            return Err(Error::Usage("--max-model-len must be at least 2: a prompt and an answer".into()));
+        }
+        match self.timing {
+            Timing::Model => Ok(Box::new(self.batch()?)),
+            Timing::Constant { ttft_ns, itl_ns } => {
+                check_speedup(self.speedup)?;
+                let [ttft_ns, itl_ns] = [ttft_ns, itl_ns].map(|ns| (ns.max(0) as f64 / self.speedup) as i64);
+                Ok(Box::new(ConstantTime::new(ttft_ns, itl_ns)))
+            }
+        }
+    }
+
+    fn batch(&self) -> Result<ContinuousBatch> {
         let (shape, gpu) = (model::lookup(&self.model)?, gpu::lookup(&self.gpu)?);
         let cost = CostModel::new(shape, gpu, self.backend, self.tp)?;
         let kv_tokens = memory::kv_tokens(shape, gpu, self.backend, self.tp).ok_or_else(|| {
             Error::Usage(format!("{} does not fit on {} GPU(s) {}; use a larger --tp", self.model, self.tp, self.gpu))
         })?;
-        if self.max_model_len < 2 {
-            return Err(Error::Usage("--max-model-len must be at least 2: a prompt and an answer".into()));
-        }
         let config = BatchConfig {
             max_sequences: self.max_num_seqs,
             max_batched_tokens: self.max_num_batched_tokens,
@@ -237,7 +268,7 @@ struct Server {
 
 fn start(
     config: &ServeConfig,
-    deployment: ContinuousBatch,
+    deployment: Box<dyn Deployment + Send>,
     counters: Arc<Counters>,
     listener: TcpListener,
 ) -> Result<Server> {
@@ -255,7 +286,7 @@ fn start(
     let alarm = Alarm::new(Anchor { t0_unix_ns: 0, t0_monotonic_ns: 0 }).map_err(internal)?;
     drop(entered);
     let service = Rc::new(Service {
-        engine: Rc::new(Engine::new(Box::new(deployment))),
+        engine: Rc::new(Engine::new(deployment)),
         counters,
         oracle: OracleLog::new(config.oracle),
         model: config.model.clone(),
@@ -310,7 +341,9 @@ impl Server {
             }
         });
         drop(local);
-        outcome.map(|()| service.oracle.take())
+        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        let cpu_ns = cpu.tv_sec * SECOND_NS + cpu.tv_nsec;
+        outcome.map(|()| Oracle { cpu_ns, ..service.oracle.take() })
     }
 }
 

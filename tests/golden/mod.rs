@@ -59,6 +59,7 @@ pub(crate) fn memory_manifest() -> Manifest {
         warmup: None,
         profiling: None,
         workers: vec![],
+        steal_ns: 0,
         verdict: None,
     }
 }

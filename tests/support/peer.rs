@@ -5,7 +5,7 @@ use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 use std::sync::{Arc, Mutex};
 
@@ -127,8 +127,8 @@ impl Peer {
     }
 
     /// A peer on a unix socket.
-    pub(crate) fn at_path(path: PathBuf, script: Script) -> Peer {
-        let listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
+    pub(crate) fn at_path(path: &Path, script: Script) -> Peer {
+        let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
         listener.set_nonblocking(true).unwrap();
         let seen = Self::run(script, async move |stage| {
             let listener = tokio::net::UnixListener::from_std(listener).unwrap();

@@ -11,12 +11,14 @@ use std::sync::Arc;
 use destination::Destined;
 
 use super::interrupt::Interrupts;
-use super::report;
+use super::{calibrate, report};
+use crate::cli::calibrate::default_path;
 use crate::cli::resolve::ProfileConfig;
 use crate::engine::stop::{Stop, StopSwitch};
 use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity, limits};
 use crate::error::{Error, ExitCode, Result};
 use crate::outcome::Phase;
+use crate::record::host::steal_ns;
 use crate::record::manifest::{Counts, Host, Manifest, RunState, SCHEMA_VERSION};
 use crate::record::ring::ring;
 use crate::record::writer::{Writer, WriterOptions, WriterReport};
@@ -44,6 +46,8 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let mut manifest = manifest(config, command, &destined, &plan, clock)?;
     manifest.config["network"]["protocol"] = String::from_utf8_lossy(destined.target.protocol.alpn()).into();
     manifest.config["network"]["open_files_max"] = open_files.into();
+    let citation = calibrate::cited(default_path().as_deref(), &manifest.host);
+    manifest.config["calibration"] = serde_json::to_value(citation).map_err(|e| Error::Internal(e.to_string()))?;
     manifest.write(&dir)?;
     run_dir::write_inputs(&dir, &plan, &config.source)?;
     let stop = Arc::new(StopSwitch::default());
@@ -56,6 +60,8 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let spec = EngineSpec {
         plan: plan.clone(),
         target: destined.target.clone(),
+        client: config.client,
+        pacing: config.pacing,
         clock,
         timeout_ns: config.timeout_ns,
         run_id: manifest.run_id.clone(),
@@ -65,7 +71,9 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     };
     let progress = Progress::on_stderr();
     let expected = Expected::of(&plan);
+    let stolen_before_ns = steal_ns();
     let ran = engine::run(spec, &mut |tick| progress.update(&expected.snapshot(&tick)));
+    manifest.steal_ns = steal_ns() - stolen_before_ns;
     drop(progress);
     drop(interrupts);
     // The recorders are closed by now, whatever happened: the writer ends, and says if it lost something.
@@ -111,6 +119,9 @@ fn manifest(
 ) -> Result<Manifest> {
     let mut resolved = config.to_json();
     resolved["notes"] = plan.notes.clone().into();
+    if !plan.is_repeated() {
+        resolved["expected_cached_tokens"] = plan.expected_cached_tokens().into();
+    }
     let anchor = clock.anchor();
     let run_id = crate::rng::mix(anchor.t0_unix_ns as u64 ^ (u64::from(std::process::id()) << 40));
     Ok(Manifest {
@@ -132,6 +143,7 @@ fn manifest(
         warmup: None,
         profiling: None,
         workers: Vec::new(),
+        steal_ns: 0,
         verdict: None,
     })
 }

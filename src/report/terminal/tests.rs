@@ -46,6 +46,7 @@ Load      240 requests, 4 req/s offered on average
 Seed      42
 Window    60.0 s
 Client    2 workers, busiest 8.2 % of a core, longest stall 0.812 ms
+Stamps    the client's reads: late by as much as the client is
 
 Metric                                       avg    min    p50    p90    p95    p99     max      n
 Time to First Token               ms         429    112    182  1,028  1,134  1,219   1,240    238

@@ -5,8 +5,11 @@
 //! figure and its remedy.
 //! Not here: whether the service met its objective. That is the result, not its quality.
 
+mod client;
+mod load;
+
 use crate::metrics::{PERCENTILES, Stats, Summary, Unit, Value};
-use crate::record::manifest::{Judgement, Manifest, RunState, Verdict};
+use crate::record::manifest::{Judgement, Manifest, RunState, Verdict, WorkerSummary};
 
 /// Largest share of token rows that may be missing.
 pub const TOKENS_LOST_SHARE_MAX: f64 = 1e-3;
@@ -30,9 +33,20 @@ pub fn judge(manifest: &Manifest, summary: &Summary) -> Verdict {
     reasons.extend(tokens_lost(manifest).map(|r| (Judgement::Invalid, r)));
     reasons.extend(not_sent(manifest).map(|r| (Judgement::Suspect, r)));
     reasons.extend(sent_late(manifest, summary).map(|r| (Judgement::Suspect, r)));
-    reasons.extend(stalled(manifest).map(|r| (Judgement::Suspect, r)));
-    reasons.extend(computing(manifest).map(|r| (Judgement::Suspect, r)));
-    reasons.extend(failed(manifest).map(|r| (Judgement::Suspect, r)));
+    let suspicions = [
+        stalled(manifest),
+        client::paused(manifest),
+        client::crowded(manifest),
+        client::robbed(manifest),
+        client::clock_jumped(manifest),
+        computing(manifest),
+        load::out_of_descriptors(summary),
+        failed(manifest),
+        load::prompts_off(summary),
+        load::answers_off(summary),
+        load::cache_too_warm(manifest, summary),
+    ];
+    reasons.extend(suspicions.into_iter().flatten().map(|r| (Judgement::Suspect, r)));
     Verdict {
         judgement: reasons.first().map_or(Judgement::Valid, |(worst, _)| *worst),
         reasons: reasons.into_iter().map(|(_, text)| text).collect(),
@@ -131,8 +145,10 @@ fn stalled(manifest: &Manifest) -> Option<String> {
 }
 
 fn computing(manifest: &Manifest) -> Option<String> {
-    let worst = manifest.workers.iter().max_by_key(|w| w.cpu_ns)?;
-    let share = worst.cpu_ns as f64 / wall_ns(manifest)? as f64;
+    // Time that was spun away before sends was free for work.
+    let worked_ns = |w: &WorkerSummary| w.cpu_ns.saturating_sub(w.spun_ns);
+    let worst = manifest.workers.iter().max_by_key(|w| worked_ns(w))?;
+    let share = worked_ns(worst) as f64 / wall_ns(manifest)? as f64;
     (share > WORKER_CPU_SHARE_MAX).then(|| {
         format!(
             "worker {} was computing {:.0} % of the time, above {:.0} %, so the client may have set the pace; \
@@ -181,10 +197,15 @@ fn percentile_ms(summary: &Summary, name: &str, percent: f64) -> Option<f64> {
 mod tests {
     use super::*;
     use crate::analysis::fixture::{distribution, manifest, no_numbers, slo, with};
-    use crate::record::manifest::{PhaseWindow, WorkerSummary};
+    use crate::record::manifest::PhaseWindow;
 
     /// A manifest changed by `change` and numbers changed by `values` are judged so, with these words in the reasons.
-    fn check(change: fn(&mut Manifest), values: &[(&'static str, Value)], expect: Judgement, words: &[&str]) {
+    pub(super) fn check(
+        change: fn(&mut Manifest),
+        values: &[(&'static str, Value)],
+        expect: Judgement,
+        words: &[&str],
+    ) {
         let mut m = manifest();
         change(&mut m);
         let verdict = judge(&m, &with(no_numbers(), values));

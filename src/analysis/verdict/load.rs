@@ -1,0 +1,113 @@
+//! Whether the load that the server saw was the load that was asked for: lengths, prefix cache, descriptors.
+
+use crate::metrics::{Stats, Summary, Value};
+use crate::record::manifest::Manifest;
+
+/// Largest difference between the prompt tokens that the server counts and those that were asked for, on the mean.
+const PROMPT_DIFF_PCT_MAX: f64 = 5.0;
+/// Tokens that a chat template may add to each prompt beyond that.
+const TEMPLATE_TOKENS_MAX: f64 = 64.0;
+/// Largest difference between the answers' lengths and those that were asked for, on the mean.
+const OUTPUT_DIFF_PCT_MAX: f64 = 5.0;
+/// How much warmer than the schedule implies the prefix cache may be, as a share of all prompt tokens.
+const CACHE_EXCESS_SHARE_MAX: f64 = 0.01;
+
+/// Prompts that are longer or shorter for the server than for us.
+pub(super) fn prompts_off(summary: &Summary) -> Option<String> {
+    let diff = distribution(summary, "isl_mismatch_diff_pct")?;
+    let counted = distribution(summary, "input_sequence_length")?.mean;
+    let template_pct = 100.0 * TEMPLATE_TOKENS_MAX / counted.max(1.0);
+    let off = diff.mean < -PROMPT_DIFF_PCT_MAX || diff.mean > PROMPT_DIFF_PCT_MAX.max(template_pct);
+    off.then(|| {
+        format!(
+            "the server counts {:+.1} % prompt tokens on the mean against what was asked for, beyond {PROMPT_DIFF_PCT_MAX:.0} % \
+             and a chat template; check that its tokenizer is of a family whose words loadline knows",
+            diff.mean
+        )
+    })
+}
+
+/// Answers that are shorter or longer than asked for.
+pub(super) fn answers_off(summary: &Summary) -> Option<String> {
+    let diff = distribution(summary, "osl_mismatch_diff_pct")?;
+    (diff.mean.abs() > OUTPUT_DIFF_PCT_MAX).then(|| {
+        format!(
+            "answers were {:+.1} % as long as asked for on the mean, beyond {OUTPUT_DIFF_PCT_MAX:.0} %, so the load was another \
+             one; add --extra-inputs ignore_eos:true if the server knows it",
+            diff.mean
+        )
+    })
+}
+
+/// A prefix cache that held more than this run can have put into it.
+pub(super) fn cache_too_warm(manifest: &Manifest, summary: &Summary) -> Option<String> {
+    let expected = manifest.config.get("expected_cached_tokens")?.as_f64()?;
+    let cached = distribution(summary, "usage_prompt_cache_read_tokens")?.sum;
+    let prompts = distribution(summary, "usage_prompt_tokens")?.sum;
+    let excess = (cached - expected) / prompts.max(1.0);
+    (excess > CACHE_EXCESS_SHARE_MAX).then(|| {
+        format!(
+            "the server's prefix cache held {:.1} % of the prompt tokens, and the schedule explains at most {:.1} %; \
+             clear the cache, or use another --random-seed than the last run's",
+            100.0 * cached / prompts.max(1.0),
+            100.0 * expected / prompts.max(1.0)
+        )
+    })
+}
+
+/// Connections that this process had no descriptors for.
+pub(super) fn out_of_descriptors(summary: &Summary) -> Option<String> {
+    let starved = summary.errors.iter().filter(|e| e.message.contains("Too many open files"));
+    let count: u64 = starved.map(|e| e.count).sum();
+    (count > 0).then(|| {
+        format!(
+            "{count} requests found no file descriptor for their connection; raise the limit (ulimit -n) or lower the \
+             requests in flight with --concurrency"
+        )
+    })
+}
+
+fn distribution<'a>(summary: &'a Summary, name: &str) -> Option<&'a Stats> {
+    match summary.get(name)? {
+        Value::Distribution(stats) => Some(stats),
+        Value::Scalar(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check;
+    use crate::analysis::fixture::distribution as numbers;
+    use crate::record::manifest::Judgement::{Suspect, Valid};
+
+    #[test]
+    fn lengths_that_are_not_those_asked_for_make_it_suspect() {
+        let isl = |diff: f64, length: f64| {
+            [
+                ("isl_mismatch_diff_pct", numbers(10, &[diff, diff])),
+                ("input_sequence_length", numbers(10, &[length, length])),
+            ]
+        };
+        check(|_| {}, &isl(5.1, 2000.0), Suspect, &["+5.1 % prompt tokens"]);
+        check(|_| {}, &isl(-5.1, 100.0), Suspect, &["-5.1 % prompt tokens"]);
+        check(|_| {}, &isl(20.0, 100.0), Valid, &[]);
+        check(|_| {}, &[("osl_mismatch_diff_pct", numbers(10, &[-40.0, -40.0]))], Suspect, &["-40.0 % as long"]);
+    }
+
+    #[test]
+    fn a_cache_warmer_than_the_schedule_makes_it_suspect() {
+        let usage = |cached: f64| {
+            [
+                ("usage_prompt_cache_read_tokens", numbers(10, &[cached, cached])),
+                ("usage_prompt_tokens", numbers(10, &[100.0, 100.0])),
+            ]
+        };
+        check(
+            |m| m.config = serde_json::json!({"expected_cached_tokens": 300}),
+            &usage(32.0),
+            Suspect,
+            &["held 32.0 %"],
+        );
+        check(|m| m.config = serde_json::json!({"expected_cached_tokens": 320}), &usage(32.0), Valid, &[]);
+    }
+}

@@ -1,0 +1,120 @@
+//! Reading a socket together with the kernel's receive time of what was read.
+//!
+//! `SO_TIMESTAMPING` makes the kernel stamp each packet as it arrives, before any process has to run; `recvmsg` hands
+//! the stamp out beside the bytes. Where packets were merged in the receive queue, the stamp is the later one's.
+//! The one file that speaks to the system without a safe wrapper: rustix does not know this control message.
+//! Not here: what the stamp means on the run's clock, see [`super::kernel_clock`].
+
+#![expect(unsafe_code, reason = "no safe wrapper reads SCM_TIMESTAMPING")]
+
+use std::io;
+use std::mem::MaybeUninit;
+use std::os::fd::{AsRawFd, BorrowedFd};
+
+/// Room for one `SCM_TIMESTAMPING` message (16 bytes of head, three timespecs) and a spare.
+const CONTROL_BYTES: usize = 128;
+
+/// Asks the kernel to stamp what arrives on a socket. Tells whether it will: unix sockets have no stamps.
+pub(super) fn enable_stamps(socket: BorrowedFd<'_>) -> bool {
+    let flags: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
+    // SAFETY: the descriptor is open, and the option's value is a c_uint that outlives the call.
+    let set = unsafe {
+        libc::setsockopt(
+            socket.as_raw_fd(),
+            libc::SOL_SOCKET,
+            libc::SO_TIMESTAMPING,
+            (&raw const flags).cast(),
+            size_of::<libc::c_uint>() as libc::socklen_t,
+        )
+    };
+    set == 0
+}
+
+/// Reads what is there. Gives the number of bytes (0 at the end of the connection) and, if the kernel stamped them,
+/// the time in nanoseconds of CLOCK_REALTIME.
+pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<i64>)> {
+    let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
+    let mut control = MaybeUninit::<ControlBuffer>::uninit();
+    // SAFETY: an all-zero msghdr is a valid one.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    message.msg_iov = &raw mut part;
+    message.msg_iovlen = 1;
+    message.msg_control = control.as_mut_ptr().cast();
+    message.msg_controllen = CONTROL_BYTES as _;
+    // SAFETY: `message` points to one iovec over `buffer` and to a control buffer of the stated length; all outlive
+    // the call.
+    let read = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+    let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
+    Ok((read, stamp_of(&message)))
+}
+
+/// The software stamp among a message's control data.
+fn stamp_of(message: &libc::msghdr) -> Option<i64> {
+    // SAFETY: the kernel filled `msg_control` up to `msg_controllen`; the macros walk exactly that, and a message of
+    // this level and type holds three timespecs, of which the first is the software stamp. It may be unaligned.
+    unsafe {
+        let mut control = libc::CMSG_FIRSTHDR(message);
+        while let Some(head) = control.as_ref() {
+            if head.cmsg_level == libc::SOL_SOCKET && head.cmsg_type == libc::SCM_TIMESTAMPING {
+                let stamp = libc::CMSG_DATA(control).cast::<libc::timespec>().read_unaligned();
+                let ns = stamp.tv_sec * crate::time::SECOND_NS + stamp.tv_nsec;
+                return (ns > 0).then_some(ns);
+            }
+            control = libc::CMSG_NXTHDR(message, control);
+        }
+    }
+    None
+}
+
+/// Bytes with the alignment that control messages need.
+#[repr(C, align(8))]
+struct ControlBuffer([u8; CONTROL_BYTES]);
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+    use std::os::unix::net::UnixStream;
+
+    use super::*;
+    use crate::time::realtime_ns;
+
+    #[test]
+    fn what_arrives_over_tcp_bears_a_time_between_its_write_and_its_read() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let mut out = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (input, _) = listener.accept().unwrap();
+        assert!(enable_stamps(input.as_fd()));
+        let mut buffer = [0; 16];
+        // The kernel turns its stamping on a moment after the first socket asks for it.
+        for _ in 0..1000 {
+            let before = realtime_ns();
+            out.write_all(b"hello").unwrap();
+            let (n, stamp) = loop {
+                match receive(input.as_fd(), &mut buffer) {
+                    Err(e) if e.kind() == io::ErrorKind::WouldBlock => {}
+                    read => break read.unwrap(),
+                }
+            };
+            assert_eq!(&buffer[..n], b"hello");
+            if let Some(stamp) = stamp {
+                assert!(before <= stamp && stamp <= realtime_ns(), "{before} {stamp}");
+                return;
+            }
+        }
+        panic!("no packet of a thousand was stamped");
+    }
+
+    #[test]
+    fn a_socket_without_stamps_is_read_all_the_same_and_its_end_is_zero_bytes() {
+        let (mut out, input) = UnixStream::pair().unwrap();
+        let _ = enable_stamps(input.as_fd());
+        out.write_all(b"hello").unwrap();
+        drop(out);
+        let mut buffer = [0; 3];
+        assert_eq!(receive(input.as_fd(), &mut buffer).unwrap(), (3, None));
+        assert_eq!(receive(input.as_fd(), &mut buffer).unwrap(), (2, None));
+        assert_eq!(receive(input.as_fd(), &mut buffer).unwrap(), (0, None));
+    }
+}
