@@ -16,10 +16,10 @@ pub mod live;
 pub mod pace;
 pub mod reuse;
 pub mod stamped;
-pub mod stop;
 pub mod stream;
 pub mod target;
 pub mod tasked;
+pub mod stop;
 pub mod tls;
 pub mod transport;
 pub mod worker;
@@ -261,20 +261,29 @@ impl Job {
     fn run(self) -> std::io::Result<(WorkerSummary, u64)> {
         let pinned = affinity::pin_to(self.core);
         let (worker, core, live) = (self.spec.worker, self.core, self.live.clone());
-        let (clock, target) = (self.clock, self.target.clone());
-        let ran = match (target.protocol, self.client) {
+        let mut ran = Ran::default();
+        let (target, clock) = (self.target.clone(), self.clock);
+        match (target.protocol, self.client) {
             (Protocol::Http1, HttpClient::Lane) => {
                 let lane = Lane::new(&target, clock, self.pacing)?;
-                let mut ran = Ran::default();
                 at_once(self.work(lane, &mut ran, |lane, ran| {
                     ran.spun_ns = lane.spun_ns();
                     ran.clock_steps = lane.clock_steps();
                 }));
-                ran
             }
-            (Protocol::Http1, HttpClient::Hyper) => self.work_on_tokio(|| Http1::transport(target, clock))?,
-            (Protocol::Http2 { .. }, _) => self.work_on_tokio(|| Http2::transport(target, clock))?,
-        };
+            (Protocol::Http1, HttpClient::Hyper) => {
+                on_tokio(async {
+                    self.work(Http1::transport(target, clock)?, &mut ran, |_, _| {}).await;
+                    Ok(())
+                })?;
+            }
+            (Protocol::Http2 { .. }, _) => {
+                on_tokio(async {
+                    self.work(Http2::transport(target, clock)?, &mut ran, |_, _| {}).await;
+                    Ok(())
+                })?;
+            }
+        }
         let cpu = CpuTimes::of_this_thread();
         let seen = live.snapshot();
         let summary = WorkerSummary {
@@ -293,16 +302,6 @@ impl Job {
             timeline: ran.interference.map(Interference::windows).unwrap_or_default(),
         };
         Ok((summary, ran.tokens_lost))
-    }
-
-    /// Works over a transport that is made, and lives, on a tokio runtime of this thread.
-    fn work_on_tokio<T: Transport>(self, make: impl FnOnce() -> std::io::Result<T>) -> std::io::Result<Ran> {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
-        tokio::task::LocalSet::new().block_on(&runtime, async {
-            let mut ran = Ran::default();
-            self.work(make()?, &mut ran, |_, _| {}).await;
-            Ok(ran)
-        })
     }
 
     /// Works through the phases that the leader starts. `ask` takes what only this transport knows, at the end.
@@ -331,6 +330,12 @@ struct Ran {
     spun_ns: i64,
     clock_steps: u64,
     interference: Option<Interference>,
+}
+
+/// Runs a future on a runtime of this thread alone.
+fn on_tokio(work: impl Future<Output = std::io::Result<()>>) -> std::io::Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+    tokio::task::LocalSet::new().block_on(&runtime, work)
 }
 
 /// Runs a future that never waits for anything but its own thread.

@@ -226,6 +226,6 @@ mod tests {
     #[test]
     fn every_core_metric_exists() {
         CORE.iter().for_each(|name| assert!(metrics::find(name).is_some(), "{name}"));
-        assert_eq!(metrics::METRICS.iter().filter(|def| is_ours(def)).count(), 7);
+        assert_eq!(metrics::METRICS.iter().filter(|def| is_ours(def)).count(), 10);
     }
 }

@@ -44,10 +44,10 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let dir = run_dir::create(config)?;
     let clock = SystemClock::starting_in(0);
     let mut manifest = manifest(config, command, &destined, &plan, clock)?;
-    manifest.config["network"]["protocol"] = String::from_utf8_lossy(destined.target.protocol.alpn()).into();
-    manifest.config["network"]["open_files_max"] = open_files.into();
     let citation = calibrate::cited(default_path().as_deref(), &manifest.host);
     manifest.config["calibration"] = serde_json::to_value(citation).map_err(|e| Error::Internal(e.to_string()))?;
+    manifest.config["network"]["protocol"] = String::from_utf8_lossy(destined.target.protocol.alpn()).into();
+    manifest.config["network"]["open_files_max"] = open_files.into();
     manifest.write(&dir)?;
     run_dir::write_inputs(&dir, &plan, &config.source)?;
     let stop = Arc::new(StopSwitch::default());

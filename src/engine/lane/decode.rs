@@ -60,6 +60,8 @@ enum State {
     ChunkEnd,
     /// Trailers, up to the blank line.
     Trailers,
+    /// A body that is not read.
+    Coded,
     Done,
 }
 
@@ -112,6 +114,11 @@ impl Decoder {
                 self.state = State::Done;
                 return Ok(Found::End);
             }
+            if self.state == State::Coded {
+                return Err(
+                    "a content-encoding such as gzip refused: token times need the answer as it was written; switch compression off",
+                );
+            }
             if bytes.is_empty() {
                 return Ok(Found::Nothing);
             }
@@ -137,7 +144,7 @@ impl Decoder {
                         return Ok(found);
                     }
                 }
-                State::Done => unreachable!("returned above"),
+                State::Coded | State::Done => unreachable!("returned above"),
             }
         }
     }
@@ -165,12 +172,10 @@ impl Decoder {
         if (100..200).contains(&head.status) {
             return if head.status == 101 { Err("the server switches protocols") } else { Ok(None) };
         }
-        if head.coded {
-            return Err("the content is compressed: its token times cannot be seen");
-        }
         self.keep_alive = head.keep_alive;
         self.state = match (head.status, head.chunked, head.length) {
             (204 | 304, ..) => State::Length(0),
+            (200..300, ..) if head.coded => State::Coded,
             (_, true, _) => State::ChunkSize,
             (_, false, Ok(Some(n))) => State::Length(n),
             (_, false, Ok(None)) => {
@@ -410,7 +415,7 @@ mod tests {
         refused("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\nhello", "CR LF");
         refused("HTTP/1.1 200 OK\r\ncontent-length: x\r\n\r\n", "content length");
         refused("HTTP/1.1 200 OK\r\ncontent-length: 1\r\ncontent-length: 2\r\n\r\n", "two content lengths");
-        refused("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9\r\n\r\n", "compressed");
+        refused("HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: 9\r\n\r\n", "gzip refused");
         refused("HTTP/1.1 101 Switching\r\n\r\n", "switches");
         refused(&format!("HTTP/1.1 200 OK\r\nx: {}\r\n", "y".repeat(HEAD_BYTES_MAX)), "32 KiB");
         refused(&format!("HTTP/1.1 200 OK\r\n{}\r\n", "a: b\r\n".repeat(101)), "100 headers");
