@@ -71,10 +71,14 @@ fn streams_share_connections_as_far_as_they_are_told_to() {
     assert_eq!(rows.iter().filter(|r| r.connected_ns.is_some()).count(), 32, "who waited for a connection says so");
     for row in &rows {
         let (sent, written, head) = (row.sent_ns.unwrap(), row.written_ns.unwrap(), row.head_ns.unwrap());
-        assert!(row.scheduled_ns <= sent && sent <= written && written <= head, "{row:?}");
+        assert!(row.scheduled_ns <= sent && sent <= written && sent <= head, "{row:?}");
         assert!(head <= row.first_token_ns.unwrap() && row.first_token_ns <= row.end_ns, "{row:?}");
         assert!(row.connected_ns.is_none_or(|t| t <= sent), "{row:?}");
     }
+    let run = support::rows(&scratch.path("run"));
+    let tokens: Vec<_> = run.iter().flat_map(|(_, tokens)| tokens).collect();
+    assert!(tokens.iter().all(|t| t.kernel_ns.is_none_or(|k| k <= t.t_ns)), "received after it was read");
+    assert!(tokens.iter().any(|t| t.kernel_ns.is_some()), "the kernel stamped nothing");
 }
 
 #[test]

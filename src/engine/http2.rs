@@ -23,14 +23,14 @@ use http::{Method, Request, Uri, header};
 use tokio::sync::Notify;
 
 use super::dial::Dialer;
-use super::stamped::WireLog;
+use super::stamped::{WireClock, WireLog};
 use super::stream::Stream;
 use super::target::{Failure, Protocol, Target, refuse_coding};
 use super::tasked::{Network, Post, Tasked};
 use super::transport::{Marks, Outgoing};
 use crate::outcome::Outcome;
 use crate::prompt::arena::Pieces;
-use crate::time::{Clock, SystemClock};
+use crate::time::SystemClock;
 
 /// Bytes that a peer may send on one stream ahead of what was read: more than any answer has on its way.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -49,7 +49,7 @@ const FOREIGN: &str = " (does the server speak HTTP/2? --http-version 1.1 is for
 pub struct Http2 {
     target: Target,
     dialer: RefCell<Dialer>,
-    clock: SystemClock,
+    clock: WireClock,
     /// Where a flight may go, the oldest first.
     connections: RefCell<Vec<Rc<Connection>>>,
     streams_max: u32,
@@ -148,7 +148,7 @@ impl Http2 {
         let network = Http2 {
             dialer: RefCell::new(target.dialer.clone()),
             target,
-            clock,
+            clock: WireClock::new(clock),
             connections: RefCell::new(Vec::new()),
             streams_max,
             opened: Cell::new(0),
@@ -223,7 +223,7 @@ impl Http2 {
     /// Says why the connection is at its end.
     async fn drive(&self, connection: &Rc<Connection>) -> Result<String, String> {
         let socket = self.dialer.borrow_mut().start();
-        let log = (self.clock, connection.log.clone());
+        let log = (self.clock.clone(), connection.log.clone());
         let opening = Stream::open(socket, self.target.tls.as_ref(), self.target.protocol, log);
         let stream = opening.await.map_err(|e| e.to_string())?;
         let shaking = builder().handshake::<_, Pieces>(stream).await;
@@ -281,6 +281,10 @@ impl Network for Http2 {
 
     fn opened(&self) -> u64 {
         self.opened.get()
+    }
+
+    fn clock_steps(&self) -> u64 {
+        self.clock.steps()
     }
 }
 
