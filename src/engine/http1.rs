@@ -20,21 +20,21 @@ use hyper_util::rt::TokioIo;
 
 use super::dial::Dialer;
 use super::reuse::Reuse;
-use super::stamped::WireLog;
+use super::stamped::{WireClock, WireLog};
 use super::stream::Stream;
 use super::target::{Failure, Target, refuse_coding};
 use super::tasked::{Network, Post, Tasked};
 use super::transport::{Marks, Outgoing};
 use crate::outcome::Outcome;
 use crate::prompt::arena::Pieces;
-use crate::time::{Clock, SystemClock};
+use crate::time::SystemClock;
 
 /// The connections of one worker.
 #[derive(Debug)]
 pub struct Http1 {
     target: Target,
     dialer: RefCell<Dialer>,
-    clock: SystemClock,
+    clock: WireClock,
     /// Connections with nothing on them, the last used last.
     idle: RefCell<VecDeque<Connection>>,
     reuse: Cell<Reuse>,
@@ -58,7 +58,7 @@ impl Http1 {
         let network = Http1 {
             dialer: RefCell::new(target.dialer.clone()),
             target,
-            clock,
+            clock: WireClock::new(clock),
             idle: RefCell::new(VecDeque::new()),
             reuse: Cell::new(Reuse::default()),
             opened: Cell::new(0),
@@ -105,7 +105,8 @@ impl Http1 {
     async fn connect(&self, post: &Post) -> Result<Connection, Failure> {
         let log = Rc::<WireLog>::default();
         let socket = self.dialer.borrow_mut().start();
-        let opening = Stream::open(socket, self.target.tls.as_ref(), self.target.protocol, (self.clock, log.clone()));
+        let opening =
+            Stream::open(socket, self.target.tls.as_ref(), self.target.protocol, (self.clock.clone(), log.clone()));
         let stream = opening.await.map_err(|e| (Outcome::ConnectError, e.to_string()))?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = shaken.map_err(|e| (Outcome::ConnectError, e.to_string()))?;
@@ -156,6 +157,10 @@ impl Network for Http1 {
 
     fn opened(&self) -> u64 {
         self.opened.get()
+    }
+
+    fn clock_steps(&self) -> u64 {
+        self.clock.steps()
     }
 }
 

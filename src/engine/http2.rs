@@ -23,14 +23,14 @@ use http::{Method, Request, Uri, header};
 use tokio::sync::Notify;
 
 use super::dial::Dialer;
-use super::stamped::WireLog;
+use super::stamped::{WireClock, WireLog};
 use super::stream::Stream;
 use super::target::{Failure, Protocol, Target, refuse_coding};
 use super::tasked::{Network, Post, Tasked};
 use super::transport::{Marks, Outgoing};
 use crate::outcome::Outcome;
 use crate::prompt::arena::Pieces;
-use crate::time::{Clock, SystemClock};
+use crate::time::SystemClock;
 
 /// Bytes that a peer may send on one stream ahead of what was read: more than any answer has on its way.
 const STREAM_WINDOW: u32 = 4 << 20;
@@ -41,7 +41,7 @@ const HEAD_BYTES_MAX: u32 = 64 << 10;
 /// Streams that were given up and whose late frames are still told from nonsense.
 const CANCELLED_MAX: usize = 1024;
 
-/// What may be wrong where the peer makes no sense.
+/// What may be wrong with a peer that says nothing sensible.
 const FOREIGN: &str = " (does the server speak HTTP/2? --http-version 1.1 is for those that do not)";
 
 /// The connections of one worker.
@@ -49,7 +49,7 @@ const FOREIGN: &str = " (does the server speak HTTP/2? --http-version 1.1 is for
 pub struct Http2 {
     target: Target,
     dialer: RefCell<Dialer>,
-    clock: SystemClock,
+    clock: WireClock,
     /// Where a flight may go, the oldest first.
     connections: RefCell<Vec<Rc<Connection>>>,
     streams_max: u32,
@@ -148,7 +148,7 @@ impl Http2 {
         let network = Http2 {
             dialer: RefCell::new(target.dialer.clone()),
             target,
-            clock,
+            clock: WireClock::new(clock),
             connections: RefCell::new(Vec::new()),
             streams_max,
             opened: Cell::new(0),
@@ -215,26 +215,21 @@ impl Http2 {
 
     /// One connection, from its connect to its end.
     async fn serve(self: Rc<Self>, connection: Rc<Connection>) {
-        let ended = self.drive(&connection).await;
+        let why = self.drive(&connection).await.unwrap_or_else(|why| why);
         self.forget(&connection);
-        let closed = || String::from("HTTP/2: the server closed the connection");
-        let why = match ended {
-            Err(why) => why,
-            Ok(()) if connection.is_opening() => closed() + FOREIGN,
-            Ok(()) => closed(),
-        };
         connection.change(State::Closed(why));
     }
 
-    async fn drive(&self, connection: &Rc<Connection>) -> Result<(), String> {
+    /// Says why the connection is at its end.
+    async fn drive(&self, connection: &Rc<Connection>) -> Result<String, String> {
         let socket = self.dialer.borrow_mut().start();
-        let log = (self.clock, connection.log.clone());
+        let log = (self.clock.clone(), connection.log.clone());
         let opening = Stream::open(socket, self.target.tls.as_ref(), self.target.protocol, log);
         let stream = opening.await.map_err(|e| e.to_string())?;
         let shaking = builder().handshake::<_, Pieces>(stream).await;
         let (sender, mut driver) = shaking.map_err(|e| text_of(&e))?;
         let mut sender = Some(sender);
-        std::future::poll_fn(|cx| {
+        let ended = std::future::poll_fn(|cx| {
             let ended = Pin::new(&mut driver).poll(cx);
             // Nothing is sent before the peer's first settings have come: until then the limit is 0.
             let limit = u32::try_from(driver.max_concurrent_send_streams()).unwrap_or(u32::MAX);
@@ -251,9 +246,10 @@ impl Http2 {
                 connection.limit.set(limit.min(self.streams_max));
             }
             ended
-        })
-        .await
-        .map_err(|e| text_of(&e))
+        });
+        let why = ended.await.map_or_else(|e| text_of(&e), |()| "HTTP/2: the server closed the connection".into());
+        // A peer that goes before its settings came may not know what they are.
+        Ok(if connection.is_opening() { why + FOREIGN } else { why })
     }
 }
 
@@ -285,6 +281,10 @@ impl Network for Http2 {
 
     fn opened(&self) -> u64 {
         self.opened.get()
+    }
+
+    fn clock_steps(&self) -> u64 {
+        self.clock.steps()
     }
 }
 
@@ -319,8 +319,6 @@ fn failure_of(error: &h2::Error) -> Failure {
     (outcome, text_of(error))
 }
 
-/// The error's text, and a remedy where the peer does not seem to speak HTTP/2.
 fn text_of(error: &h2::Error) -> String {
-    let foreign = error.is_library() && error.is_go_away();
-    format!("HTTP/2: {error}{}", if foreign { FOREIGN } else { "" })
+    format!("HTTP/2: {error}")
 }

@@ -10,10 +10,12 @@ pub mod flight;
 pub mod http1;
 pub mod http2;
 pub mod interference;
+mod kernel_clock;
 pub mod lane;
 pub mod limits;
 pub mod live;
 pub mod pace;
+mod recv;
 pub mod reuse;
 pub mod stamped;
 pub mod stream;
@@ -273,13 +275,15 @@ impl Job {
             }
             (Protocol::Http1, HttpClient::Hyper) => {
                 on_tokio(async {
-                    self.work(Http1::transport(target, clock)?, &mut ran, |_, _| {}).await;
+                    self.work(Http1::transport(target, clock)?, &mut ran, |t, ran| ran.clock_steps = t.clock_steps())
+                        .await;
                     Ok(())
                 })?;
             }
             (Protocol::Http2 { .. }, _) => {
                 on_tokio(async {
-                    self.work(Http2::transport(target, clock)?, &mut ran, |_, _| {}).await;
+                    self.work(Http2::transport(target, clock)?, &mut ran, |t, ran| ran.clock_steps = t.clock_steps())
+                        .await;
                     Ok(())
                 })?;
             }

@@ -12,10 +12,9 @@ use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::dial;
-use super::stamped::{Stamped, WireLog};
+use super::stamped::{Stamped, WireClock, WireLog};
 use super::target::Protocol;
 use super::tls::Tls;
-use crate::time::SystemClock;
 
 /// A connected stream.
 #[derive(Debug)]
@@ -36,7 +35,7 @@ impl Stream {
         socket: io::Result<(socket2::Socket, bool)>,
         tls: Option<&Tls>,
         protocol: Protocol,
-        (clock, log): (SystemClock, Rc<WireLog>),
+        (clock, log): (WireClock, Rc<WireLog>),
     ) -> io::Result<Stream> {
         let (socket, in_progress) = socket?;
         let io = TcpStream::from_std(std::net::TcpStream::from(OwnedFd::from(socket)))?;

@@ -26,6 +26,9 @@ pub trait Network: 'static {
 
     /// Connections opened so far.
     fn opened(&self) -> u64;
+
+    /// How often the wall clock jumped while kernel stamps were converted.
+    fn clock_steps(&self) -> u64;
 }
 
 /// A [`Signal`] that owns its bytes, on its way from a flight's task to the worker.
@@ -69,7 +72,7 @@ pub struct Post {
 impl Post {
     /// The head has come, with the read of this stamp.
     pub fn head(&self, status: u16, event_stream: bool, stamp: ReadStamp) {
-        self.marks.set(Marks { head_ns: Some(stamp.t_ns), ..self.marks.get() });
+        self.marks.set(Marks { head_ns: Some(stamp.seen_ns()), ..self.marks.get() });
         self.letter(Letter::Head { status, event_stream });
     }
 
@@ -111,6 +114,13 @@ impl<N: Network> Tasked<N> {
             flights: Vec::new(),
             lent: Bytes::new(),
         })
+    }
+}
+
+impl<N: Network> Tasked<N> {
+    /// How often the wall clock jumped while kernel stamps were converted.
+    pub fn clock_steps(&self) -> u64 {
+        self.network.clock_steps()
     }
 }
 

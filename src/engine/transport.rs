@@ -96,7 +96,7 @@ pub trait Transport {
     /// What was seen of a flight that was started and not yet released.
     fn marks(&self, key: FlightKey) -> Marks;
 
-    /// Forgets a flight. If it has not ended, its connection is closed.
+    /// Forgets a flight. If it has not ended, its connection is closed, or its stream where others share that.
     fn release(&mut self, key: FlightKey);
 
     /// The next signal that is already here. It borrows the transport, so that a body is read where it was received.

@@ -127,7 +127,7 @@ impl Peer {
     }
 
     /// A peer on a unix socket.
-    pub(crate) fn at_path(path: &std::path::Path, script: Script) -> Peer {
+    pub(crate) fn at_path(path: &Path, script: Script) -> Peer {
         let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
         listener.set_nonblocking(true).unwrap();
         let seen = Self::run(script, async move |stage| {

@@ -8,9 +8,9 @@ use rustix::net::RecvFlags;
 use socket2::Socket;
 
 use super::decode::Decoder;
-use super::recv;
 use super::request::Request;
 use super::secure::Secure;
+use crate::engine::recv;
 use crate::engine::transport::{FlightKey, ReadStamp};
 
 /// Slices of one vectored write.

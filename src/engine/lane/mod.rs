@@ -8,8 +8,6 @@
 
 mod connection;
 pub mod decode;
-mod kernel_clock;
-mod recv;
 mod request;
 mod secure;
 mod sleeper;
@@ -19,12 +17,12 @@ use std::io;
 
 use connection::{Connection, Reading, Written};
 use decode::{Content, Found};
-use kernel_clock::KernelClock;
 use request::{Request, Template};
 use secure::Secure;
 use sleeper::Sleeper;
 
 use super::dial::{self, Dialer};
+use super::kernel_clock::KernelClock;
 use super::pace::Pacing;
 use super::reuse::Reuse;
 use super::target::Target;
