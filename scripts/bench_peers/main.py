@@ -116,7 +116,14 @@ def measure(cell, tool, options, folder):
         cost = process.run(argv, tool.environment(), options.client_cores, said, tool.tree, TIMEOUT_S)
         # Tools that stamp by the wall clock are put on the server's axis by the distance now.
         to_monotonic = time.monotonic_ns() - time.time_ns()
-    shown = lambda words: shlex.join(map(str, words)).replace(str(out), "RUN")  # noqa: E731
+    folders = [(str(out), "RUN"), (str(machine.cache()), "CACHE")]
+
+    def shown(words):
+        line = shlex.join(map(str, words))
+        for folder, name in folders:
+            line = line.replace(folder, name)
+        return line
+
     given = [f"{k}={v}" for k, v in tool.environment().items() if os.environ.get(k) != v]
     record = {"kind": cell.kind, "tool": tool.name, "load": asdict(cell.load), "cost": asdict(cost),
               "server": shown(["truth_server", *server.argv[1:]]), "command": shown([*given, *argv])}
