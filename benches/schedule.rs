@@ -11,6 +11,7 @@ use loadline::outcome::Phase;
 use loadline::prompt::arena::Arena;
 use loadline::prompt::corpus::Corpus;
 use loadline::rng::Seed;
+use loadline::schedule::Overload;
 use loadline::schedule::build::{Load, PhaseSpec, PlanSpec, Source};
 use loadline::trace::{Entry, Trace};
 
@@ -53,6 +54,8 @@ fn spec() -> PlanSpec {
             in_flight_max: None,
             duration_ns: None,
             grace_ns: 0,
+            on_overload: Overload::Queue,
+            cancellation: None,
         }],
     }
 }

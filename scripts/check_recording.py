@@ -30,8 +30,8 @@ FROM valid
 
 GAPS = """
 WITH content AS (
-    SELECT request_id, t_ns - lag(t_ns) OVER (PARTITION BY request_id ORDER BY seq) AS gap_ns
-    FROM read_parquet('{dir}/tokens.parquet') AS tokens
+    SELECT request_id, seen_ns - lag(seen_ns) OVER (PARTITION BY request_id ORDER BY seq) AS gap_ns
+    FROM (SELECT *, coalesce(kernel_ns, t_ns) AS seen_ns FROM read_parquet('{dir}/tokens.parquet')) AS tokens
     JOIN read_parquet('{dir}/requests.parquet') AS requests USING (request_id)
     WHERE kind IN ('output', 'reasoning', 'tool_call') AND phase = 'profiling' AND outcome = 'completed'
 )

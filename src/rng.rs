@@ -29,6 +29,8 @@ pub enum Stream {
     Simulation,
     /// Resampling in statistics.
     Bootstrap,
+    /// Which requests the client cancels.
+    Cancellation,
 }
 
 /// The seed of a run.

@@ -11,7 +11,7 @@ use std::process::Stdio;
 
 use loadline::outcome::{EventKind, Outcome, Phase};
 use loadline::record::manifest::{Manifest, RunState};
-use loadline::sim::server::{ServeConfig, spawn};
+use loadline::sim::server::{ServeConfig, Timing, spawn};
 use support::{Scratch, Scripted, chunked, loadline, rows, run_expecting, unended};
 
 const TOKEN: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" tok\"},\"finish_reason\":null}]}\n\n";
@@ -315,4 +315,61 @@ fn a_first_interrupt_drains_and_everything_is_accounted_for() {
     let ids: HashMap<u64, Outcome> = rows.iter().map(|(r, _)| (r.request_id, r.outcome)).collect();
     assert_eq!(ids.len(), 2000, "every slot has its row");
     assert!(ids.values().filter(|o| **o == Outcome::NotSent).count() > 1000, "sending went on");
+}
+
+#[test]
+fn what_happens_at_the_cap_is_the_users_choice() {
+    let scratch = Scratch::new("overload");
+    let server = spawn(&ServeConfig {
+        timing: Timing::Constant { ttft_ns: 40_000_000, itl_ns: 1_000_000 },
+        ..ServeConfig::default()
+    });
+    let server = server.unwrap();
+    let file = scratch.file("t.jsonl", &trace(40, 1));
+    let profile = |policy: &str, code| {
+        let line = format!(
+            "profile --url {} --model Qwen/Qwen3-32B --streaming --input-file {} --max-in-flight 4 --workers 1 --on-overload {policy} \
+             --artifact-dir {policy}",
+            server.url(),
+            file.display()
+        );
+        let said = String::from_utf8(run_expecting(code, &scratch, &line).stderr).unwrap();
+        (Manifest::read(&scratch.path(policy)).unwrap().counts, rows(&scratch.path(policy)), said)
+    };
+    let (counts, queued, _) = profile("queue", 0);
+    assert_eq!((counts.completed, counts.not_sent), (40, 0));
+    assert!(queued.iter().any(|(r, _)| r.sent_ns.unwrap() - r.scheduled_ns > 30_000_000), "nothing waited");
+    let (counts, dropped, _) = profile("drop", 0);
+    assert_eq!((counts.completed + counts.not_sent, counts.failed), (40, 0));
+    let left_out: Vec<_> = dropped.iter().filter(|(r, _)| r.outcome == Outcome::NotSent).collect();
+    assert!(left_out.len() > 10, "only {} of 40 were left out", left_out.len());
+    assert!(
+        left_out.iter().all(|(r, _)| r.error.as_ref().unwrap().contains("4 requests of this worker were in flight"))
+    );
+    let (counts, _, said) = profile("abort", 3);
+    assert!(counts.not_sent > 20 && counts.accounted() == 40, "{counts:?}");
+    assert!(said.contains("--max-in-flight"), "{said}");
+}
+
+#[test]
+fn requests_are_cancelled_as_asked_and_counted_apart() {
+    let scratch = Scratch::new("cancel");
+    let line = "profile --concurrency 8 --request-count 60 --warmup-request-count 4 --isl 20 --osl 100 --streaming --tp 8 \
+                --random-seed 5 --request-cancellation-rate 30 --request-cancellation-delay 0.05 --artifact-dir";
+    run_expecting(0, &scratch, &format!("{line} a"));
+    run_expecting(0, &scratch, &format!("{line} b"));
+    let cancelled = |dir: &str| -> Vec<u64> {
+        let rows = rows(&scratch.path(dir));
+        let of = rows.iter().map(|(r, _)| r).filter(|r| r.outcome == Outcome::Cancelled);
+        of.inspect(|r| {
+            assert_eq!(r.phase, Phase::Profiling);
+            assert!(r.end_ns.unwrap() >= r.written_ns.unwrap() + 50_000_000, "{r:?}");
+        })
+        .map(|r| r.request_id)
+        .collect()
+    };
+    assert!((8..30).contains(&cancelled("a").len()), "{:?}", cancelled("a"));
+    assert_eq!(cancelled("a"), cancelled("b"), "equal seeds cancel equal requests");
+    let records = std::fs::read_to_string(scratch.path("a/profile_export.jsonl")).unwrap();
+    assert_eq!(records.lines().filter(|l| l.contains("\"was_cancelled\":true")).count(), cancelled("a").len());
 }

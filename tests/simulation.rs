@@ -19,8 +19,8 @@ use loadline::outcome::{EventKind, Outcome, Phase};
 use loadline::record::ring::{Parcel, ring};
 use loadline::record::row::{RequestRow, TokenRow};
 use loadline::rng::{Rng, Seed, Stream};
-use loadline::schedule::Plan;
-use loadline::schedule::build::{LengthLaw, Load, PhaseSpec, PlanSpec, Source};
+use loadline::schedule::build::{Cancellation, LengthLaw, Load, PhaseSpec, PlanSpec, Source};
+use loadline::schedule::{Overload, Plan};
 use loadline::sim::network::{SimNetwork, Truth};
 use loadline::time::SimClock;
 use loadline::trace::{Entry, Trace};
@@ -104,6 +104,10 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
             in_flight_max: rng.random_bool(0.3).then(|| rng.random_range(1..6)),
             duration_ns: duration.then(|| rng.random_range(50..600) * MS),
             grace_ns: rng.random_range(0..300) * MS,
+            on_overload: if rng.random_bool(0.3) { Overload::Drop } else { Overload::Queue },
+            cancellation: rng
+                .random_bool(0.3)
+                .then(|| Cancellation { share: 0.3, after_ns: rng.random_range(0..100) * MS }),
         }],
     };
     spec.build().expect("a drawn plan can be built")

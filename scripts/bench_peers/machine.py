@@ -44,3 +44,13 @@ def describe(root, options, versions, before, after):
         *((name, version) for name, version in versions.items()),
     ]
     return "\n".join(f"{name:14}{value}" for name, value in rows) + "\n"
+
+
+def noise(before, after):
+    """A sentence on how far the figures can be trusted."""
+    load = max(before["load"][0], after["load"][0])
+    said = f"The load average was {before['load'][0]:.1f} before and {after['load'][0]:.1f} after, on {os.cpu_count()} cores. "
+    # The bench itself keeps the server's core half busy and the client's up to full.
+    if load > os.cpu_count() + 0.5:
+        return said + "Others worked on this machine meanwhile: compare ratios and their ranges, not the figures themselves."
+    return said + "The bench had the machine to itself; ratios are still steadier than figures."

@@ -116,8 +116,17 @@ def measure(cell, tool, options, folder):
         cost = process.run(argv, tool.environment(), options.client_cores, said, tool.tree, TIMEOUT_S)
         # Tools that stamp by the wall clock are put on the server's axis by the distance now.
         to_monotonic = time.monotonic_ns() - time.time_ns()
+    folders = [(str(out), "RUN"), (str(machine.cache()), "CACHE")]
+
+    def shown(words):
+        line = shlex.join(map(str, words))
+        for folder, name in folders:
+            line = line.replace(folder, name)
+        return line
+
+    given = [f"{k}={v}" for k, v in tool.environment().items() if os.environ.get(k) != v]
     record = {"kind": cell.kind, "tool": tool.name, "load": asdict(cell.load), "cost": asdict(cost),
-              "server": server.argv[1:], "argv": [str(a) for a in argv]}
+              "server": shown(["truth_server", *server.argv[1:]]), "command": shown([*given, *argv])}
     true = server.truth
     text = said.read_text(errors="replace")
     try:
@@ -163,22 +172,21 @@ def commands(records):
         if key not in seen:
             seen.add(key)
             lines.append(f"# {key[0]}, {key[1]} streams, {key[2]} requests: {key[3]}")
-            lines.append("truth_server " + shlex.join(record["server"]))
-            lines.append(shlex.join(record["argv"]) + "\n")
-    return "\n".join(lines)
+            lines += [record["server"], record["command"], ""]
+    return "\n".join(["# Every run has a folder of its own, RUN, and a port of its own.\n", *lines])
 
 
-def write(out, records, described, text):
+def write(out, records, described, text, noise):
     out.mkdir(parents=True, exist_ok=True)
     (out / "machine.txt").write_text(described)
     (out / "commands.txt").write_text(commands(records))
-    kept = [{k: v for k, v in record.items() if k not in ("argv", "server")} for record in records]
+    kept = [{k: v for k, v in record.items() if k not in ("command", "server")} for record in records]
     (out / "raw.json").write_text("[\n" + ",\n".join(json.dumps(rounded(r)) for r in kept) + "\n]\n")
     (out / "README.md").write_text(
         f"# Load generators beside each other, {out.name}\n\n```text\n{text}\n```\n\n"
-        "[machine.txt](machine.txt) tells on what and under which load, [commands.txt](commands.txt) the exact command lines,\n"
-        "[raw.json](raw.json) every run. Where the load average was near or above the number of cores, others worked on the\n"
-        "machine meanwhile: compare ratios and their ranges then, not the figures themselves.\n")
+        "[machine.txt](machine.txt) tells on what and under which load, [commands.txt](commands.txt) the exact command\n"
+        "lines, [raw.json](raw.json) every run.\n\n"
+        f"{noise}\n")
 
 
 def rounded(value):
@@ -215,10 +223,11 @@ def main():
             measure(warm, tool, options, folder)
         for cell in todo:
             records += run_cell(cell, present, options, folder)
-    described = machine.describe(ROOT, options, versions, before, machine.state())
+    after = machine.state()
+    described = machine.describe(ROOT, options, versions, before, after)
     text = tables.text(records, options)
     print("\n" + text)
     out = options.out or ROOT / "benches" / "results" / datetime.date.today().isoformat()
-    write(out, records, described, text)
+    write(out, records, described, text, machine.noise(before, after))
     print(f"\nResults are in {out}")
     return 1 if any("failure" in record for record in records) else 0

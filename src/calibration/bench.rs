@@ -24,6 +24,7 @@ use crate::record::manifest::PhaseWindow;
 use crate::record::ring::{Intake, Parcel, ring};
 use crate::record::row::{RequestRow, TokenRow};
 use crate::rng::Seed;
+use crate::schedule::Overload;
 use crate::schedule::Plan;
 use crate::schedule::build::{LengthLaw, Load as Release, PhaseSpec, PlanSpec, Source};
 use crate::sim::oracle::Oracle;
@@ -176,6 +177,8 @@ fn plan(load: &Load, model: &str) -> Result<Plan> {
         in_flight_max: load.in_flight_max,
         duration_ns: None,
         grace_ns: 0,
+        on_overload: Overload::Queue,
+        cancellation: None,
     };
     let exactly = |tokens| LengthLaw { mean_tokens: tokens, stddev_tokens: 0.0 };
     let mut phases = vec![phase(Phase::Profiling, &load.times_ns)];

@@ -129,6 +129,23 @@ pub struct ProfileArgs {
     #[arg(long, alias = "vllm-burstiness", value_name = "SHAPE", help_heading = LOAD)]
     pub arrival_smoothness: Option<f64>,
 
+    /// Most requests in flight at once, whatever releases them; the explicit form of --concurrency as a cap.
+    #[arg(long, value_name = "N", conflicts_with = "concurrency", help_heading = LOAD)]
+    pub max_in_flight: Option<u32>,
+
+    /// What happens to a request that is due while that many are in flight: it waits and is sent late (its lag is recorded),
+    /// it is not sent and counted so, or the run stops with exit code 3.
+    #[arg(long, value_enum, default_value_t = OverloadArg::Queue, help_heading = LOAD)]
+    pub on_overload: OverloadArg,
+
+    /// Share of the requests, in per cent, that the client gives up on purpose; not in the warm-up.
+    #[arg(long, value_name = "PERCENT", default_value_t = 0.0, help_heading = LOAD)]
+    pub request_cancellation_rate: f64,
+
+    /// Time from such a request's last byte to its giving up.
+    #[arg(long, value_name = "SECONDS", default_value_t = 0.0, help_heading = LOAD)]
+    pub request_cancellation_delay: f64,
+
     /// Replay the trace at its own times, however slow the answers are.
     #[arg(long, conflicts_with_all = ["request_rate", "no_fixed_schedule"], help_heading = LOAD)]
     pub fixed_schedule: bool,
@@ -265,6 +282,17 @@ pub enum PatternArg {
     Poisson,
     /// Gamma gaps; see --arrival-smoothness.
     Gamma,
+}
+
+/// Overload policies, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum OverloadArg {
+    /// Wait.
+    Queue,
+    /// Leave it out.
+    Drop,
+    /// Stop.
+    Abort,
 }
 
 /// Pacing, as typed.

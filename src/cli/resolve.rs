@@ -9,7 +9,9 @@ use serde_json::{Map, Value, json};
 
 use super::base_url::BaseUrl;
 use super::network::NetworkConfig;
-use super::profile::{ClientArg, EndpointArg, OnBadRowArg, PacingArg, PatternArg, ProfileArgs, TimeUnitArg};
+use super::profile::{
+    ClientArg, EndpointArg, OnBadRowArg, OverloadArg, PacingArg, PatternArg, ProfileArgs, TimeUnitArg,
+};
 use super::secret::{MASK, Secret, is_secret_header};
 use super::{FailOn, serve};
 use crate::arrival::ArrivalParams;
@@ -21,7 +23,8 @@ use crate::metrics;
 use crate::profiler::backend::Backend;
 use crate::record::manifest::SloBound;
 use crate::rng::Seed;
-use crate::schedule::build::LengthLaw;
+use crate::schedule::Overload;
+use crate::schedule::build::{Cancellation, LengthLaw};
 use crate::sim::server::ServeConfig;
 use crate::time::SECOND_NS;
 use crate::trace::{OnBadRow, ReadOptions, TimeUnit, transform::Window};
@@ -90,6 +93,10 @@ pub struct ProfileConfig {
     pub load: LoadConfig,
     /// Cap on requests in flight.
     pub in_flight_max: Option<u32>,
+    /// What happens to a request that is due while the cap is reached.
+    pub on_overload: Overload,
+    /// Requests that the client gives up on purpose.
+    pub cancellation: Option<Cancellation>,
     /// Requests to send.
     pub request_count: Option<u64>,
     /// Nothing is sent after this.
@@ -147,7 +154,13 @@ impl ProfileArgs {
             api_key: self.api_key.clone().or_else(key_from_environment),
             source: self.source()?,
             output: self.output()?,
-            in_flight_max: self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_))),
+            in_flight_max: self.max_in_flight.or(self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_)))),
+            on_overload: match self.on_overload {
+                OverloadArg::Queue => Overload::Queue,
+                OverloadArg::Drop => Overload::Drop,
+                OverloadArg::Abort => Overload::Abort,
+            },
+            cancellation: self.cancellation()?,
             load,
             request_count: self.request_count,
             duration_ns: self.benchmark_duration.map(|s| positive_ns("--benchmark-duration", s)).transpose()?,
@@ -242,8 +255,8 @@ impl ProfileArgs {
     }
 
     fn load(&self) -> Result<LoadConfig> {
-        if self.concurrency == Some(0) {
-            return usage("--concurrency must be at least 1");
+        if self.concurrency == Some(0) || self.max_in_flight == Some(0) {
+            return usage("--concurrency and --max-in-flight must be at least 1");
         }
         if self.request_count == Some(0) {
             return usage("--request-count must be at least 1");
@@ -264,6 +277,15 @@ impl ProfileArgs {
             return Ok(LoadConfig::FromTrace);
         }
         Ok(LoadConfig::Lanes(self.concurrency.unwrap_or(1)))
+    }
+
+    fn cancellation(&self) -> Result<Option<Cancellation>> {
+        let percent = self.request_cancellation_rate;
+        if !(0.0..=100.0).contains(&percent) {
+            return usage("--request-cancellation-rate must be from 0 to 100 per cent");
+        }
+        let after_ns = non_negative_ns("--request-cancellation-delay", self.request_cancellation_delay)?;
+        Ok((percent > 0.0).then_some(Cancellation { share: percent / 100.0, after_ns }))
     }
 
     fn process(&self) -> Result<(&'static str, Option<f64>)> {
@@ -317,6 +339,9 @@ impl ProfileConfig {
             "source": source,
             "load": load,
             "in_flight_max": self.in_flight_max,
+            "on_overload": self.on_overload.as_str(),
+            "request_cancellation_share": self.cancellation.map(|c| c.share),
+            "request_cancellation_delay_s": self.cancellation.map(|c| c.after_ns as f64 / SECOND_NS as f64),
             "request_count": self.request_count,
             "benchmark_duration_s": self.duration_ns.map(|ns| ns as f64 / SECOND_NS as f64),
             "benchmark_grace_period_s": self.grace_ns as f64 / SECOND_NS as f64,
@@ -465,6 +490,9 @@ mod tests {
         refused("--request-rate 0", "rate of 0");
         refused("--request-rate nan", "NaN");
         refused("--concurrency 0", "at least 1");
+        refused("--max-in-flight 0", "at least 1");
+        refused("--concurrency 3 --max-in-flight 3", "cannot be used with");
+        refused("--request-cancellation-rate 101", "100 per cent");
         refused("--from 10", "--input-file");
         refused("--input-file t --from 10 --to 5", "behind");
         refused("--input-file t --speed 0", "positive");

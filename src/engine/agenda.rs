@@ -170,10 +170,19 @@ impl<'a> Agenda<'a> {
 mod tests {
     use super::*;
     use crate::outcome::Phase;
-    use crate::schedule::Prompt;
+    use crate::schedule::{Overload, Prompt};
 
     fn slot(release: Release, session: Option<u32>, next_turn: Option<u32>) -> Slot {
-        Slot { release, prompt: Prompt::Unique, input_tokens: 1, max_tokens: None, session, turn: 0, next_turn }
+        Slot {
+            release,
+            prompt: Prompt::Unique,
+            input_tokens: 1,
+            max_tokens: None,
+            session,
+            turn: 0,
+            next_turn,
+            cancel: false,
+        }
     }
 
     fn phase(slots: Vec<Slot>, lanes: u32, repeat: bool) -> PhasePlan {
@@ -186,6 +195,8 @@ mod tests {
             in_flight_max: None,
             duration_ns: None,
             grace_ns: 0,
+            on_overload: Overload::Queue,
+            cancel_after_ns: 0,
         }
     }
 

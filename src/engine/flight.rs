@@ -10,6 +10,7 @@ use crate::outcome::{EventKind, Outcome, TokenSource};
 use crate::record::ring::Recorder;
 use crate::record::row::{ERROR_TEXT_MAX, RequestRow, TokenChunk, TokenStamp};
 use crate::wire::delta::{Delta, Usage};
+use crate::wire::learned::Learned;
 use crate::wire::sse::Scanner;
 
 /// Largest body that is kept of an answer that is not a stream.
@@ -43,8 +44,16 @@ pub struct Flight {
     /// When a completion released it.
     pub released_ns: Option<i64>,
     body: Body,
-    http_status: Option<u16>,
     scanner: Scanner<ReadStamp>,
+    answer: Answer,
+}
+
+/// What has been seen of the answer. Apart from the scanner, so that an event goes from one to the other where it is.
+#[derive(Debug, Default)]
+struct Answer {
+    request_id: u64,
+    http_status: Option<u16>,
+    learned: Learned,
     chunk: Option<Box<TokenChunk>>,
     first_token_ns: Option<i64>,
     first_output_ns: Option<i64>,
@@ -64,16 +73,22 @@ pub struct Flight {
 impl Flight {
     /// Makes this the state of a new flight; keeps the buffers of the old one.
     pub fn begin(&mut self, request_id: u64, ordinal: u64, scheduled_ns: i64, released_ns: Option<i64>) {
-        let mut scanner = std::mem::take(&mut self.scanner);
-        let mut kept = std::mem::take(&mut self.kept);
-        scanner.reset();
+        let mut learned = std::mem::take(&mut self.answer.learned);
+        let mut kept = std::mem::take(&mut self.answer.kept);
+        self.scanner.reset();
+        learned.forget();
         kept.clear();
-        *self = Flight { request_id, ordinal, scheduled_ns, released_ns, scanner, kept, ..Flight::default() };
+        self.request_id = request_id;
+        self.ordinal = ordinal;
+        self.scheduled_ns = scheduled_ns;
+        self.released_ns = released_ns;
+        self.body = Body::Unknown;
+        self.answer = Answer { request_id, learned, kept, ..Answer::default() };
     }
 
     /// Takes the answer's head.
     pub fn on_head(&mut self, status: u16, event_stream: bool) {
-        self.http_status = Some(status);
+        self.answer.http_status = Some(status);
         self.body = match status {
             200..=299 if event_stream => Body::Stream,
             200..=299 => Body::Document,
@@ -83,39 +98,79 @@ impl Flight {
 
     /// Takes some of the answer's body. Returns how many stream events it completed.
     pub fn on_body(&mut self, bytes: &[u8], stamp: ReadStamp, recorder: &mut Recorder) -> u32 {
-        self.bytes_received += bytes.len() as u64;
-        let before = self.events;
-        match self.body {
-            Body::Stream => {
-                let mut scanner = std::mem::take(&mut self.scanner);
-                scanner.push(bytes, stamp, |event| self.on_event(event.data, event.stamp, recorder));
-                self.scanner = scanner;
+        let Flight { body, scanner, answer, .. } = self;
+        answer.bytes_received += bytes.len() as u64;
+        let before = answer.events;
+        match body {
+            Body::Stream => scanner.push(bytes, stamp, |event| answer.on_event(event.data, event.stamp, recorder)),
+            Body::Document if answer.kept.len() + bytes.len() > ANSWER_BYTES_MAX => {
+                answer.fail(Outcome::ProtocolError, "the answer is larger than 64 MiB");
             }
-            Body::Document if self.kept.len() + bytes.len() > ANSWER_BYTES_MAX => {
-                self.fail(Outcome::ProtocolError, "the answer is larger than 64 MiB");
-            }
-            Body::Document => self.kept.extend_from_slice(bytes),
+            Body::Document => answer.kept.extend_from_slice(bytes),
             Body::Error | Body::Unknown => {
-                let room = ERROR_BODY_MAX.saturating_sub(self.kept.len());
-                self.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
+                let room = ERROR_BODY_MAX.saturating_sub(answer.kept.len());
+                answer.kept.extend_from_slice(&bytes[..bytes.len().min(room)]);
             }
         }
-        self.events - before
+        answer.events - before
     }
 
-    fn on_event(&mut self, data: &[u8], stamp: ReadStamp, recorder: &mut Recorder) {
-        let (kind, tokens) = match Delta::read(data) {
-            Ok(delta) => {
-                let tokens = self.take_delta(&delta);
-                (delta.kind, tokens)
-            }
-            Err(malformed) => {
-                if self.fault.is_none() {
-                    let text = format!("event {} is not JSON at byte {}", self.events, malformed.at);
-                    self.fail(Outcome::ProtocolError, &text);
+    /// HTTP's own end of the answer has come: the outcome, and in words why it is not `Completed`.
+    pub fn on_end(&mut self, stamp: ReadStamp, recorder: &mut Recorder) -> (Outcome, Option<String>) {
+        let Flight { body, scanner, answer, .. } = self;
+        match body {
+            Body::Stream => {
+                scanner.finish(stamp, |event| answer.on_event(event.data, event.stamp, recorder));
+                if scanner.oversized() > 0 {
+                    answer.fail(Outcome::ProtocolError, "an event is longer than 4 MiB");
                 }
-                (EventKind::Other, None)
             }
+            Body::Document => answer.read_document(),
+            Body::Error => {
+                let text = error_text(&answer.kept);
+                answer.fail(Outcome::HttpError, &text);
+            }
+            Body::Unknown => answer.fail(Outcome::ProtocolError, "the answer has no head"),
+        }
+        answer.flush(recorder);
+        if answer.fault.is_none() && answer.content_events == 0 {
+            answer.fail(Outcome::ProtocolError, "the answer holds no output");
+        } else if !answer.whole {
+            answer.fail(Outcome::Truncated, "the stream ended without a finish reason and without [DONE]");
+        }
+        answer.ended()
+    }
+
+    /// The flight cannot go on. An answer that was already whole stays completed.
+    pub fn on_failure(&mut self, outcome: Outcome, text: &str, recorder: &mut Recorder) -> (Outcome, Option<String>) {
+        let Flight { scanner, answer, .. } = self;
+        scanner.cut(|event| answer.on_event(event.data, event.stamp, recorder));
+        answer.flush(recorder);
+        if answer.http_status.is_some_and(|status| !(200..300).contains(&status)) {
+            let text = error_text(&answer.kept);
+            answer.fail(Outcome::HttpError, &text);
+        } else if !(answer.whole && answer.content_events > 0) {
+            answer.fail(outcome, text);
+        }
+        answer.ended()
+    }
+
+    /// Fills a row with what the flight and its transport saw.
+    pub fn fill(&mut self, row: &mut RequestRow, marks: Marks) {
+        row.released_ns = self.released_ns;
+        row.connected_ns = marks.connected_ns;
+        row.sent_ns = marks.sent_ns;
+        row.written_ns = marks.written_ns;
+        row.head_ns = marks.head_ns;
+        self.answer.fill(row);
+    }
+}
+
+impl Answer {
+    fn on_event(&mut self, data: &[u8], stamp: ReadStamp, recorder: &mut Recorder) {
+        let (kind, tokens) = match self.learned.recognise(data) {
+            Some(kind) => (kind, None),
+            None => self.walk(data),
         };
         if kind.is_content() {
             let seen_ns = stamp.seen_ns();
@@ -138,6 +193,23 @@ impl Flight {
             },
             recorder,
         );
+    }
+
+    /// Parses an event. Gives its kind, and the tokens that it carried, if it tells.
+    fn walk(&mut self, data: &[u8]) -> (EventKind, Option<u16>) {
+        match Delta::read(data) {
+            Ok(delta) => {
+                self.learned.learn(data, &delta);
+                (delta.kind, self.take_delta(&delta))
+            }
+            Err(malformed) => {
+                if self.fault.is_none() {
+                    let text = format!("event {} is not JSON at byte {}", self.events, malformed.at);
+                    self.fail(Outcome::ProtocolError, &text);
+                }
+                (EventKind::Other, None)
+            }
+        }
     }
 
     /// Takes what a delta says beyond its kind. Returns the tokens that the event carried, if its running usage
@@ -207,48 +279,6 @@ impl Flight {
         }
     }
 
-    /// HTTP's own end of the answer has come: the outcome, and in words why it is not `Completed`.
-    pub fn on_end(&mut self, stamp: ReadStamp, recorder: &mut Recorder) -> (Outcome, Option<String>) {
-        match self.body {
-            Body::Stream => {
-                let mut scanner = std::mem::take(&mut self.scanner);
-                scanner.finish(stamp, |event| self.on_event(event.data, event.stamp, recorder));
-                if scanner.oversized() > 0 {
-                    self.fail(Outcome::ProtocolError, "an event is longer than 4 MiB");
-                }
-                self.scanner = scanner;
-            }
-            Body::Document => self.read_document(),
-            Body::Error => {
-                let text = error_text(&self.kept);
-                self.fail(Outcome::HttpError, &text);
-            }
-            Body::Unknown => self.fail(Outcome::ProtocolError, "the answer has no head"),
-        }
-        self.flush(recorder);
-        if self.fault.is_none() && self.content_events == 0 {
-            self.fail(Outcome::ProtocolError, "the answer holds no output");
-        } else if !self.whole {
-            self.fail(Outcome::Truncated, "the stream ended without a finish reason and without [DONE]");
-        }
-        self.ended()
-    }
-
-    /// The flight cannot go on. An answer that was already whole stays completed.
-    pub fn on_failure(&mut self, outcome: Outcome, text: &str, recorder: &mut Recorder) -> (Outcome, Option<String>) {
-        let mut scanner = std::mem::take(&mut self.scanner);
-        scanner.cut(|event| self.on_event(event.data, event.stamp, recorder));
-        self.scanner = scanner;
-        self.flush(recorder);
-        if self.http_status.is_some_and(|status| !(200..300).contains(&status)) {
-            let text = error_text(&self.kept);
-            self.fail(Outcome::HttpError, &text);
-        } else if !(self.whole && self.content_events > 0) {
-            self.fail(outcome, text);
-        }
-        self.ended()
-    }
-
     fn ended(&mut self) -> (Outcome, Option<String>) {
         match self.fault.take() {
             Some((outcome, text)) => (outcome, Some(text)),
@@ -271,13 +301,7 @@ impl Flight {
         self.kept = kept;
     }
 
-    /// Fills a row with what the flight and its transport saw.
-    pub fn fill(&mut self, row: &mut RequestRow, marks: Marks) {
-        row.released_ns = self.released_ns;
-        row.connected_ns = marks.connected_ns;
-        row.sent_ns = marks.sent_ns;
-        row.written_ns = marks.written_ns;
-        row.head_ns = marks.head_ns;
+    fn fill(&mut self, row: &mut RequestRow) {
         row.first_token_ns = self.first_token_ns;
         row.first_output_ns = self.first_output_ns;
         row.last_token_ns = self.last_token_ns;

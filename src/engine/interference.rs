@@ -1,6 +1,6 @@
 //! What a worker's own thread did to the run: how long it went without a look at its schedule, and how busy it was.
 //!
-//! Kept in windows of equal length, at most [`WINDOWS_MAX`] of them: when they are full, neighbours are joined and
+//! Kept in windows of equal length, at most `WINDOWS_MAX` of them: when they are full, neighbours are joined and
 //! windows are twice as long. A gap is the time between two looks at the schedule, or, after a sleep, how much
 //! longer than asked it lasted; a thread that was stopped, or worked too long on one thing, shows as a gap.
 //! Pure but for [`CpuTimes`], which asks the kernel about this thread.

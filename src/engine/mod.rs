@@ -118,6 +118,8 @@ pub struct EngineReport {
     pub workers: Vec<WorkerSummary>,
     /// Token rows that found a ring full.
     pub tokens_lost: u64,
+    /// Whether the run was stopped because no place in flight was free.
+    pub overloaded: bool,
 }
 
 /// Progress of a run, for a viewer.
@@ -218,6 +220,7 @@ impl Crew {
                 Ok(share) => {
                     report.scheduled += share.scheduled;
                     report.outcomes.merge(&share.outcomes);
+                    report.overloaded |= share.overloaded;
                     window.end_ns = window.end_ns.max(share.end_ns);
                     missing -= 1;
                 }

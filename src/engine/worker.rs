@@ -5,7 +5,8 @@
 //! merged or moved; every slot leaves exactly one row.
 //! Not here: bytes (the transport), their meaning ([`super::flight`]), what is due ([`super::agenda`]).
 
-use std::collections::VecDeque;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use super::agenda::{Agenda, Due};
@@ -17,7 +18,7 @@ use super::transport::{FlightKey, Outgoing, ReadStamp, Signal, Transport};
 use crate::outcome::{Outcome, OutcomeCounts};
 use crate::record::ring::Recorder;
 use crate::record::row::RequestRow;
-use crate::schedule::{PhasePlan, Plan, shard};
+use crate::schedule::{Overload, PhasePlan, Plan, shard};
 use crate::time::{Clock, MILLISECOND_NS};
 
 /// Longest wait without a look at the stop switch.
@@ -51,6 +52,8 @@ pub struct PhaseShare {
     pub end_ns: i64,
     /// Most requests in flight at once.
     pub in_flight_max: u64,
+    /// Whether the run was stopped because no place in flight was free.
+    pub overloaded: bool,
 }
 
 /// The worker.
@@ -68,6 +71,8 @@ pub struct Worker<C, T> {
     in_flight: u32,
     /// Deadlines in order: the time limit is the same for all, so they come due as they were sent.
     deadlines: VecDeque<(i64, FlightKey)>,
+    /// When requests that the client gives up on purpose are to be looked at, and their keys.
+    cancellations: BinaryHeap<Reverse<(i64, u32, u32)>>,
     interference: Interference,
     share: PhaseShare,
 }
@@ -102,6 +107,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             free: Vec::new(),
             in_flight: 0,
             deadlines: VecDeque::new(),
+            cancellations: BinaryHeap::new(),
             interference,
             share: PhaseShare::default(),
         }
@@ -142,6 +148,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             self.heed_stops(&mut run, now_ns);
             self.dispatch_due(&mut run, now_ns);
             self.expire(&mut run, now_ns);
+            self.cancel_due(&mut run, now_ns);
             for _ in 0..SIGNALS_PER_TURN {
                 if !self.take_signal(&mut run) {
                     break;
@@ -161,8 +168,11 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     }
 
     fn next_wake_ns(&self, run: &PhaseRun<'_>) -> i64 {
-        let due_ns = run.agenda.next_due_ns().filter(|_| run.releasing && self.in_flight < run.places);
-        let deadline_ns = self.deadlines.front().map(|(t, _)| *t);
+        let queues = run.phase.on_overload == Overload::Queue || run.phase.lanes > 0;
+        let waits = self.in_flight >= run.places && queues;
+        let due_ns = run.agenda.next_due_ns().filter(|_| run.releasing && !waits);
+        let cancel_ns = self.cancellations.peek().map(|Reverse((t, ..))| *t);
+        let deadline_ns = self.deadlines.front().map(|(t, _)| *t).into_iter().chain(cancel_ns).min();
         let stop_ns = if run.releasing { run.release_end_ns } else { run.give_up_ns };
         let look_up_ns = self.clock.now_ns() + LOOK_UP_NS;
         due_ns.unwrap_or(i64::MAX).min(deadline_ns.unwrap_or(i64::MAX)).min(stop_ns).min(look_up_ns)
@@ -183,9 +193,40 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     #[inline]
     fn dispatch_due(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
         self.interference.looked(now_ns);
-        while run.releasing && self.in_flight < run.places {
+        while run.releasing {
+            if self.in_flight >= run.places {
+                match run.phase.on_overload {
+                    Overload::Abort => return self.abort(run, now_ns),
+                    // A lane that was freed by leaving its request out would ask for the next at once.
+                    Overload::Drop if run.phase.lanes == 0 => {
+                        let Some(due) = run.agenda.next_due(now_ns) else { return };
+                        self.leave_out(run, due, now_ns);
+                        continue;
+                    }
+                    Overload::Queue | Overload::Drop => return,
+                }
+            }
             let Some(due) = run.agenda.next_due(now_ns) else { return };
             self.send(run, due, now_ns);
+        }
+    }
+
+    /// A slot is due, no place in flight is free, and the user wants neither to wait nor to send it.
+    fn leave_out(&mut self, run: &mut PhaseRun<'_>, due: Due, now_ns: i64) {
+        let mut row = self.row(run.phase, due);
+        row.released_ns = due.released_ns;
+        row.outcome = Outcome::NotSent;
+        row.error = Some(format!("dropped: {} requests of this worker were in flight", self.in_flight));
+        self.finish_row(row);
+        run.agenda.on_end(due.ordinal, now_ns);
+    }
+
+    /// No place in flight is free, and the user wants the run to stop if one is needed.
+    fn abort(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
+        if run.agenda.next_due_ns().is_some_and(|due_ns| due_ns <= now_ns) {
+            self.share.overloaded = true;
+            self.stop.ask(Stop::Drain);
+            run.releasing = false;
         }
     }
 
@@ -207,6 +248,10 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         };
         self.transport.start(key, outgoing);
         self.deadlines.push_back((now_ns.saturating_add(self.spec.timeout_ns), key));
+        if slot.cancel {
+            let at_ns = now_ns.saturating_add(run.phase.cancel_after_ns);
+            self.cancellations.push(Reverse((at_ns, key.index, key.generation)));
+        }
         self.in_flight += 1;
         self.share.in_flight_max = self.share.in_flight_max.max(u64::from(self.in_flight));
         self.live.on_start(now_ns - due.scheduled_ns);
@@ -274,6 +319,33 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             }
             self.deadlines.pop_front();
             self.give_up(run, key, Outcome::Timeout, "no whole answer within the request's time limit");
+        }
+    }
+
+    /// Gives up the requests whose time for that has come. It counts from their last byte, so one that was still being
+    /// written is looked at again.
+    fn cancel_due(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
+        while let Some(&Reverse((at_ns, index, generation))) = self.cancellations.peek() {
+            if at_ns > now_ns {
+                return;
+            }
+            self.cancellations.pop();
+            let key = FlightKey { index, generation };
+            if !self.is_current(key) {
+                continue;
+            }
+            let after_ns = run.phase.cancel_after_ns;
+            let due_ns = self.transport.marks(key).written_ns.map(|t| t.saturating_add(after_ns));
+            match due_ns {
+                Some(due_ns) if due_ns <= now_ns => {
+                    let why = format!("given up by the client {} s after it was sent, as asked", after_ns as f64 / 1e9);
+                    self.give_up(run, key, Outcome::Cancelled, &why);
+                }
+                later => {
+                    let again_ns = later.unwrap_or(now_ns + MILLISECOND_NS);
+                    self.cancellations.push(Reverse((again_ns, index, generation)));
+                }
+            }
         }
     }
 

@@ -159,8 +159,8 @@ pub struct TokenStamp {
     pub kind: EventKind,
 }
 
-/// Stamps in one chunk. Small, since each open stream holds one: 64 stamps are 3 KiB.
-pub const CHUNK_STAMPS: usize = 64;
+/// Stamps in one chunk. Few, since each open stream holds one: 32 stamps are 1.5 KiB.
+pub const CHUNK_STAMPS: usize = 32;
 
 /// Some consecutive events of one request, on their way from a worker to the writer. Recycled, never reallocated.
 #[derive(Debug)]

@@ -7,9 +7,10 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 
-use super::{PhasePlan, Plan, Prompt, Release, Slot};
+use super::{Overload, PhasePlan, Plan, Prompt, Release, Slot};
 use crate::endpoint::{RequestOptions, Shape, escape_json};
 use crate::error::{Error, Result};
 use crate::outcome::Phase;
@@ -89,6 +90,19 @@ pub struct PhaseSpec {
     pub duration_ns: Option<i64>,
     /// Time to finish for what is in flight then.
     pub grace_ns: i64,
+    /// What happens to a request that is due while the cap is reached.
+    pub on_overload: Overload,
+    /// Which share of its requests the client gives up, and how long after their write.
+    pub cancellation: Option<Cancellation>,
+}
+
+/// Requests that the client gives up on purpose.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cancellation {
+    /// Their share, 0 to 1.
+    pub share: f64,
+    /// Time from a request's last byte to its giving up.
+    pub after_ns: i64,
 }
 
 /// A whole run as it is asked for.
@@ -133,7 +147,11 @@ impl PlanSpec {
         let mut phases = Vec::new();
         let mut first_request_id = 0;
         for spec in &self.phases {
-            let phase = slots(spec, &pool, first_request_id)?;
+            let mut phase = slots(spec, &pool, first_request_id)?;
+            if let Some(cancellation) = spec.cancellation {
+                let mut rng = self.seed.stream(Stream::Cancellation);
+                phase.slots.iter_mut().for_each(|slot| slot.cancel = rng.random_bool(cancellation.share));
+            }
             first_request_id += phase.slots.len() as u64;
             phases.push(phase);
         }
@@ -257,6 +275,8 @@ fn slots(spec: &PhaseSpec, pool: &[Content], first_request_id: u64) -> Result<Ph
         in_flight_max: spec.in_flight_max,
         duration_ns: spec.duration_ns,
         grace_ns: spec.grace_ns,
+        on_overload: spec.on_overload,
+        cancel_after_ns: spec.cancellation.map_or(0, |c| c.after_ns),
     })
 }
 
@@ -315,6 +335,7 @@ impl PhaseBuilder {
             session: content.session,
             turn,
             next_turn: None,
+            cancel: false,
         });
         Ok(())
     }
@@ -337,7 +358,16 @@ mod tests {
     }
 
     fn phase(phase: Phase, load: Load) -> PhaseSpec {
-        PhaseSpec { phase, load, requests_max: None, in_flight_max: None, duration_ns: None, grace_ns: 0 }
+        PhaseSpec {
+            phase,
+            load,
+            requests_max: None,
+            in_flight_max: None,
+            duration_ns: None,
+            grace_ns: 0,
+            on_overload: Overload::Queue,
+            cancellation: None,
+        }
     }
 
     fn entry(arrival_ms: Option<i64>, session: Option<u32>, delay_ms: Option<i64>) -> Entry {

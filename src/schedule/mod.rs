@@ -65,6 +65,8 @@ pub struct Slot {
     pub turn: u32,
     /// The slot that its end releases, if any: the session's next turn.
     pub next_turn: Option<u32>,
+    /// Whether the client gives it up on purpose.
+    pub cancel: bool,
 }
 
 /// One phase of a run.
@@ -86,6 +88,33 @@ pub struct PhasePlan {
     pub duration_ns: Option<i64>,
     /// Requests in flight at the end of `duration_ns` get this long to finish.
     pub grace_ns: i64,
+    /// What happens to a slot that is due while the cap is reached.
+    pub on_overload: Overload,
+    /// How long after its write a request that is to be cancelled is given up.
+    pub cancel_after_ns: i64,
+}
+
+/// What happens to a slot that is due while as many requests are in flight as may be.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Overload {
+    /// It waits, and is sent late.
+    #[default]
+    Queue,
+    /// It is not sent, and counted so.
+    Drop,
+    /// The run stops.
+    Abort,
+}
+
+impl Overload {
+    /// The name in flags and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Overload::Queue => "queue",
+            Overload::Drop => "drop",
+            Overload::Abort => "abort",
+        }
+    }
 }
 
 /// The schedule: phases, and the texts they are made of.

@@ -34,7 +34,7 @@ pub fn share_of(total: u32, worker: u32, workers: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::outcome::Phase;
-    use crate::schedule::{Prompt, Release, Slot};
+    use crate::schedule::{Overload, Prompt, Release, Slot};
 
     #[test]
     fn every_slot_has_one_worker_and_sessions_stay_whole() {
@@ -46,6 +46,7 @@ mod tests {
             session,
             turn: 0,
             next_turn: None,
+            cancel: false,
         };
         let sessions = [None, Some(0), None, Some(1), Some(0), None, Some(2), Some(1), None];
         let phase = PhasePlan {
@@ -57,6 +58,8 @@ mod tests {
             in_flight_max: None,
             duration_ns: None,
             grace_ns: 0,
+            on_overload: Overload::Queue,
+            cancel_after_ns: 0,
         };
         for workers in 1..=4 {
             let shards: Vec<Vec<u32>> = (0..workers).map(|w| slots_of(&phase, w, workers)).collect();

@@ -32,13 +32,15 @@ pub struct Delta<'a> {
     pub usage: Option<Usage>,
     /// The text of an error, as it stands between its quotes; empty when the error has none.
     pub error: Option<&'a [u8]>,
+    /// The text that makes it what [`Delta::kind`] says, as it stands between its quotes: output, else reasoning.
+    pub text: Option<&'a [u8]>,
 }
 
 #[derive(Default)]
 struct Found<'a> {
     role: bool,
-    output: bool,
-    reasoning: bool,
+    output: Option<&'a [u8]>,
+    reasoning: Option<&'a [u8]>,
     tool_call: bool,
     choices: usize,
     finish_reason: Option<&'a [u8]>,
@@ -53,7 +55,7 @@ impl<'a> Delta<'a> {
     /// Reads the data of one event. `[DONE]` is an event of its own kind; malformed JSON is an error.
     pub fn read(data: &'a [u8]) -> Walk<Delta<'a>> {
         if data.trim_ascii() == b"[DONE]" {
-            return Ok(Delta { kind: EventKind::Done, finish_reason: None, usage: None, error: None });
+            return Ok(Delta { kind: EventKind::Done, finish_reason: None, usage: None, error: None, text: None });
         }
         let mut found = Found::default();
         let mut cursor = Cursor::new(data);
@@ -105,7 +107,7 @@ impl<'a> Found<'a> {
     fn choice(&mut self, c: &mut Cursor<'a>, key: &'a [u8]) -> Walk<()> {
         match key {
             b"delta" | b"message" => c.object(|c, key| self.text_fields(c, key)),
-            b"text" => c.string_or_null().map(|text| self.output |= is_some_text(text)),
+            b"text" => c.string_or_null().map(|text| self.output = some_text(text).or(self.output)),
             b"finish_reason" => c.string_or_null().map(|reason| self.finish_reason = reason.or(self.finish_reason)),
             _ => c.skip(0),
         }
@@ -113,8 +115,10 @@ impl<'a> Found<'a> {
 
     fn text_fields(&mut self, c: &mut Cursor<'a>, key: &'a [u8]) -> Walk<()> {
         match key {
-            b"content" | b"refusal" => c.string_or_null().map(|text| self.output |= is_some_text(text)),
-            b"reasoning_content" | b"reasoning" => c.string_or_null().map(|text| self.reasoning |= is_some_text(text)),
+            b"content" | b"refusal" => c.string_or_null().map(|text| self.output = some_text(text).or(self.output)),
+            b"reasoning_content" | b"reasoning" => {
+                c.string_or_null().map(|text| self.reasoning = some_text(text).or(self.reasoning))
+            }
             b"role" => c.string_or_null().map(|role| self.role |= role.is_some()),
             b"tool_calls" => c.array(|c, _| {
                 self.tool_call = true;
@@ -129,11 +133,11 @@ impl<'a> Found<'a> {
         let error = self.error.or(flat_error);
         let kind = if error.is_some() {
             EventKind::Error
-        } else if self.output {
+        } else if self.output.is_some() {
             EventKind::Output
         } else if self.tool_call {
             EventKind::ToolCall
-        } else if self.reasoning {
+        } else if self.reasoning.is_some() {
             EventKind::Reasoning
         } else if self.finish_reason.is_some() {
             EventKind::Other
@@ -144,12 +148,17 @@ impl<'a> Found<'a> {
         } else {
             EventKind::Other
         };
-        Delta { kind, finish_reason: self.finish_reason, usage: self.usage, error }
+        let text = match kind {
+            EventKind::Output => self.output,
+            EventKind::Reasoning => self.reasoning,
+            _ => None,
+        };
+        Delta { kind, finish_reason: self.finish_reason, usage: self.usage, error, text }
     }
 }
 
-fn is_some_text(text: Option<&[u8]>) -> bool {
-    text.is_some_and(|t| !t.is_empty())
+fn some_text(text: Option<&[u8]>) -> Option<&[u8]> {
+    text.filter(|t| !t.is_empty())
 }
 
 fn read_usage<'a>(usage: &mut Usage, c: &mut Cursor<'a>, key: &'a [u8]) -> Walk<()> {

@@ -2,4 +2,5 @@
 
 pub mod delta;
 pub mod json;
+pub mod learned;
 pub mod sse;

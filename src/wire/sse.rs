@@ -141,6 +141,7 @@ impl<S: Copy> Scanner<S> {
 
     /// Handles one whole line. `tail` is what follows it in the slice: when that begins with the blank line, a
     /// single-line event goes out without a copy and the blank line is taken from `tail`.
+    #[inline]
     fn end_line(&mut self, line: &[u8], tail: &mut &[u8], stamp: S, on_event: &mut impl FnMut(Event<'_, S>)) {
         let line = if self.started { line } else { line.strip_prefix(b"\xef\xbb\xbf").unwrap_or(line) };
         self.started = true;
@@ -148,7 +149,9 @@ impl<S: Copy> Scanner<S> {
             self.dispatch(on_event);
             return;
         }
-        let Some((field, value)) = split_field(line) else { return };
+        // Nearly every line is a data line; it needs no search for its colon.
+        let data = line.strip_prefix(b"data:").map(|value| (&b"data"[..], value.strip_prefix(b" ").unwrap_or(value)));
+        let Some((field, value)) = data.or_else(|| split_field(line)) else { return };
         match field {
             b"data" => {
                 if self.stamp.is_none() && !self.skipping && !self.after_cr && take_blank_line(tail, &mut self.after_cr)
@@ -202,6 +205,7 @@ fn split_field(line: &[u8]) -> Option<(&[u8], &[u8])> {
 }
 
 /// Takes a blank line off the front of `tail`, if one stands there whole.
+#[inline]
 fn take_blank_line(tail: &mut &[u8], after_cr: &mut bool) -> bool {
     match tail {
         [b'\r', b'\n', rest @ ..] | [b'\n', rest @ ..] => *tail = rest,

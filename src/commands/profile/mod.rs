@@ -79,14 +79,23 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     drop(interrupts);
     // The recorders are closed by now, whatever happened: the writer ends, and says if it lost something.
     let written = writer.finish();
-    complete(&mut manifest, &ran?, written.as_ref().ok().copied(), stop.asked());
+    let ran = ran?;
+    complete(&mut manifest, &ran, written.as_ref().ok().copied(), stop.asked());
     manifest.write(&dir)?;
     written?;
     check_conservation(&manifest.counts)?;
     manifest.verdict = Some(report::verdict_of(&dir)?);
     manifest.write(&dir)?;
     drop(destined);
-    report::conclude(&dir, &dir, config.fail_on, style)
+    let code = report::conclude(&dir, &dir, config.fail_on, style)?;
+    if ran.overloaded {
+        return Err(Error::Endpoint(
+            "the run was stopped because a request was due while as many were in flight as --max-in-flight allows; raise \
+             it, lower the load, or choose --on-overload queue or drop"
+                .into(),
+        ));
+    }
+    Ok(code)
 }
 
 /// Tells of what is allowed and yet likely to be regretted.

@@ -5,6 +5,7 @@ use crate::cli::resolve::{LoadConfig, ProfileConfig, SourceConfig};
 use crate::error::Result;
 use crate::outcome::Phase;
 use crate::rng::Stream;
+use crate::schedule::Overload;
 use crate::schedule::build::{Load, PhaseSpec, PlanSpec, Source};
 use crate::trace::{self, Trace, transform};
 
@@ -93,6 +94,8 @@ impl<'a> Resolved<'a> {
             in_flight_max: self.in_flight_max,
             duration_ns: config.duration_ns,
             grace_ns: config.grace_ns,
+            on_overload: config.on_overload,
+            cancellation: config.cancellation,
         })
     }
 
@@ -114,6 +117,8 @@ impl<'a> Resolved<'a> {
             in_flight_max: self.in_flight_max,
             duration_ns: None,
             grace_ns: 0,
+            on_overload: Overload::Queue,
+            cancellation: None,
         })
     }
 

@@ -4,7 +4,8 @@
 //! in the buffer that it was received into and lent to the worker from there. Each read bears the kernel's receive
 //! time. Nothing is allocated per event, and an open stream holds no buffer of its own.
 //! No silent retry: a request goes to another connection only if none of its bytes was written.
-//! Not here: TLS and HTTP/2 (other transports), the meaning of the bytes (`flight`).
+//! TLS records are opened in the read that delivered them (`secure`), so their stamp is the read's.
+//! Not here: HTTP/2 (another transport), the meaning of the bytes (`flight`).
 
 mod connection;
 pub mod decode;
@@ -181,7 +182,8 @@ impl Lane {
         }
         match written {
             Written::All => {
-                marks.written_ns = Some(self.clock.now_ns());
+                // TLS may have more to say behind the request; the request was written the first time.
+                marks.written_ns.get_or_insert_with(|| self.clock.now_ns());
                 self.watch(index, false);
             }
             Written::Part => self.watch(index, true),
