@@ -1,8 +1,9 @@
 //! `loadline serve` that also keeps a log: turns the answers it gave into a file with the time of every event.
 //!
 //! Takes the flags of `serve`, and `--core` and `--log`. Runs until its standard input ends, then writes a line per
-//! request: X-Request-Id, the time at which its body had been read (nanoseconds of CLOCK_MONOTONIC), and the events'
-//! distances from it, in nanoseconds. `scripts/bench-peers` takes this as the truth that clients are held against.
+//! request: X-Request-Id, the time at which the kernel had received it (nanoseconds of CLOCK_MONOTONIC; `-` where it gave
+//! none), that at which its body had been read, and the events' distances from the latter, in nanoseconds.
+//! `scripts/bench-peers` takes this as the truth that clients are held against.
 
 #![allow(missing_docs, clippy::print_stdout, reason = "an example is a program that prints, and has no interface")]
 
@@ -35,7 +36,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     let oracle = server.finish()?;
     let mut log = BufWriter::new(File::create(args.log)?);
     for request in &oracle.requests {
-        write!(log, "{} {}", request.x_request_id, request.received_ns)?;
+        let arrived = request.arrived_ns.map_or_else(|| "-".into(), |ns| ns.to_string());
+        write!(log, "{} {arrived} {}", request.x_request_id, request.received_ns)?;
         for event_ns in &request.events_ns {
             write!(log, " {}", event_ns - request.received_ns)?;
         }

@@ -28,11 +28,20 @@ fn measured<T>(result: &StepResult<T>) -> &T {
     }
 }
 
+/// Kernel stamps are carried over from another clock, by an offset that is measured.
+const CLOCKS_APART_MAX_NS: i64 = 1_000_000;
+
 fn streams_are_sound(streams: &StreamErrors, requests: u64, tokens: u64) {
     assert_eq!((streams.compared, streams.failed, streams.unmatched), (requests, 0, 0));
     assert_eq!(streams.token.read.n, tokens);
     assert!(streams.token.read.min_ns >= 0, "a token was read before it was written");
-    assert!(streams.request_path.min_ns >= 0, "a request was received before it was sent");
+    assert!(streams.request_path.min_ns >= -CLOCKS_APART_MAX_NS, "a request arrived before it was sent");
+    assert!(streams.kernel_arrivals <= requests);
+    assert_eq!(streams.server_queue.map_or(0, |s| s.n), streams.kernel_arrivals);
+    if let Some(queue) = streams.server_queue {
+        is_sound(queue);
+        assert!(queue.min_ns >= 0, "a request was read before it had arrived");
+    }
     assert!(streams.server_ttft.min_ns >= 50_000_000, "the server was early");
     for errors in [streams.token, streams.ttft, streams.itl.unwrap()] {
         is_sound(errors.read);
@@ -45,7 +54,7 @@ fn streams_are_sound(streams: &StreamErrors, requests: u64, tokens: u64) {
 #[test]
 fn a_quick_calibration_measures_everything_reads_back_the_same_and_is_cited() {
     let scratch = Scratch::new("calibrate");
-    let line = "calibrate --quick";
+    let line = "calibrate --quick --burn";
     let output = loadline(&scratch, line).env("XDG_CACHE_HOME", scratch.path("cache")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let path = scratch.path("cache/loadline/calibration.json");
@@ -72,8 +81,17 @@ fn a_quick_calibration_measures_everything_reads_back_the_same_and_is_cited() {
     for (step, (requests, tokens)) in calibration.streams.iter().zip([(8, 5), (100, 20), (1_000, 30)]) {
         streams_are_sound(measured(&step.result), requests, requests * tokens);
     }
+    let aims = calibration.burn.iter().map(|s| s.aimed).collect::<Vec<_>>();
+    assert_eq!(aims, [0.0, 0.1, 0.5, 0.8, 0.9, 0.95]);
+    for step in &calibration.burn {
+        streams_are_sound(measured(&step.step.result), 100, 4_000);
+    }
+    let cpu_ns = |n: usize| measured(&calibration.burn[n].step.result).client_cpu_ns;
+    assert!(cpu_ns(5) > cpu_ns(0), "the client was no busier");
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in ["Timer lateness", "Send lag", "Error, µs", "Limits of this host", "Sends: ", "Token times: "] {
+    for part in
+        ["Timer lateness", "Send lag", "Error, µs", "busy client", "Limits of this host", "Sends: ", "Token times: "]
+    {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

@@ -36,8 +36,8 @@ fn proven(timing: Timing, requests: usize, tokens: u32, args: &str) -> (Manifest
     let oracle = server.finish().unwrap();
     let mut truth = oracle.by_id();
     assert_eq!((oracle.requests.len(), truth.len(), oracle.lost), (requests, requests, 0), "one id, one request");
-    let mut errors_ns = Vec::new();
-    let mut connected = 0;
+    let (mut errors_ns, mut ttft_errors_ns) = (Vec::new(), Vec::new());
+    let (mut connected, mut stamped) = (0, 0);
     for (row, tokens) in rows(&run_dir) {
         let seen = truth.remove(row.x_request_id.as_str()).expect("the server saw it, and no row had it before");
         assert_eq!(row.outcome, Outcome::Completed, "{row:?}");
@@ -46,6 +46,12 @@ fn proven(timing: Timing, requests: usize, tokens: u32, args: &str) -> (Manifest
         let sent_ns = row.sent_ns.unwrap();
         assert!(row.scheduled_ns <= sent_ns, "sent before its time: {row:?}");
         assert!(sent_ns <= manifest.anchor.from_monotonic(seen.received_ns), "received before it was sent: {row:?}");
+        if let Some(arrived_ns) = seen.arrived_ns {
+            stamped += 1;
+            assert!(arrived_ns <= seen.received_ns, "read before it had arrived: {seen:?}");
+            let arrived_ns = manifest.anchor.from_monotonic(arrived_ns);
+            assert!(sent_ns <= arrived_ns + CLOCKS_APART_MAX_NS, "arrived before it was sent: {row:?}, {arrived_ns}");
+        }
         connected += usize::from(row.connected_ns.is_some());
         for (token, written_ns) in tokens.iter().zip(&seen.events_ns) {
             let written_ns = manifest.anchor.from_monotonic(*written_ns);
@@ -56,16 +62,27 @@ fn proven(timing: Timing, requests: usize, tokens: u32, args: &str) -> (Manifest
             }
             errors_ns.push(token.t_ns - written_ns);
         }
+        let first = tokens.iter().position(|t| t.kind == EventKind::Output).unwrap();
+        let true_ttft_ns = seen.events_ns[first] - seen.start_ns();
+        ttft_errors_ns.push(row.first_token_ns.unwrap() - sent_ns - true_ttft_ns);
         let content: Vec<_> = tokens.iter().filter(|t| t.kind == EventKind::Output).collect();
         assert_eq!(content.len(), seen.output_tokens as usize);
         let reported = [content.first(), content.last()].map(|t| t.map(|t| t.kernel_ns.unwrap_or(t.t_ns)));
         assert_eq!([row.first_token_ns, row.last_token_ns], reported, "TTFT and ITL are those of the tokens");
     }
     assert!(truth.is_empty(), "{} requests are in no row", truth.len());
-    errors_ns.sort_unstable();
-    let median_ns = errors_ns[errors_ns.len() / 2];
+    assert!(stamped > requests / 2, "the kernel stamped the arrival of {stamped} requests of {requests}");
+    let median_ns = median(errors_ns);
     assert!(median_ns < MEDIAN_ERROR_MAX_NS, "tokens are stamped {median_ns} ns late in the median");
+    let median_ns = median(ttft_errors_ns);
+    let sound = -CLOCKS_APART_MAX_NS..MEDIAN_ERROR_MAX_NS;
+    assert!(sound.contains(&median_ns), "TTFT is {median_ns} ns too long in the median");
     (manifest, connected)
+}
+
+fn median(mut values: Vec<i64>) -> i64 {
+    values.sort_unstable();
+    values[values.len() / 2]
 }
 
 fn constant(ttft_ms: i64, itl_ms: i64) -> Timing {

@@ -125,7 +125,7 @@ fn simulate(seed: u64) -> (Plan, Outcomes) {
         network.interrupt_at(rng.random_range(0..500) * MS, degree, stop.clone());
     }
     let (recorder, mut intake) = ring(1 << 16);
-    let spec = WorkerSpec { worker: 0, workers: 1, timeout_ns: 2_000 * MS, run_id: "run".into() };
+    let spec = WorkerSpec { worker: 0, workers: 1, timeout_ns: 2_000 * MS, run_id: "run".into(), burn_ns: 0 };
     let mut worker =
         Worker::new(spec, plan.clone(), (clock, network), recorder, (Arc::new(LiveCounters::default()), stop));
     let share = block_on(worker.run_phase(0, 3 * MS));

@@ -139,7 +139,7 @@ def measure(cell, tool, options, folder):
         return record
     first_tokens, sends = true.first_tokens, reported.sends
     pairs = [(*sends[name], *first_tokens[name]) for name in sends.keys() & first_tokens.keys()]
-    before = [(received - sent - to_monotonic) / 1e6 for sent, _, received, _ in pairs]
+    before = [(arrived - sent - to_monotonic) / 1e6 for sent, _, arrived, _ in pairs]
     after = [(seen + to_monotonic - given) / 1e6 for _, seen, _, given in pairs]
     record["truth"] = {k: v for k, v in asdict(true).items() if k != "first_tokens"}
     record["truth"] |= {"load_s": true.load_s, "server_busy": true.server_busy}

@@ -121,11 +121,16 @@ def stream_rows(group, options):
     if not every:
         return [f"{load['streams']} streams: nothing was measured"]
     true = lambda metric: middle([r["truth"][metric]["mean"] for r in every], 2)  # noqa: E731
+    asked = sum(r["truth"]["requests"] for r in every)
+    unstamped = asked - sum(r["truth"]["stamped"] for r in every)
     best = group.by_tool.get("loadline", every)
     rate = middle([r["truth"]["peak_events_per_s"] for r in best], 0)
     busy = middle([100 * r["truth"]["server_busy"] for r in best], 0)
-    out = [f"{load['streams']:,} streams, {load['requests']:,} requests; server: TTFT {true('ttft')}, ITL {true('itl')} ms, "
-           f"peak {rate} events/s, {busy} % busy"]
+    out = [f"{load['streams']:,} streams, {load['requests']:,} requests; server: TTFT {true('ttft')} (its queue "
+           f"{true('queue')}), ITL {true('itl')} ms,",
+           f"  peak {rate} events/s, {busy} % busy"]
+    if unstamped:
+        out[-1] += f"; of {asked:,} requests {unstamped:,} without the kernel's time"
     for tool in group.by_tool:
         of = lambda f: group.values(tool, f)  # noqa: E731, B023
         records = group.by_tool[tool]
@@ -192,9 +197,10 @@ def short_rows(found):
 
 LEGEND = """\
 Errors are what a tool reports (mean) minus what the server's log of the same run says. The log
-counts TTFT from its read of the request: waiting in the server's socket before that (all streams
-start at once) is in every tool's error. "seen" is the part after the server: from its stamp before
-the write of the first token to the tool's stamp, for tools that tell of single requests.
+counts TTFT and latency from when the kernel had received a request: the server's queue from then
+until it has read it (all streams start at once) is the server's, and in no tool's error. "seen" is
+the part after the server: from its stamp before the write of the first token to the tool's stamp,
+for tools that tell of single requests.
 CPU is user and system time of the whole process tree, its start and end included. "further request"
 takes those out: the difference to the first load, per request. "start": from the process's start
 to its first request at the server. "beyond": wall time that was not load. "±" is half the range of

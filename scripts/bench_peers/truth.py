@@ -42,10 +42,14 @@ class Truth:
     last_ns: int = 0
     peak_events_per_s: float = 0.0
     server_cpu_s: float = 0.0
+    # Requests whose arrival the kernel stamped, and how long those waited until the server had read them.
+    stamped: int = 0
+    queue: Distribution = field(default_factory=Distribution)
+    # From the request's arrival, as far as that is known.
     ttft: Distribution = field(default_factory=Distribution)
     itl: Distribution = field(default_factory=Distribution)
     e2e: Distribution = field(default_factory=Distribution)
-    # By X-Request-Id: when it had been read, and when its first token went out.
+    # By X-Request-Id: when it had arrived, and when its first token went out.
     first_tokens: dict = field(default_factory=dict)
 
     @property
@@ -88,31 +92,36 @@ class Server:
 def read(log, server_cpu_s, output_tokens):
     """The truth in a log. Bounded by the log: tens of bytes per event."""
     truth = Truth(server_cpu_s=server_cpu_s)
-    ttft, itl, e2e, busy, starts = [], [], [], {}, []
+    ttft, itl, e2e, queue, busy, starts = [], [], [], [], {}, []
     with open(log) as lines:
         for line in lines:
-            name, received, *events = line.split()
-            received, events = int(received), [int(e) for e in events]
+            name, arrived, received, *events = line.split()
+            received = int(received)
+            if arrived != "-":
+                queue.append((received - int(arrived)) / MS)
+            start = received if arrived == "-" else int(arrived)
+            events = [received + int(e) for e in events]
             truth.requests += 1
             truth.events += len(events)
-            starts.append(received)
+            starts.append(start)
             if not events:
                 continue
-            truth.last_ns = max(truth.last_ns, received + events[-1])
+            truth.last_ns = max(truth.last_ns, events[-1])
             for event in events:
-                slot = (received + event) // 100_000_000
+                slot = event // 100_000_000
                 busy[slot] = busy.get(slot, 0) + 1
             # A stream is role, tokens, usage where it was asked for, [DONE]; an answer in one piece is one event. What was
             # cut off (wrk ends by the clock) tells nothing.
             tokens = events[1 : 1 + output_tokens] if len(events) > 1 + output_tokens else []
             if tokens or len(events) == 1:
-                e2e.append(events[-1] / MS)
+                e2e.append((events[-1] - start) / MS)
             if tokens:
-                ttft.append(tokens[0] / MS)
-                truth.first_tokens[name] = (received, received + tokens[0])
+                ttft.append((tokens[0] - start) / MS)
+                truth.first_tokens[name] = (start, tokens[0])
             if len(tokens) > 1:
                 itl.append((tokens[-1] - tokens[0]) / (len(tokens) - 1) / MS)
     truth.first_ns = min(starts, default=0)
     truth.peak_events_per_s = max(busy.values(), default=0) * 10
+    truth.stamped, truth.queue = len(queue), Distribution.of(queue)
     truth.ttft, truth.itl, truth.e2e = Distribution.of(ttft), Distribution.of(itl), Distribution.of(e2e)
     return truth

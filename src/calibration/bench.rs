@@ -66,6 +66,8 @@ pub(super) struct Load {
     pub(super) timing: Timing,
     /// Requests in flight, at most.
     pub(super) in_flight_max: Option<u32>,
+    /// Time that the worker spins away after every body signal.
+    pub(super) burn_ns: i64,
 }
 
 /// What both sides saw.
@@ -124,6 +126,7 @@ impl Bench {
             cores: vec![self.client_core],
             recorders: vec![recorder],
             stop: Arc::new(StopSwitch::default()),
+            burn_ns: load.burn_ns,
         };
         let collector = std::thread::Builder::new().name("collector".into()).spawn(move || collect(intake));
         let collector = collector.map_err(|e| Error::Internal(format!("cannot start a thread: {e}")))?;

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
+use super::burn::BurnStep;
 use super::clock::ClockCost;
 use super::limits::Limits;
 use super::sends::SendStep;
@@ -15,7 +16,7 @@ use crate::error::{Error, InputError, Result};
 use crate::record::manifest::Host;
 
 /// Version of the file. Readers refuse a version that they do not know.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
 
 /// How it was measured.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -54,6 +55,8 @@ pub struct Calibration {
     pub sends: Vec<SendStep>,
     /// Errors of token times, by number of streams.
     pub streams: Vec<StreamStep>,
+    /// Errors of token times, by how busy the client is; empty unless it was asked for.
+    pub burn: Vec<BurnStep>,
     /// What follows.
     pub limits: Limits,
 }

@@ -1,13 +1,14 @@
 //! Measures this host's client against a truth that is in the same process, and keeps the result for later runs to cite.
 //!
 //! In: [`Options`]. Out: a [`Calibration`]: cost of the clock ([`clock`]), lateness of timers ([`timers`]), send lag against
-//! the request rate ([`sends`]), errors of token times against the server's own ([`streams`]), and what follows from
-//! them ([`limits`]). `bench` drives a load; `usage` tells
+//! the request rate ([`sends`]), errors of token times against the server's own ([`streams`]), those of a client that is kept busy
+//! ([`burn`], on request), and what follows from them ([`limits`]). `bench` drives a load; `usage` tells
 //! whether others were at work; [`mod@file`] reads and writes.
 //! Invariants: nothing is asserted that was not measured here and now; a step that cannot run says why.
 //! Not here: printing.
 
 mod bench;
+pub mod burn;
 pub mod clock;
 pub mod file;
 pub mod limits;
@@ -33,6 +34,8 @@ use crate::time::realtime_ns;
 pub struct Options {
     /// Fewer and shorter steps.
     pub quick: bool,
+    /// Also how token times fare on a client that is kept busy.
+    pub burn: bool,
     /// Bound on the p99 of send lag and of token errors, in nanoseconds.
     pub bound_ns: i64,
 }
@@ -69,6 +72,8 @@ pub enum Step {
     Sends(u32),
     /// So many streams.
     Streams(u32),
+    /// A client that is kept busy for so many percent of its time.
+    Burn(u32),
 }
 
 /// How long the steps are.
@@ -78,6 +83,8 @@ struct Extent {
     rate_s: f64,
     /// Streams, and tokens of each answer.
     streams: &'static [(u32, u32)],
+    /// Tokens of each answer to a client that is kept busy.
+    burn_tokens: u32,
 }
 
 const TIMER_RATES: [u32; 2] = [1_000, 10_000];
@@ -86,13 +93,19 @@ const FULL: Extent = Extent {
     rates: &[500, 1_000, 2_000, 5_000, 10_000, 20_000],
     rate_s: 0.8,
     streams: &[(1, 20), (100, 100), (1_000, 100), (4_000, 120)],
+    burn_tokens: 200,
 };
-const QUICK: Extent =
-    Extent { timer_s: 0.2, rates: &[500, 2_000, 10_000], rate_s: 0.3, streams: &[(1, 5), (100, 20), (1_000, 30)] };
+const QUICK: Extent = Extent {
+    timer_s: 0.2,
+    rates: &[500, 2_000, 10_000],
+    rate_s: 0.3,
+    streams: &[(1, 5), (100, 20), (1_000, 30)],
+    burn_tokens: 40,
+};
 
 impl Extent {
-    fn steps(&self) -> usize {
-        1 + TIMER_RATES.len() + self.rates.len() + self.streams.len()
+    fn steps(&self, aims: &[u32]) -> usize {
+        1 + TIMER_RATES.len() + self.rates.len() + self.streams.len() + aims.len()
     }
 }
 
@@ -102,17 +115,18 @@ impl Extent {
 /// [`crate::error::Error::Internal`] where the system refuses a thread, a timer or a socket.
 pub fn run(options: Options, on_step: &mut dyn FnMut(Progress)) -> Result<Calibration> {
     let extent = if options.quick { QUICK } else { FULL };
+    let aims: &[u32] = if options.burn { &burn::AIMS } else { &[] };
     let bench = Bench::here();
     let unix_ns = realtime_ns();
     let before = Usage::now();
     let mut done = 0;
     let mut begin = |now| {
-        on_step(Progress { done, total: extent.steps(), now });
+        on_step(Progress { done, total: extent.steps(aims), now });
         done += 1;
     };
     begin(Step::Clock);
     let clock = clock::measure();
-    let (mut timers, mut sends, mut streams) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut timers, mut sends, mut streams, mut busy) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for rate in TIMER_RATES {
         begin(Step::Timers(rate));
         timers.push(timers::measure(rate, extent.timer_s, bench.client_core)?);
@@ -123,7 +137,11 @@ pub fn run(options: Options, on_step: &mut dyn FnMut(Progress)) -> Result<Calibr
     }
     for (n, output_tokens) in extent.streams {
         begin(Step::Streams(*n));
-        streams.push(streams::measure(&bench, *n, *output_tokens)?);
+        streams.push(streams::measure(&bench, *n, *output_tokens, 0)?);
+    }
+    for aim in aims {
+        begin(Step::Burn(*aim));
+        busy.push(burn::at(&bench, *aim, extent.burn_tokens, &busy)?);
     }
     Ok(Calibration {
         schema_version: file::SCHEMA_VERSION,
@@ -142,6 +160,7 @@ pub fn run(options: Options, on_step: &mut dyn FnMut(Progress)) -> Result<Calibr
         limits: Limits::of(&sends, &streams, options.bound_ns),
         sends,
         streams,
+        burn: busy,
     })
 }
 

@@ -72,6 +72,7 @@ pub(super) fn measure(bench: &Bench, rate_rps: u32, seconds: f64) -> Result<Send
         output_tokens: 1,
         timing: Timing::Constant { ttft_ns: 0, itl_ns: 0 },
         in_flight_max: Some(in_flight_max),
+        burn_ns: 0,
     })?;
     let sent: Vec<(i64, i64)> = seen.requests.iter().filter_map(|r| Some((r.scheduled_ns, r.sent_ns?))).collect();
     let Some(lag) = Spread::of(sent.iter().map(|(scheduled_ns, sent_ns)| sent_ns - scheduled_ns)) else {

@@ -1,7 +1,7 @@
 //! Compares the token times that the client reports with those of the server, at several numbers of concurrent streams.
 //!
-//! The truth is the server's oracle: its clock (the same CLOCK_MONOTONIC) just before each event is handed to the socket,
-//! and just after it has read a request. Every token of every completed request is compared; a request whose events the two
+//! The truth is the server's oracle, on the same CLOCK_MONOTONIC: its clock just before each event is handed to the socket,
+//! and when its kernel had received a request, so that its own queue is in its TTFT and no error of the client. Every token of every completed request is compared; a request whose events the two
 //! sides count differently is counted as unmatched and never averaged away.
 //! An error is reported minus true, so it holds the way through the kernel and the wake-up of whoever reads.
 
@@ -64,7 +64,9 @@ pub struct StreamErrors {
     pub in_flight_max: u64,
     /// Tokens per second that the server emitted, over the middle half of them.
     pub tokens_per_s: f64,
-    /// The server's own TTFT; 50 ms as long as it keeps up.
+    /// Of the compared requests, those whose arrival the server's kernel stamped; of the others, the server's reading counts.
+    pub kernel_arrivals: u64,
+    /// The server's own TTFT, from the request's arrival; 50 ms as long as it keeps up.
     pub server_ttft: Spread,
     /// The server's own mean ITL of each request, 10 ms as long as it keeps up; null where no answer has two tokens.
     pub server_itl: Option<Spread>,
@@ -72,24 +74,28 @@ pub struct StreamErrors {
     pub token: ByStamp,
     /// Reported TTFT minus the server's.
     pub ttft: ByStamp,
-    /// Of that, the way there: from the client's stamp before its write to the server's after its read.
+    /// Of that, the way there: from the client's stamp before its write to the request's arrival.
     pub request_path: Spread,
+    /// From the arrival by the kernel's stamp until the server had read the request; null where no arrival was stamped.
+    pub server_queue: Option<Spread>,
     /// Reported ITL of a request minus the server's; null where no answer has two tokens.
     pub itl: Option<ByStamp>,
     /// Share of tokens that came in one read with another, and so have a stamp that may be the other's.
     pub shared_reads: f64,
+    /// CPU time of the worker, start and end included.
+    pub client_cpu_ns: i64,
     /// Share of its core that the worker used.
     pub client_utilisation: f64,
     /// Share of its core that the server used.
     pub server_utilisation: f64,
 }
 
-/// Opens `streams` streams of `output_tokens` tokens each. Fewer than 8 are repeated, one set after another, until there
-/// are 8 answers.
+/// Opens `streams` streams of `output_tokens` tokens each, with a client that wastes `burn_ns` on each read. Fewer than
+/// 8 are repeated, one set after another, until there are 8 answers.
 ///
 /// # Errors
 /// [`crate::error::Error::Internal`] where the system refuses a thread or a socket.
-pub(super) fn measure(bench: &Bench, streams: u32, output_tokens: u32) -> Result<StreamStep> {
+pub(super) fn measure(bench: &Bench, streams: u32, output_tokens: u32, burn_ns: i64) -> Result<StreamStep> {
     let step = |result| StreamStep { streams, result };
     if streams > bench.connections_max() {
         return Ok(step(skipped(u64::from(streams), bench)));
@@ -100,6 +106,7 @@ pub(super) fn measure(bench: &Bench, streams: u32, output_tokens: u32) -> Result
         output_tokens,
         timing: Timing::Constant { ttft_ns: TTFT_NS, itl_ns: ITL_NS },
         in_flight_max: None,
+        burn_ns,
     })?;
     let none = || StepResult::Skipped(format!("none of {} requests could be compared", seen.requests.len()));
     Ok(step(compare(&seen).map_or_else(none, StepResult::Measured)))
@@ -122,10 +129,10 @@ struct Errors {
 
 impl Errors {
     /// `seen` are the client's times of the answer's tokens, `truth` the server's.
-    fn add(&mut self, seen: &[i64], truth: &[i64], (sent_ns, received_ns): (i64, i64)) {
+    fn add(&mut self, seen: &[i64], truth: &[i64], (sent_ns, arrived_ns): (i64, i64)) {
         let (Some(first), Some(true_first)) = (seen.first(), truth.first()) else { return };
         self.token.extend(seen.iter().zip(truth).map(|(seen, truth)| seen - truth));
-        self.ttft.push((first - sent_ns) - (true_first - received_ns));
+        self.ttft.push((first - sent_ns) - (true_first - arrived_ns));
         if let (Some(reported), Some(real)) = (mean_gap_ns(seen), mean_gap_ns(truth)) {
             self.itl.push(reported - real);
         }
@@ -142,7 +149,7 @@ fn mean_gap_ns(times_ns: &[i64]) -> Option<i64> {
 fn compare(seen: &Seen) -> Option<StreamErrors> {
     let truth = seen.oracle.by_id();
     let (mut read, mut kernel) = (Errors::default(), Errors::default());
-    let [mut request_path, mut server_ttft, mut server_itl, mut written] = [const { Vec::new() }; 4];
+    let [mut request_path, mut queue, mut server_ttft, mut server_itl, mut written] = [const { Vec::new() }; 5];
     let (mut compared, mut unmatched, mut shared) = (0, 0, 0_u64);
     for (row, tokens) in answers(seen) {
         let Some((known, sent_ns)) = matched(&truth, row, tokens) else {
@@ -154,16 +161,17 @@ fn compare(seen: &Seen) -> Option<StreamErrors> {
         let places: Vec<usize> = (0..tokens.len()).filter(content).collect();
         let of_server = |n: &usize| seen.anchor.from_monotonic(known.events_ns[*n]);
         let real: Vec<i64> = places.iter().map(of_server).collect();
-        let received_ns = seen.anchor.from_monotonic(known.received_ns);
+        let arrived_ns = seen.anchor.from_monotonic(known.start_ns());
         let stamps: Vec<i64> = places.iter().map(|n| tokens[*n].t_ns).collect();
-        read.add(&stamps, &real, (sent_ns, received_ns));
+        read.add(&stamps, &real, (sent_ns, arrived_ns));
         let stamps: Option<Vec<i64>> = places.iter().map(|n| tokens[*n].kernel_ns).collect();
         if let Some(stamps) = stamps {
-            kernel.add(&stamps, &real, (sent_ns, received_ns));
+            kernel.add(&stamps, &real, (sent_ns, arrived_ns));
         }
         shared += places.iter().filter(|n| shares_read(tokens, **n)).count() as u64;
-        request_path.push(received_ns - sent_ns);
-        server_ttft.extend(real.first().map(|first| first - received_ns));
+        request_path.push(arrived_ns - sent_ns);
+        queue.extend(known.arrived_ns.map(|arrived_ns| known.received_ns - arrived_ns));
+        server_ttft.extend(real.first().map(|first| first - arrived_ns));
         server_itl.extend(mean_gap_ns(&real));
         written.extend(real);
     }
@@ -176,12 +184,15 @@ fn compare(seen: &Seen) -> Option<StreamErrors> {
         in_flight_max: seen.in_flight_max(),
         shared_reads: ratio(shared as f64, written.len() as f64),
         tokens_per_s: middle_rate(written),
+        kernel_arrivals: queue.len() as u64,
         server_ttft: Spread::of(server_ttft)?,
         server_itl: Spread::of(server_itl),
         token: by_stamp(read.token, kernel.token)?,
         ttft: by_stamp(read.ttft, kernel.ttft)?,
         request_path: Spread::of(request_path)?,
+        server_queue: Spread::of(queue),
         itl: by_stamp(read.itl, kernel.itl),
+        client_cpu_ns: seen.client_cpu_ns(),
         client_utilisation: ratio(seen.client_cpu_ns() as f64, window_ns),
         server_utilisation: ratio(seen.oracle.cpu_ns as f64, window_ns),
     })
@@ -234,7 +245,7 @@ mod tests {
         TokenRow { request_id: 0, seq, t_ns, kernel_ns, read, kind, bytes: 1, tokens: None }
     }
 
-    /// One request: sent at 100, received at 130, a role and three tokens written at 1000, 2000, 3000.
+    /// One request: sent at 100, arrived at 105 or unstamped, read at 130, a role and three tokens written at 1000, 2000, 3000.
     fn seen(kernel: bool) -> Seen {
         let mut row = RequestRow::scheduled(0, 90);
         (row.x_request_id, row.outcome, row.sent_ns) = ("a".into(), Outcome::Completed, Some(100));
@@ -247,6 +258,7 @@ mod tests {
         ];
         let known = OracleRequest {
             x_request_id: "a".into(),
+            arrived_ns: at(5_105),
             received_ns: 5_130,
             events_ns: vec![5_999, 6_000, 7_000, 8_000],
             ..OracleRequest::default()
@@ -268,12 +280,15 @@ mod tests {
         let token = errors.token.read;
         assert_eq!((token.n, token.min_ns, token.p50_ns, token.max_ns), (3, 10, 50, 1_050));
         assert_eq!(errors.token.kernel.unwrap().min_ns, 1);
-        // Reported 1010 − 100, true 1000 − 130; 30 of the 40 are the way there.
-        assert_eq!((errors.ttft.read.mean_ns, errors.request_path.mean_ns), (40, 30));
-        assert_eq!((errors.server_ttft.mean_ns, errors.server_itl.unwrap().mean_ns), (870, 1_000));
+        // Reported 1010 − 100, true 1000 − 105; 5 of the 15 are the way there. The 25 until it was read are the server's.
+        assert_eq!((errors.ttft.read.mean_ns, errors.request_path.mean_ns), (15, 5));
+        assert_eq!((errors.kernel_arrivals, errors.server_queue.unwrap().mean_ns), (1, 25));
+        assert_eq!((errors.server_ttft.mean_ns, errors.server_itl.unwrap().mean_ns), (895, 1_000));
         assert_eq!(errors.itl.unwrap().read.mean_ns, 20);
         let without = compare(&seen(false)).unwrap();
         assert_eq!((without.token.kernel, without.token.best().n), (None, 3));
+        assert_eq!((without.kernel_arrivals, without.server_queue), (0, None));
+        assert_eq!((without.ttft.read.mean_ns, without.request_path.mean_ns), (40, 30), "from the server's reading");
     }
 
     #[test]

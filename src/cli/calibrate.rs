@@ -21,7 +21,10 @@ Examples:
     loadline calibrate
 
   A first look, kept elsewhere:
-    loadline calibrate --quick --output quick.json")]
+    loadline calibrate --quick --output quick.json
+
+  How token times fare while the client's core is busy:
+    loadline calibrate --burn --output busy.json")]
 pub struct CalibrateArgs {
     /// Where to write the result, as JSON; by default loadline/calibration.json in XDG_CACHE_HOME or ~/.cache, where
     /// `profile` looks for it.
@@ -31,6 +34,10 @@ pub struct CalibrateArgs {
     /// Fewer and shorter steps, in under 10 seconds.
     #[arg(long)]
     pub quick: bool,
+
+    /// Also keep the client's core busy, up to 95 % of its time, and measure what becomes of token times.
+    #[arg(long)]
+    pub burn: bool,
 
     /// Bound on the p99 of send lag and of token times' errors that the limits are told for.
     #[arg(long, value_name = "MS", default_value_t = 1.0)]
@@ -59,7 +66,7 @@ impl CalibrateArgs {
             Error::Usage("neither XDG_CACHE_HOME nor HOME is set; say where to write with --output".into())
         })?;
         let bound_ns = ((self.bound_ms * MILLISECOND_NS as f64).round() as i64).max(1);
-        Ok(CalibrateConfig { output, options: Options { quick: self.quick, bound_ns } })
+        Ok(CalibrateConfig { output, options: Options { quick: self.quick, burn: self.burn, bound_ns } })
     }
 }
 
@@ -77,7 +84,7 @@ mod tests {
 
     #[test]
     fn a_bound_is_a_time_and_is_kept_in_nanoseconds() {
-        let with = |bound_ms| CalibrateArgs { output: Some("x".into()), quick: true, bound_ms }.resolve();
+        let with = |bound_ms| CalibrateArgs { output: Some("x".into()), quick: true, burn: false, bound_ms }.resolve();
         let config = with(0.25).unwrap();
         assert_eq!((config.options.bound_ns, config.output), (250_000, PathBuf::from("x")));
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {

@@ -15,7 +15,7 @@ pub mod lane;
 pub mod limits;
 pub mod live;
 pub mod pace;
-mod recv;
+pub(crate) mod recv;
 pub mod reuse;
 pub mod stamped;
 pub mod stream;
@@ -99,6 +99,8 @@ pub struct EngineSpec {
     pub recorders: Vec<Recorder>,
     /// The stop switch.
     pub stop: Arc<StopSwitch>,
+    /// Time that each worker spins away after every body signal, to be as busy as that makes it; 0 but for calibration.
+    pub burn_ns: i64,
 }
 
 /// What became of a run.
@@ -171,7 +173,13 @@ impl Crew {
             let live = Arc::new(LiveCounters::default());
             let (starts, start_rx) = channel();
             let job = Job {
-                spec: WorkerSpec { worker: number, workers, timeout_ns: spec.timeout_ns, run_id: spec.run_id.clone() },
+                spec: WorkerSpec {
+                    worker: number,
+                    workers,
+                    timeout_ns: spec.timeout_ns,
+                    run_id: spec.run_id.clone(),
+                    burn_ns: spec.burn_ns,
+                },
                 plan: spec.plan.clone(),
                 target: spec.target.clone(),
                 client: spec.client,

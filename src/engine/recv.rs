@@ -14,8 +14,9 @@ use std::os::fd::{AsRawFd, BorrowedFd};
 /// Room for one `SCM_TIMESTAMPING` message (16 bytes of head, three timespecs) and a spare.
 const CONTROL_BYTES: usize = 128;
 
-/// Asks the kernel to stamp what arrives on a socket. Tells whether it will: unix sockets have no stamps.
-pub(super) fn enable_stamps(socket: BorrowedFd<'_>) -> bool {
+/// Asks the kernel to stamp what arrives on a socket; asked of a listening one, also on those that it accepts from then on,
+/// with what comes before they are accepted. Tells whether it will: unix sockets have no stamps.
+pub(crate) fn enable_stamps(socket: BorrowedFd<'_>) -> bool {
     let flags: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
     // SAFETY: the descriptor is open, and the option's value is a c_uint that outlives the call.
     let set = unsafe {
@@ -100,6 +101,24 @@ mod tests {
             assert_eq!(&buffer[..n], b"hello");
             if let Some(stamp) = stamp {
                 assert!(before <= stamp && stamp <= realtime_ns(), "{before} {stamp}");
+                return;
+            }
+        }
+        panic!("no packet of a thousand was stamped");
+    }
+
+    #[test]
+    fn what_arrives_before_the_accept_is_stamped_where_the_listener_asked_for_it() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        assert!(enable_stamps(listener.as_fd()));
+        for _ in 0..1000 {
+            let before = realtime_ns();
+            let mut out = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+            out.write_all(b"hello").unwrap();
+            let written = realtime_ns();
+            let (input, _) = listener.accept().unwrap();
+            if let (5, Some(stamp)) = receive(input.as_fd(), &mut [0; 16]).unwrap() {
+                assert!(before <= stamp && stamp <= written, "{before} {stamp} {written}");
                 return;
             }
         }

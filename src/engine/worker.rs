@@ -37,6 +37,8 @@ pub struct WorkerSpec {
     pub timeout_ns: i64,
     /// Names this run in `X-Request-Id`.
     pub run_id: String,
+    /// Time that is spun away after every body signal; 0 but for calibration.
+    pub burn_ns: i64,
 }
 
 /// What became of a worker's share of one phase.
@@ -282,6 +284,9 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             Signal::Body { bytes, stamp } => {
                 let events = flight.on_body(bytes, stamp, &mut self.recorder);
                 self.live.on_events(events);
+                if self.spec.burn_ns > 0 {
+                    self.burn();
+                }
                 return true;
             }
             Signal::End => {
@@ -292,6 +297,15 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         };
         self.land(run, key, outcome, error);
         true
+    }
+
+    /// Keeps the core busy.
+    #[cold]
+    fn burn(&self) {
+        let until_ns = self.clock.now_ns() + self.spec.burn_ns;
+        while self.clock.now_ns() < until_ns {
+            std::hint::spin_loop();
+        }
     }
 
     fn expire(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {

@@ -8,6 +8,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use super::number::{count, number, percent, utc};
 use super::terminal::Style;
 use super::text::{fit, pad, plain, width, wrap};
+use crate::calibration::burn::STREAMS;
 use crate::calibration::spread::Spread;
 use crate::calibration::streams::{ByStamp, ITL_NS, StreamErrors, TTFT_NS};
 use crate::calibration::{Calibration, Progress, Step, StepResult};
@@ -41,6 +42,7 @@ impl Steps {
             Step::Timers(rate) => format!("timers, {}/s", count(rate.into())),
             Step::Sends(rate) => format!("sends, {} requests/s", count(rate.into())),
             Step::Streams(n) => format!("token times, {}", streams_named(n)),
+            Step::Burn(percent) => format!("token times, client {percent} % busy"),
         });
     }
 }
@@ -58,11 +60,12 @@ pub fn render(calibration: &Calibration, style: Style) -> String {
         timers(calibration),
         sends(calibration, style),
         streams(calibration, style),
+        burn(calibration, style),
         limits(calibration, style),
     ];
     let line = |text: String| fit(&text, style.width);
     let block = |lines: Vec<String>| lines.into_iter().map(line).collect::<Vec<_>>().join("\n");
-    blocks.map(block).join("\n\n") + "\n"
+    blocks.into_iter().filter(|lines| !lines.is_empty()).map(block).collect::<Vec<_>>().join("\n\n") + "\n"
 }
 
 fn header(c: &Calibration) -> Vec<String> {
@@ -165,9 +168,17 @@ fn error_row(name: &str, stamp: &str, m: &StreamErrors, of: impl Fn(ByStamp) -> 
 fn stream_note(name: &str, m: &StreamErrors) -> String {
     let ms = |ns: i64| number(ns as f64 / 1e6);
     let itl = m.server_itl.map_or_else(String::new, |s| format!(" and ITL {} ms of {}", ms(s.p50_ns), ms(ITL_NS)));
+    let stamped = format!("of {} of {} requests", count(m.kernel_arrivals), count(m.compared));
+    let queue = match m.server_queue {
+        Some(queue) => format!(
+            "{} µs of the server's queue are in its own TTFT, by the kernel's times {stamped}",
+            micros(queue.mean_ns)
+        ),
+        None => "the kernel stamped no arrival: the server's queue is in the TTFT error".into(),
+    };
     let mut text = format!(
         "{name}: {} tokens/s, true TTFT {} ms of {}{itl} (medians); client {}, server {}; {} of tokens shared a read; \
-         {} µs of the TTFT error are the way there",
+         {} µs of the TTFT error are the way there; {queue}",
         number(m.tokens_per_s),
         ms(m.server_ttft.p50_ns),
         ms(TTFT_NS),
@@ -180,6 +191,36 @@ fn stream_note(name: &str, m: &StreamErrors) -> String {
         text += &format!("; {} failed, {} unmatched", count(m.failed), count(m.unmatched));
     }
     text
+}
+
+/// Nothing, unless it was asked for.
+fn burn(c: &Calibration, style: Style) -> Vec<String> {
+    if c.burn.is_empty() {
+        return Vec::new();
+    }
+    let head = format!("Token error on a busy client, {}, µs", streams_named(STREAMS));
+    let mut rows = vec![row([&head, "client", "read p50", "p99", "kernel p50", "p99"])];
+    let mut notes = Vec::new();
+    for step in &c.burn {
+        let name = match step.burn_ns {
+            0 => "without a spin".to_owned(),
+            ns => format!("{} aimed at, {} µs spun a read", percent(step.aimed), micros(ns)),
+        };
+        match &step.step.result {
+            StepResult::Measured(m) => {
+                let [read_p50, read_p99] = [m.token.read.p50_ns, m.token.read.p99_ns].map(micros);
+                let of_kernel = |of: fn(Spread) -> i64| m.token.kernel.map_or_else(|| "–".into(), |s| micros(of(s)));
+                let (kernel_p50, kernel_p99) = (of_kernel(|s| s.p50_ns), of_kernel(|s| s.p99_ns));
+                let client = percent(m.client_utilisation);
+                rows.push(row([&name, &client, &read_p50, &read_p99, &kernel_p50, &kernel_p99]));
+                if m.failed + m.unmatched > 0 {
+                    notes.push(format!("{name}: {} failed, {} unmatched", count(m.failed), count(m.unmatched)));
+                }
+            }
+            StepResult::Skipped(why) => notes.push(format!("{name}: not measured: {}", plain(why))),
+        }
+    }
+    with_notes(columns(&rows), &notes, style)
 }
 
 fn limits(c: &Calibration, style: Style) -> Vec<String> {

@@ -1,7 +1,8 @@
 //! What the server did and when, by its own clock: the truth that a client's recording is compared with.
 //!
 //! In: stamps from the answers in flight. Out: an [`Oracle`], once the server has stopped.
-//! Times are nanoseconds of CLOCK_MONOTONIC, taken before an event is handed to the socket.
+//! Times are nanoseconds of CLOCK_MONOTONIC: of an event, before it is handed to the socket; of a request, when the kernel
+//! had it and when the server had read it, between which it waits in the server's own queues.
 //! Invariant: memory is bounded; events beyond the bound are counted, not kept.
 
 use std::cell::RefCell;
@@ -18,6 +19,9 @@ const MAX_REQUESTS: usize = 1 << 22;
 pub struct OracleRequest {
     /// The value of the `X-Request-Id` header; the answer's own id where there was none.
     pub x_request_id: String,
+    /// When the kernel had received the last bytes of the request, whether or not the server had accepted its connection;
+    /// `None` where the kernel did not stamp them.
+    pub arrived_ns: Option<i64>,
     /// When the last byte of the request's body had been read.
     pub received_ns: i64,
     /// When each stream event was handed to the socket, `[DONE]` included; one stamp for an answer in one piece.
@@ -26,6 +30,13 @@ pub struct OracleRequest {
     pub prompt_tokens: u32,
     /// Tokens of the whole answer.
     pub output_tokens: u32,
+}
+
+impl OracleRequest {
+    /// When the request was there, as well as is known: the start of the true TTFT.
+    pub fn start_ns(&self) -> i64 {
+        self.arrived_ns.unwrap_or(self.received_ns)
+    }
 }
 
 /// Every request that the engine was given, in order of arrival.

@@ -6,6 +6,7 @@
 
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::os::fd::AsFd;
 use std::pin::pin;
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
@@ -14,6 +15,8 @@ use std::time::Duration;
 
 use hyper::server::conn::http1;
 use hyper_util::rt::TokioIo;
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
@@ -23,13 +26,15 @@ use super::deployment::Deployment;
 use super::driver::Engine;
 use super::oracle::{Counters, Oracle, OracleLog, ServerCounts};
 use super::service::Service;
+use crate::engine::recv;
+use crate::engine::stamped::{Stamped, WireClock, WireLog};
 use crate::error::{Error, Result};
 use crate::profiler::backend::Backend;
 use crate::profiler::cost::CostModel;
 use crate::profiler::{gpu, memory, model};
 use crate::rng::Seed;
 use crate::time::alarm::Alarm;
-use crate::time::{Anchor, SECOND_NS};
+use crate::time::{Anchor, SECOND_NS, SystemClock};
 
 /// How long answers in flight may go on after a stop.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -154,6 +159,10 @@ impl ServeConfig {
             let socket = socket2::Socket::new(socket2::Domain::for_address(address), socket2::Type::STREAM, None)?;
             socket.set_reuse_address(true)?;
             socket.bind(&address.into())?;
+            if self.oracle {
+                // A request often comes with its connection, before that is accepted.
+                let _ = recv::enable_stamps(socket.as_fd());
+            }
             socket.listen(BACKLOG)?;
             socket.set_nonblocking(true)?;
             Ok(TcpListener::from(socket))
@@ -283,12 +292,14 @@ fn start(
     let entered = runtime.enter();
     let listener = tokio::net::TcpListener::from_std(listener).map_err(internal)?;
     // The engine's axis is CLOCK_MONOTONIC itself; nothing here asks for the time since 1970 on it.
-    let alarm = Alarm::new(Anchor { t0_unix_ns: 0, t0_monotonic_ns: 0 }).map_err(internal)?;
+    let axis = Anchor { t0_unix_ns: 0, t0_monotonic_ns: 0 };
+    let alarm = Alarm::new(axis).map_err(internal)?;
     drop(entered);
     let service = Rc::new(Service {
         engine: Rc::new(Engine::new(deployment)),
         counters,
         oracle: OracleLog::new(config.oracle),
+        wire_clock: config.oracle.then(|| WireClock::new(SystemClock::at(axis))),
         model: config.model.clone(),
         model_json: serde_json::Value::from(config.model.as_str()).to_string(),
         max_model_tokens: config.max_model_len,
@@ -348,16 +359,33 @@ impl Server {
 }
 
 /// One connection, to its end.
-async fn serve(service: Rc<Service>, stream: tokio::net::TcpStream, mut is_closing: watch::Receiver<bool>) {
+async fn serve(service: Rc<Service>, stream: TcpStream, is_closing: watch::Receiver<bool>) {
     // Without this option an event would wait for the acknowledgement of the one before it.
     if stream.set_nodelay(true).is_err() {
         return;
     }
+    match service.wire_clock.clone() {
+        Some(clock) => {
+            let log = Rc::new(WireLog::default());
+            let stamped = Stamped::new(stream, clock, Rc::clone(&log));
+            converse(service, stamped, Some(log), is_closing).await;
+        }
+        None => converse(service, stream, None, is_closing).await,
+    }
+}
+
+/// The requests of a connection, and their answers.
+async fn converse(
+    service: Rc<Service>,
+    io: impl AsyncRead + AsyncWrite + Unpin,
+    log: Option<Rc<WireLog>>,
+    mut is_closing: watch::Receiver<bool>,
+) {
     let answer = hyper::service::service_fn(move |request| {
-        let service = Rc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request).await) }
+        let (service, log) = (Rc::clone(&service), log.clone());
+        async move { Ok::<_, Infallible>(service.answer(request, log).await) }
     });
-    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(stream), answer));
+    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(io), answer));
     // A connection's error is the client's going away; the answer in flight has counted it.
     tokio::select! {
         _ = connection.as_mut() => {}

@@ -19,6 +19,7 @@ use super::driver::Engine;
 use super::oracle::{Counters, OracleLog, OracleRequest};
 use super::reply::{Reply, error_body, models_body};
 use super::stream::{Answer, Flight, Next};
+use crate::engine::stamped::{WireClock, WireLog};
 use crate::rng::Seed;
 use crate::time::{SECOND_NS, monotonic_ns, realtime_ns};
 
@@ -32,6 +33,8 @@ pub(super) struct Service {
     pub(super) engine: Rc<Engine>,
     pub(super) counters: Arc<Counters>,
     pub(super) oracle: OracleLog,
+    /// The clocks of the sockets' reads, where the oracle wants to know when requests arrived.
+    pub(super) wire_clock: Option<WireClock>,
     pub(super) model: String,
     /// The model's name as a JSON string, quotes included.
     pub(super) model_json: String,
@@ -65,8 +68,12 @@ impl From<BadAsk> for Refusal {
 }
 
 impl Service {
-    /// Answers one request.
-    pub(super) async fn answer(self: Rc<Self>, request: Request<Incoming>) -> Response<Answer> {
+    /// Answers one request, which came on the connection with this log, if it has one.
+    pub(super) async fn answer(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        wire: Option<Rc<WireLog>>,
+    ) -> Response<Answer> {
         let path = request.uri().path();
         let (allowed, api) = match path {
             "/v1/chat/completions" => (Method::POST, Some(Api::Chat)),
@@ -82,7 +89,7 @@ impl Service {
             return response;
         }
         match api {
-            Some(api) => self.generate(api, request).await.unwrap_or_else(|refusal| {
+            Some(api) => self.generate(api, request, wire.as_deref()).await.unwrap_or_else(|refusal| {
                 Counters::add(&self.counters.refused);
                 refuse(&refusal)
             }),
@@ -94,10 +101,17 @@ impl Service {
         }
     }
 
-    async fn generate(self: &Rc<Self>, api: Api, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
+    async fn generate(
+        self: &Rc<Self>,
+        api: Api,
+        request: Request<Incoming>,
+        wire: Option<&WireLog>,
+    ) -> Result<Response<Answer>, Refusal> {
         let (head, body) = request.into_parts();
         let body = read_body(&head.headers, body).await?;
         let received_ns = monotonic_ns();
+        // Nothing behind the body has been read yet: of what clients send, that would be a request of its own.
+        let arrived_ns = wire.and_then(|log| log.last(0).kernel_ns);
         let ask = Ask::read(api, &body, self.max_model_tokens)?;
         if ask.model.as_ref().is_some_and(|m| *m != self.model) {
             let model = ask.model.as_deref().unwrap_or_default();
@@ -107,7 +121,7 @@ impl Service {
                 param: Some("model"),
             });
         }
-        let flight = self.take_off(api, &ask, received_ns, &head.headers);
+        let flight = self.take_off(api, &ask, (received_ns, arrived_ns), &head.headers);
         let (stream, include_usage) = (ask.stream, ask.include_usage);
         let mut response = if stream {
             let next = if api == Api::Chat { Next::Role } else { Next::Token(0) };
@@ -125,7 +139,13 @@ impl Service {
     }
 
     /// Gives a request to the engine.
-    fn take_off(self: &Rc<Self>, api: Api, ask: &Ask<'_>, received_ns: i64, headers: &HeaderMap) -> Flight {
+    fn take_off(
+        self: &Rc<Self>,
+        api: Api,
+        ask: &Ask<'_>,
+        (received_ns, arrived_ns): (i64, Option<i64>),
+        headers: &HeaderMap,
+    ) -> Flight {
         let job = Job { prompt_tokens: ask.prompt_tokens, output_tokens: ask.output_tokens };
         let ticket = self.engine.submit(received_ns, job);
         Counters::add(&self.counters.requests);
@@ -136,6 +156,7 @@ impl Service {
             let given = headers.get(X_REQUEST_ID).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
             self.oracle.open(OracleRequest {
                 x_request_id: given.unwrap_or_else(|| id.clone()),
+                arrived_ns,
                 received_ns,
                 events_ns: Vec::new(),
                 prompt_tokens: job.prompt_tokens,

@@ -68,6 +68,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
         cores,
         recorders,
         stop: stop.clone(),
+        burn_ns: 0,
     };
     let progress = Progress::on_stderr();
     let expected = Expected::of(&plan);
