@@ -16,7 +16,7 @@ pub enum ExitCode {
     ThresholdFailed = 1,
     /// The command line or an input file cannot be used.
     Usage = 2,
-    /// The endpoint cannot be used.
+    /// The endpoint cannot be used, or an overload ended the run, as asked.
     Endpoint = 3,
     /// The program or the machine failed.
     Internal = 4,

@@ -29,6 +29,13 @@ pub enum Outcome {
     NotSent,
 }
 
+/// Begins the reason of a [`Outcome::NotSent`] that found no room and was left out, as asked.
+pub const DROPPED: &str = "dropped: ";
+/// Begins the reason of a [`Outcome::NotSent`] at which, or behind which, an overload aborted the run.
+pub const ABORTED: &str = "aborted: ";
+/// Begins the reason of a [`Outcome::Cancelled`] that was asked for.
+pub const ON_REQUEST: &str = "cancelled by the client, as asked, ";
+
 /// The four classes of the law of conservation.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum OutcomeClass {

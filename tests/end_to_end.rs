@@ -346,7 +346,13 @@ fn what_happens_at_the_cap_is_the_users_choice() {
     assert!(
         left_out.iter().all(|(r, _)| r.error.as_ref().unwrap().contains("4 requests of this worker were in flight"))
     );
-    let (counts, _, said) = profile("abort", 3);
+    let page = |policy: &str| std::fs::read_to_string(scratch.path(policy).join("report.html")).unwrap();
+    assert!(page("drop").contains("dropped: 4 requests"), "the page does not say why");
+    let (counts, stopped, said) = profile("abort", 3);
+    let reasons: Vec<_> = stopped.iter().filter_map(|(r, _)| r.error.clone()).collect();
+    assert!(reasons.iter().all(|r| r.starts_with("aborted: ")), "{reasons:?}");
+    assert!(reasons.contains(&"aborted: 4 requests of this worker were in flight".to_string()), "{reasons:?}");
+    assert!(page("abort").contains("an overload ended the run"), "an aborted run must not pass for a whole one");
     assert!(counts.not_sent > 20 && counts.accounted() == 40, "{counts:?}");
     assert!(said.contains("--max-in-flight"), "{said}");
 }

@@ -15,7 +15,7 @@ use loadline::endpoint::{EndpointType, RequestOptions};
 use loadline::engine::live::LiveCounters;
 use loadline::engine::stop::{Stop, StopSwitch};
 use loadline::engine::worker::{PhaseShare, Worker, WorkerSpec};
-use loadline::outcome::{EventKind, Outcome, Phase};
+use loadline::outcome::{ABORTED, DROPPED, EventKind, ON_REQUEST, Outcome, Phase};
 use loadline::record::ring::{Parcel, ring};
 use loadline::record::row::{RequestRow, TokenRow};
 use loadline::rng::{Rng, Seed, Stream};
@@ -104,7 +104,7 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
             in_flight_max: rng.random_bool(0.3).then(|| rng.random_range(1..6)),
             duration_ns: duration.then(|| rng.random_range(50..600) * MS),
             grace_ns: rng.random_range(0..300) * MS,
-            on_overload: if rng.random_bool(0.3) { Overload::Drop } else { Overload::Queue },
+            on_overload: [Overload::Queue, Overload::Queue, Overload::Drop, Overload::Abort][rng.random_range(0..4)],
             cancellation: rng
                 .random_bool(0.3)
                 .then(|| Cancellation { share: 0.3, after_ns: rng.random_range(0..100) * MS }),
@@ -184,6 +184,8 @@ fn check_order(row: &RequestRow) {
 
 /// The row and its tokens say what the network did.
 fn check_truth(row: &RequestRow, tokens: &[TokenRow], truth: &Truth) {
+    // Without a policy for it, what this machine lacks fails the connect.
+    let fate = if truth.outcome == Outcome::NotSent { Outcome::ConnectError } else { truth.outcome };
     let given_up = matches!(row.outcome, Outcome::Cancelled | Outcome::NotSent | Outcome::Timeout);
     // An answer that had told its outcome keeps it, though the run was cut before its last events came.
     let cut = row.end_ns < truth.events_ns.last().copied();
@@ -191,9 +193,9 @@ fn check_truth(row: &RequestRow, tokens: &[TokenRow], truth: &Truth) {
         assert!(tokens.len() <= truth.events_ns.len());
         let unseen = &truth.content[tokens.len()..];
         assert!(row.outcome != Outcome::Completed || !unseen.contains(&true), "completed in mid-answer: {row:?}");
-        assert!(given_up || [Outcome::Completed, truth.outcome].contains(&row.outcome), "{row:?}");
+        assert!(given_up || [Outcome::Completed, fate].contains(&row.outcome), "{row:?}");
     } else {
-        assert_eq!(row.outcome, truth.outcome, "{row:?}");
+        assert_eq!(row.outcome, fate, "{row:?}");
         assert_eq!(tokens.len(), truth.events_ns.len(), "an event was lost: {row:?}");
     }
     assert_eq!(row.events as usize, tokens.len());
@@ -207,6 +209,24 @@ fn check_truth(row: &RequestRow, tokens: &[TokenRow], truth: &Truth) {
     assert_eq!(row.last_token_ns, times.last().copied());
     if row.outcome == Outcome::Completed {
         assert_eq!(row.output_tokens, Some(times.len() as u32));
+    }
+}
+
+/// What was left out, stopped or given up on purpose says so, and only where the plan asks for it.
+fn check_policies(plan: &Plan, row: &RequestRow, truth: Option<&Truth>) {
+    let phase = &plan.phases[0];
+    let says = |prefix| row.error.as_ref().is_some_and(|text| text.starts_with(prefix));
+    assert!(row.outcome == Outcome::Completed || row.error.is_some(), "no reason: {row:?}");
+    assert!(!says(DROPPED) || (row.outcome, phase.on_overload) == (Outcome::NotSent, Overload::Drop), "{row:?}");
+    assert!(!says(ABORTED) || (row.outcome, phase.on_overload) == (Outcome::NotSent, Overload::Abort), "{row:?}");
+    if (says(DROPPED) || says(ABORTED)) && truth.is_none() {
+        assert!(phase.lanes == 0 || says(ABORTED), "a lane's request was dropped at the cap: {row:?}");
+    }
+    if says(ON_REQUEST) {
+        let slot = &phase.slots[(row.request_id % phase.slots.len() as u64) as usize];
+        assert!(slot.cancel && row.outcome == Outcome::Cancelled, "{row:?}");
+        let (sent, end) = (row.written_ns.or(row.sent_ns), row.end_ns);
+        assert!(sent.is_some() && end >= sent.map(|t| t + phase.cancel_after_ns), "given up too early: {row:?}");
     }
 }
 
@@ -231,6 +251,7 @@ fn check(seed: u64) {
     check_sessions(&plan, &got);
     for row in &got.rows {
         check_order(row);
+        check_policies(&plan, row, got.truths.get(&row.x_request_id));
         match got.truths.get(&row.x_request_id) {
             Some(truth) => {
                 let tokens = got.tokens.get(&row.request_id).map_or(&[][..], Vec::as_slice);
@@ -277,4 +298,9 @@ fn the_fates_are_all_met() {
         seen.extend(simulate(seed).1.rows.iter().map(|r| r.outcome));
     }
     assert_eq!(seen.len(), Outcome::ALL.len(), "only {seen:?}");
+    let said = |prefix| {
+        (0..60)
+            .any(|seed| simulate(seed).1.rows.iter().any(|r| r.error.as_ref().is_some_and(|e| e.starts_with(prefix))))
+    };
+    assert!([DROPPED, ABORTED, ON_REQUEST].into_iter().all(said), "a policy was never met");
 }

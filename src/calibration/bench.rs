@@ -120,6 +120,7 @@ impl Bench {
             target: target(server.addr())?,
             client: HttpClient::default(),
             pacing: Pacing::default(),
+            realtime: false,
             clock,
             timeout_ns: TIMEOUT_NS,
             run_id: "calibrate".into(),

@@ -28,7 +28,7 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 a threshold was not met, 2 bad usage or input, 3 endpoint unusable, 4 internal failure.
+Exit codes: 0 done, 1 a threshold was not met, 2 bad usage or input, 3 endpoint unusable (or --on-overload abort), 4 internal failure.
 Results go to standard output, everything else to standard error.";
 
 /// What can be asked for.

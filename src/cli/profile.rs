@@ -129,12 +129,13 @@ pub struct ProfileArgs {
     #[arg(long, alias = "vllm-burstiness", value_name = "SHAPE", help_heading = LOAD)]
     pub arrival_smoothness: Option<f64>,
 
-    /// Most requests in flight at once, whatever releases them; the explicit form of --concurrency as a cap.
+    /// Most requests in flight at once beside a rate or a trace; the explicit form of --concurrency as a cap.
     #[arg(long, value_name = "N", conflicts_with = "concurrency", help_heading = LOAD)]
     pub max_in_flight: Option<u32>,
 
     /// What happens to a request that is due while that many are in flight: it waits and is sent late (its lag is recorded),
-    /// it is not sent and counted so, or the run stops with exit code 3.
+    /// it is not sent and counted so, or the run stops with exit code 3. A request for whose connection there is no file
+    /// descriptor or local port is a connect error, not sent, or stops the run; nothing can wait for those.
     #[arg(long, value_enum, default_value_t = OverloadArg::Queue, help_heading = LOAD)]
     pub on_overload: OverloadArg,
 
@@ -186,6 +187,11 @@ pub struct ProfileArgs {
     /// How to wait for the next send: sleep to a little before it and spin, sleep all of it, or spin all of it.
     #[arg(long, value_enum, default_value_t = PacingArg::Auto, help_heading = LOAD)]
     pub pacing: PacingArg,
+
+    /// Let the kernel prefer the workers to every ordinary thread of their cores (SCHED_FIFO, priority 10). Needs root or
+    /// CAP_SYS_NICE; leave the server's cores out.
+    #[arg(long, help_heading = LOAD)]
+    pub rt: bool,
 
     /// Who speaks HTTP/1.1: our own lane, which records the kernel's receive times, or hyper, to compare with.
     #[arg(long, value_enum, default_value_t = ClientArg::Lane, help_heading = ENDPOINT)]

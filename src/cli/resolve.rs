@@ -113,6 +113,8 @@ pub struct ProfileConfig {
     pub client: HttpClient,
     /// How the time before a send is spent.
     pub pacing: Pacing,
+    /// Whether the workers run under the kernel's real-time policy.
+    pub realtime: bool,
     /// The seed.
     pub seed: Seed,
     /// Where to write; `None` for a new directory.
@@ -177,6 +179,7 @@ impl ProfileArgs {
                 PacingArg::Sleep => Pacing::Sleep,
                 PacingArg::Spin => Pacing::Spin,
             },
+            realtime: self.rt,
             seed: self.random_seed.map_or_else(drawn_seed, Seed),
             artifact_dir: self.artifact_dir.clone(),
             slo: if self.goodput.is_empty() { Vec::new() } else { metrics::parse_goodput(&self.goodput.join(" "))? },
@@ -276,6 +279,9 @@ impl ProfileArgs {
         if self.input_file.is_some() && !self.no_fixed_schedule {
             return Ok(LoadConfig::FromTrace);
         }
+        if self.max_in_flight.is_some() {
+            return usage("--max-in-flight caps a rate or a trace's times; closed-loop load has --concurrency");
+        }
         Ok(LoadConfig::Lanes(self.concurrency.unwrap_or(1)))
     }
 
@@ -352,6 +358,7 @@ impl ProfileConfig {
             "network": self.network.to_json(),
             "http_client": self.client.as_str(),
             "pacing": self.pacing.as_str(),
+            "realtime": self.realtime,
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
             "api_key": self.api_key.as_ref().map(|_| MASK),
             "extra_inputs": self.request.extra,
@@ -492,6 +499,8 @@ mod tests {
         refused("--concurrency 0", "at least 1");
         refused("--max-in-flight 0", "at least 1");
         refused("--concurrency 3 --max-in-flight 3", "cannot be used with");
+        refused("--max-in-flight 3", "--concurrency");
+        refused("--input-file t --no-fixed-schedule --max-in-flight 3", "--concurrency");
         refused("--request-cancellation-rate 101", "100 per cent");
         refused("--from 10", "--input-file");
         refused("--input-file t --from 10 --to 5", "behind");

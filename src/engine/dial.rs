@@ -12,6 +12,9 @@ use std::time::Duration;
 
 use socket2::{Domain, SockAddr, SockRef, Socket, TcpKeepalive, Type};
 
+use super::target::Failure;
+use crate::outcome::Outcome;
+
 /// Time without traffic until the kernel asks whether the peer is still there: below what home routers and cloud load
 /// balancers forget a silent connection after.
 const KEEPALIVE_IDLE: Duration = Duration::from_secs(60);
@@ -133,6 +136,14 @@ fn connect(socket: Socket, to: &SockAddr) -> io::Result<(Socket, bool)> {
     }
 }
 
+/// What a flight is counted as whose connection could not be made: not sent, where this machine had no file descriptor
+/// or local port for it.
+pub fn failure_of(error: &io::Error) -> Failure {
+    let lacking = [libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL];
+    let is_ours = error.raw_os_error().is_some_and(|code| lacking.contains(&code));
+    (if is_ours { Outcome::NotSent } else { Outcome::ConnectError }, error.to_string())
+}
+
 /// How a connect ended whose socket has become writable.
 ///
 /// # Errors
@@ -198,6 +209,15 @@ mod tests {
         connected(&mut dialer).unwrap();
         let mut nowhere = Dialer::new(Peer::Tcp(vec![to]), vec!["::1".parse().unwrap()]);
         assert_eq!(nowhere.start().unwrap_err().kind(), io::ErrorKind::AddrNotAvailable);
+    }
+
+    #[test]
+    fn what_this_machine_lacks_is_told_from_what_the_peer_refuses() {
+        let counted = |code| failure_of(&io::Error::from_raw_os_error(code)).0;
+        assert_eq!([libc::EMFILE, libc::ENFILE, libc::EADDRNOTAVAIL].map(counted), [Outcome::NotSent; 3]);
+        assert_eq!([libc::ECONNREFUSED, libc::ENETUNREACH].map(counted), [Outcome::ConnectError; 2]);
+        let no_address = Dialer::new(Peer::Tcp(Vec::new()), Vec::new()).start().unwrap_err();
+        assert_eq!(failure_of(&no_address).0, Outcome::ConnectError);
     }
 
     #[test]

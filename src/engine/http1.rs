@@ -18,7 +18,7 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
 
-use super::dial::Dialer;
+use super::dial::{self, Dialer};
 use super::reuse::Reuse;
 use super::stamped::{WireClock, WireLog};
 use super::stream::Stream;
@@ -107,7 +107,7 @@ impl Http1 {
         let socket = self.dialer.borrow_mut().start();
         let opening =
             Stream::open(socket, self.target.tls.as_ref(), self.target.protocol, (self.clock.clone(), log.clone()));
-        let stream = opening.await.map_err(|e| (Outcome::ConnectError, e.to_string()))?;
+        let stream = opening.await.map_err(|e| dial::failure_of(&e))?;
         let shaken = http1::handshake(TokioIo::new(stream)).await;
         let (sender, driver) = shaken.map_err(|e| (Outcome::ConnectError, e.to_string()))?;
         tokio::task::spawn_local(async move {

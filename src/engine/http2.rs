@@ -22,7 +22,7 @@ use http::uri::Authority;
 use http::{Method, Request, Uri, header};
 use tokio::sync::Notify;
 
-use super::dial::Dialer;
+use super::dial::{self, Dialer};
 use super::stamped::{WireClock, WireLog};
 use super::stream::Stream;
 use super::target::{Failure, Protocol, Target, refuse_coding};
@@ -74,8 +74,8 @@ struct Connection {
 enum State {
     Opening,
     Open(SendRequest<Pieces>),
-    /// It takes no flight any more.
-    Closed(String),
+    /// It takes no flight any more, for this reason.
+    Closed(Failure),
 }
 
 /// A flight's right to one stream of a connection.
@@ -91,7 +91,7 @@ impl Drop for Seat {
         let connection = &self.connection;
         connection.taken.set(connection.taken.get() - 1);
         if connection.taken.get() == 0 && !connection.is_kept {
-            connection.change(State::Closed("it was for one request".into()));
+            connection.change(State::Closed(closed("it was for one request")));
         }
     }
 }
@@ -101,10 +101,10 @@ impl Connection {
         matches!(*self.state.borrow(), State::Opening)
     }
 
-    fn sender(&self) -> Result<SendRequest<Pieces>, String> {
+    fn sender(&self) -> Result<SendRequest<Pieces>, Failure> {
         match &*self.state.borrow() {
             State::Open(sender) => Ok(sender.clone()),
-            State::Opening => Err("it is not open yet".into()),
+            State::Opening => Err(closed("it is not open yet")),
             State::Closed(why) => Err(why.clone()),
         }
     }
@@ -177,12 +177,12 @@ impl Http2 {
                         }
                         return Ok((seat, sender));
                     }
-                    Err(e) => text_of(&e),
+                    Err(e) => closed(&text_of(&e)),
                 },
                 Err(why) => why,
             };
             if is_new {
-                return Err((Outcome::ConnectError, why));
+                return Err(why);
             }
             self.forget(connection);
             connection.change(State::Closed(why));
@@ -221,13 +221,13 @@ impl Http2 {
     }
 
     /// Says why the connection is at its end.
-    async fn drive(&self, connection: &Rc<Connection>) -> Result<String, String> {
+    async fn drive(&self, connection: &Rc<Connection>) -> Result<Failure, Failure> {
         let socket = self.dialer.borrow_mut().start();
         let log = (self.clock.clone(), connection.log.clone());
         let opening = Stream::open(socket, self.target.tls.as_ref(), self.target.protocol, log);
-        let stream = opening.await.map_err(|e| e.to_string())?;
+        let stream = opening.await.map_err(|e| dial::failure_of(&e))?;
         let shaking = builder().handshake::<_, Pieces>(stream).await;
-        let (sender, mut driver) = shaking.map_err(|e| text_of(&e))?;
+        let (sender, mut driver) = shaking.map_err(|e| closed(&text_of(&e)))?;
         let mut sender = Some(sender);
         let ended = std::future::poll_fn(|cx| {
             let ended = Pin::new(&mut driver).poll(cx);
@@ -249,7 +249,7 @@ impl Http2 {
         });
         let why = ended.await.map_or_else(|e| text_of(&e), |()| "HTTP/2: the server closed the connection".into());
         // A peer that goes before its settings came may not know what they are.
-        Ok(if connection.is_opening() { why + FOREIGN } else { why })
+        Ok(closed(&if connection.is_opening() { why + FOREIGN } else { why }))
     }
 }
 
@@ -306,6 +306,11 @@ fn builder() -> Builder {
         // Late frames of streams that were given up are no attack.
         .max_local_error_reset_streams(None);
     builder
+}
+
+/// The failure of a flight whose connection takes none.
+fn closed(why: &str) -> Failure {
+    (Outcome::ConnectError, why.into())
 }
 
 /// What an HTTP/2 error is counted as.

@@ -21,7 +21,7 @@ pub fn shortage(open_files: u64, in_flight: u32, streams: u32, ends: u32) -> Opt
     (needed > open_files).then(|| {
         format!(
             "{in_flight} requests in flight need {needed} open files, and the limit is {open_files}: raise the hard \
-             limit (ulimit -Hn, or LimitNOFILE= of a service) or lower --concurrency"
+             limit (ulimit -Hn, or LimitNOFILE= of a service) or lower --concurrency or --max-in-flight"
         )
     })
 }

@@ -15,6 +15,7 @@ pub mod lane;
 pub mod limits;
 pub mod live;
 pub mod pace;
+pub mod realtime;
 pub(crate) mod recv;
 pub mod reuse;
 pub mod stamped;
@@ -87,6 +88,8 @@ pub struct EngineSpec {
     pub client: HttpClient,
     /// How the time before a send is spent.
     pub pacing: Pacing,
+    /// Whether the workers run under the kernel's real-time policy; see [`realtime`].
+    pub realtime: bool,
     /// The run's clock.
     pub clock: SystemClock,
     /// Time from a request's send to its giving up.
@@ -118,8 +121,6 @@ pub struct EngineReport {
     pub workers: Vec<WorkerSummary>,
     /// Token rows that found a ring full.
     pub tokens_lost: u64,
-    /// Whether the run was stopped because no place in flight was free.
-    pub overloaded: bool,
 }
 
 /// Progress of a run, for a viewer.
@@ -184,6 +185,7 @@ impl Crew {
                 target: spec.target.clone(),
                 client: spec.client,
                 pacing: spec.pacing,
+                realtime: spec.realtime,
                 clock: spec.clock,
                 core: *core,
                 recorder,
@@ -220,7 +222,6 @@ impl Crew {
                 Ok(share) => {
                     report.scheduled += share.scheduled;
                     report.outcomes.merge(&share.outcomes);
-                    report.overloaded |= share.overloaded;
                     window.end_ns = window.end_ns.max(share.end_ns);
                     missing -= 1;
                 }
@@ -261,6 +262,7 @@ struct Job {
     target: Target,
     client: HttpClient,
     pacing: Pacing,
+    realtime: bool,
     clock: SystemClock,
     core: u32,
     recorder: Recorder,
@@ -273,6 +275,9 @@ struct Job {
 impl Job {
     fn run(self) -> std::io::Result<(WorkerSummary, u64)> {
         let pinned = affinity::pin_to(self.core);
+        if self.realtime {
+            realtime::enter()?;
+        }
         let (worker, core, live) = (self.spec.worker, self.core, self.live.clone());
         let mut ran = Ran::default();
         let (target, clock) = (self.target.clone(), self.clock);

@@ -1,6 +1,6 @@
 //! One word that every worker reads each turn: go on, drain, or cut.
 
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 
 /// How far a run has been asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,12 +16,15 @@ pub enum Stop {
 
 /// The word. Only ever goes up.
 #[derive(Debug, Default)]
-pub struct StopSwitch(AtomicU8);
+pub struct StopSwitch {
+    degree: AtomicU8,
+    aborted: AtomicBool,
+}
 
 impl StopSwitch {
     /// Asks for a stop of at least this degree.
     pub fn ask(&self, stop: Stop) {
-        self.0.fetch_max(stop as u8, Ordering::Relaxed);
+        self.degree.fetch_max(stop as u8, Ordering::Relaxed);
     }
 
     /// The next degree up from where it is: the first Ctrl-C drains, the second cuts.
@@ -29,10 +32,21 @@ impl StopSwitch {
         self.ask(if self.asked() == Stop::No { Stop::Drain } else { Stop::Cut });
     }
 
+    /// Asks for a drain because of an overload.
+    pub fn abort(&self) {
+        self.aborted.store(true, Ordering::Relaxed);
+        self.ask(Stop::Drain);
+    }
+
+    /// Whether an overload asked for the stop.
+    pub fn is_aborted(&self) -> bool {
+        self.aborted.load(Ordering::Relaxed)
+    }
+
     /// What has been asked for.
     #[inline]
     pub fn asked(&self) -> Stop {
-        match self.0.load(Ordering::Relaxed) {
+        match self.degree.load(Ordering::Relaxed) {
             0 => Stop::No,
             1 => Stop::Drain,
             _ => Stop::Cut,

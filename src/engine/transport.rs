@@ -81,7 +81,7 @@ pub enum Signal<'a> {
     End,
     /// The flight cannot go on.
     Failed {
-        /// As what it is counted.
+        /// As what it is counted; [`Outcome::NotSent`] where this machine had no descriptor or port for its connection.
         outcome: Outcome,
         /// Why.
         text: String,

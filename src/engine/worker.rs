@@ -15,7 +15,7 @@ use super::interference::Interference;
 use super::live::LiveCounters;
 use super::stop::{Stop, StopSwitch};
 use super::transport::{FlightKey, Outgoing, ReadStamp, Signal, Transport};
-use crate::outcome::{Outcome, OutcomeCounts};
+use crate::outcome::{ABORTED, DROPPED, ON_REQUEST, Outcome, OutcomeCounts};
 use crate::record::ring::Recorder;
 use crate::record::row::RequestRow;
 use crate::schedule::{Overload, PhasePlan, Plan, shard};
@@ -52,8 +52,6 @@ pub struct PhaseShare {
     pub end_ns: i64,
     /// Most requests in flight at once.
     pub in_flight_max: u64,
-    /// Whether the run was stopped because no place in flight was free.
-    pub overloaded: bool,
 }
 
 /// The worker.
@@ -136,6 +134,8 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             agenda: Agenda::new(phase, start_ns, self.spec.worker, self.spec.workers),
             phase,
             releasing: true,
+            // A lane that was freed by leaving its request out would ask for the next at once.
+            waits: phase.lanes > 0 || phase.on_overload == Overload::Queue,
             places: phase.in_flight_max.map_or(u32::MAX, |m| shard::share_of(m, self.spec.worker, self.spec.workers)),
             release_end_ns: phase.duration_ns.map_or(i64::MAX, |d| start_ns + d),
             give_up_ns: phase.duration_ns.map_or(i64::MAX, |d| (start_ns + d).saturating_add(phase.grace_ns)),
@@ -168,8 +168,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     }
 
     fn next_wake_ns(&self, run: &PhaseRun<'_>) -> i64 {
-        let queues = run.phase.on_overload == Overload::Queue || run.phase.lanes > 0;
-        let waits = self.in_flight >= run.places && queues;
+        let waits = self.in_flight >= run.places && run.waits;
         let due_ns = run.agenda.next_due_ns().filter(|_| run.releasing && !waits);
         let cancel_ns = self.cancellations.peek().map(|Reverse((t, ..))| *t);
         let deadline_ns = self.deadlines.front().map(|(t, _)| *t).into_iter().chain(cancel_ns).min();
@@ -194,40 +193,39 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     fn dispatch_due(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
         self.interference.looked(now_ns);
         while run.releasing {
-            if self.in_flight >= run.places {
-                match run.phase.on_overload {
-                    Overload::Abort => return self.abort(run, now_ns),
-                    // A lane that was freed by leaving its request out would ask for the next at once.
-                    Overload::Drop if run.phase.lanes == 0 => {
-                        let Some(due) = run.agenda.next_due(now_ns) else { return };
-                        self.leave_out(run, due, now_ns);
-                        continue;
-                    }
-                    Overload::Queue | Overload::Drop => return,
-                }
+            if self.in_flight < run.places {
+                let Some(due) = run.agenda.next_due(now_ns) else { return };
+                self.send(run, due, now_ns);
+            } else if run.waits || run.agenda.next_due_ns().is_none_or(|due_ns| due_ns > now_ns) {
+                return;
+            } else if !self.take_signal(run) {
+                // No end that is already here makes room.
+                self.turn_away(run, now_ns);
             }
-            let Some(due) = run.agenda.next_due(now_ns) else { return };
-            self.send(run, due, now_ns);
         }
     }
 
-    /// A slot is due, no place in flight is free, and the user wants neither to wait nor to send it.
-    fn leave_out(&mut self, run: &mut PhaseRun<'_>, due: Due, now_ns: i64) {
+    /// The next slot is due, no place in flight is free, and the user does not want it to wait.
+    fn turn_away(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
+        let Some(due) = run.agenda.next_due(now_ns) else { return };
+        let why = format!("{} requests of this worker were in flight", self.in_flight);
         let mut row = self.row(run.phase, due);
         row.released_ns = due.released_ns;
-        row.outcome = Outcome::NotSent;
-        row.error = Some(format!("dropped: {} requests of this worker were in flight", self.in_flight));
+        row.error = Some(self.no_room(run, &why));
+        row.end_ns = Some(now_ns);
         self.finish_row(row);
+        self.share.end_ns = self.share.end_ns.max(now_ns);
         run.agenda.on_end(due.ordinal, now_ns);
     }
 
-    /// No place in flight is free, and the user wants the run to stop if one is needed.
-    fn abort(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
-        if run.agenda.next_due_ns().is_some_and(|due_ns| due_ns <= now_ns) {
-            self.share.overloaded = true;
-            self.stop.ask(Stop::Drain);
+    /// The reason of a slot that is not sent for want of room. Stops the run where that is asked for.
+    fn no_room(&self, run: &mut PhaseRun<'_>, why: &str) -> String {
+        if run.phase.on_overload == Overload::Abort {
+            self.stop.abort();
             run.releasing = false;
+            return format!("{ABORTED}{why}");
         }
+        format!("{DROPPED}{why}")
     }
 
     fn send(&mut self, run: &PhaseRun<'_>, due: Due, now_ns: i64) {
@@ -293,6 +291,10 @@ impl<C: Clock, T: Transport> Worker<C, T> {
                 let stamp = ReadStamp { t_ns: self.clock.now_ns(), kernel_ns: None, read: 0 };
                 flight.on_end(stamp, &mut self.recorder)
             }
+            Signal::Failed { outcome: Outcome::NotSent, text } => {
+                self.lack(run, key, &text);
+                return true;
+            }
             Signal::Failed { outcome, text } => flight.on_failure(outcome, &text, &mut self.recorder),
         };
         self.land(run, key, outcome, error);
@@ -306,6 +308,15 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         while self.clock.now_ns() < until_ns {
             std::hint::spin_loop();
         }
+    }
+
+    /// This machine has no descriptor or port for a flight.
+    fn lack(&mut self, run: &mut PhaseRun<'_>, key: FlightKey, why: &str) {
+        let (outcome, why) = match run.phase.on_overload {
+            Overload::Queue => (Outcome::ConnectError, why.to_string()),
+            Overload::Drop | Overload::Abort => (Outcome::NotSent, self.no_room(run, why)),
+        };
+        self.give_up(run, key, outcome, &why);
     }
 
     fn expire(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
@@ -335,10 +346,12 @@ impl<C: Clock, T: Transport> Worker<C, T> {
                 continue;
             }
             let after_ns = run.phase.cancel_after_ns;
-            let due_ns = self.transport.marks(key).written_ns.map(|t| t.saturating_add(after_ns));
+            let marks = self.transport.marks(key);
+            // A peer that takes only a part of it must not keep it for ever.
+            let due_ns = marks.written_ns.or(marks.sent_ns).map(|t| t.saturating_add(after_ns));
             match due_ns {
                 Some(due_ns) if due_ns <= now_ns => {
-                    let why = format!("given up by the client {} s after it was sent, as asked", after_ns as f64 / 1e9);
+                    let why = format!("{ON_REQUEST}{} s after it was written", after_ns as f64 / 1e9);
                     self.give_up(run, key, Outcome::Cancelled, &why);
                 }
                 later => {
@@ -396,17 +409,17 @@ impl<C: Clock, T: Transport> Worker<C, T> {
 
     fn account_for_leftovers(&mut self, run: PhaseRun<'_>) {
         let now_ns = self.clock.now_ns();
-        let why = if self.stop.asked() == Stop::No {
-            "the phase ended before it could be sent"
-        } else {
-            "the run was interrupted before it was sent"
+        let why = match self.stop.asked() {
+            _ if self.stop.is_aborted() => format!("{ABORTED}an earlier request found no room"),
+            Stop::No => "the phase ended before it could be sent".into(),
+            Stop::Drain | Stop::Cut => "the run was interrupted before it was sent".into(),
         };
         let PhaseRun { agenda, phase, .. } = run;
         for due in agenda.leftovers(now_ns) {
             let mut row = self.row(phase, due);
             row.released_ns = due.released_ns;
             row.outcome = Outcome::NotSent;
-            row.error = Some(why.to_string());
+            row.error = Some(why.clone());
             self.finish_row(row);
         }
     }
@@ -439,6 +452,8 @@ struct PhaseRun<'a> {
     phase: &'a PhasePlan,
     /// Whether slots are still sent.
     releasing: bool,
+    /// Whether a slot that is due beyond `places` waits.
+    waits: bool,
     /// Requests that may be in flight at once.
     places: u32,
     release_end_ns: i64,

@@ -11,6 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use super::aiperf_words::{AIPERF_VERSION, ErrorDetails, is_ours};
 use crate::error::{Error, Result};
 use crate::metrics::{MetricDef, PERCENTILES, Stats, Summary, Value};
+use crate::outcome::OutcomeClass;
 use crate::record::manifest::{Manifest, RunState};
 use crate::record::reader::Rows;
 use crate::time::SECOND_NS;
@@ -94,6 +95,7 @@ fn describe_run(doc: &mut Map<String, Json>, manifest: &Manifest, summary: &Summ
     let errors = summary
         .errors
         .iter()
+        .filter(|e| e.outcome.class() == OutcomeClass::Failed)
         .map(|e| {
             let details = ErrorDetails::new(e.outcome, e.http_status, Some(e.message.as_str()));
             let details = serde_json::to_value(details).map_err(|e| Error::Internal(e.to_string()))?;

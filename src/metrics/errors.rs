@@ -1,18 +1,42 @@
-//! Failures → a table of their kinds, most frequent first.
+//! Requests that were not completed → a table of their kinds, most frequent first.
 //!
-//! In: rows whose outcome is a failure. Out: [`ErrorCount`]s. Invariant: at most one line for each pair of outcome
-//! and status, so the table is bounded; its text is that of the failure with the lowest request id.
+//! In: rows whose outcome is another. Out: [`ErrorCount`]s. Invariant: at most one line for each outcome, status and
+//! [`Cause`], so the table is bounded; its text is that of the request with the lowest id.
 
 use std::collections::BTreeMap;
 
 use super::ErrorCount;
-use crate::outcome::Outcome;
+use crate::outcome::{ABORTED, DROPPED, ON_REQUEST, Outcome};
 use crate::record::row::RequestRow;
 
-/// Failures by outcome and status. Mergeable.
+/// Why a request was not sent or was given up, as far as the reason's own beginning tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Cause {
+    /// It was dropped for want of room.
+    Dropped,
+    /// An overload ended the run.
+    Aborted,
+    /// The user wanted it cancelled.
+    OnRequest,
+    Other,
+}
+
+impl Cause {
+    fn of(row: &RequestRow) -> Cause {
+        let begins = |prefix| row.error.as_ref().is_some_and(|text| text.starts_with(prefix));
+        match row.outcome {
+            Outcome::NotSent if begins(DROPPED) => Cause::Dropped,
+            Outcome::NotSent if begins(ABORTED) => Cause::Aborted,
+            Outcome::Cancelled if begins(ON_REQUEST) => Cause::OnRequest,
+            _ => Cause::Other,
+        }
+    }
+}
+
+/// Requests by outcome, status and cause. Mergeable.
 #[derive(Clone, Debug, Default)]
 pub(super) struct ErrorTable {
-    kinds: BTreeMap<(Outcome, Option<u16>), Kind>,
+    kinds: BTreeMap<(Outcome, Option<u16>, Cause), Kind>,
 }
 
 #[derive(Clone, Debug)]
@@ -23,9 +47,9 @@ struct Kind {
 }
 
 impl ErrorTable {
-    /// Counts one failure.
+    /// Counts one request.
     pub(super) fn add(&mut self, row: &RequestRow) {
-        let kind = self.kinds.entry((row.outcome, row.http_status)).or_insert_with(|| Kind {
+        let kind = self.kinds.entry((row.outcome, row.http_status, Cause::of(row))).or_insert_with(|| Kind {
             first_id: row.request_id,
             message: row.error.clone().unwrap_or_default(),
             count: 0,
@@ -56,7 +80,7 @@ impl ErrorTable {
         let mut errors: Vec<ErrorCount> = self
             .kinds
             .into_iter()
-            .map(|((outcome, http_status), kind)| ErrorCount {
+            .map(|((outcome, http_status, _), kind)| ErrorCount {
                 outcome,
                 http_status,
                 message: kind.message,
@@ -74,6 +98,21 @@ mod tests {
 
     fn failure(request_id: u64, outcome: Outcome, http_status: Option<u16>, text: &str) -> RequestRow {
         RequestRow { outcome, http_status, error: Some(text.into()), ..RequestRow::scheduled(request_id, 0) }
+    }
+
+    #[test]
+    fn what_was_asked_for_stands_apart_from_what_went_wrong() {
+        let mut table = ErrorTable::default();
+        let reasons = [
+            (Outcome::NotSent, format!("{DROPPED}4 were in flight")),
+            (Outcome::NotSent, "the run was interrupted".into()),
+            (Outcome::NotSent, format!("{DROPPED}5 were in flight")),
+            (Outcome::Cancelled, format!("{ON_REQUEST}0.5 s")),
+            (Outcome::Cancelled, "still in flight".into()),
+        ];
+        (0..).zip(&reasons).for_each(|(id, (outcome, text))| table.add(&failure(id, *outcome, None, text)));
+        let counts: Vec<u64> = table.finish().iter().map(|e| e.count).collect();
+        assert_eq!(counts, [2, 1, 1, 1]);
     }
 
     #[test]

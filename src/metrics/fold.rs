@@ -74,8 +74,8 @@ impl Fold {
                 self.totals.good += u64::from(self.slo.is_met_by(&request, Origin::Sent));
                 self.totals.scheduled_good += u64::from(self.slo.is_met_by(&request, Origin::Scheduled));
             }
-            OutcomeClass::Failed => self.errors.add(row),
-            OutcomeClass::Completed | OutcomeClass::Cancelled | OutcomeClass::NotSent => {}
+            OutcomeClass::Completed => {}
+            OutcomeClass::Failed | OutcomeClass::Cancelled | OutcomeClass::NotSent => self.errors.add(row),
         }
     }
 

@@ -1,6 +1,6 @@
 //! A network in simulated time: the engine's transport with a seeded world behind it, and the truth about what it did.
 //!
-//! Each request meets a fate drawn from the seed: a connection that fails, a status, a stream whose bytes are cut and
+//! Each request meets a fate drawn from the seed: no descriptor for its connection, a connection that fails, a status, a stream whose bytes are cut and
 //! coalesced at random, a stall, a reset, an early end, an error event. What the engine should have seen of it is
 //! kept as [`Truth`], made from byte offsets and not by the engine's own parsers.
 //! Invariant: waiting moves the clock to the next thing that happens, and never past the time asked for.
@@ -24,7 +24,7 @@ pub struct Truth {
     pub x_request_id: String,
     /// When it was started.
     pub started_ns: i64,
-    /// How it ends if nobody gives it up first.
+    /// How it ends if nobody gives it up first; [`Outcome::NotSent`] where no connection was to be had.
     pub outcome: Outcome,
     /// For each stream event: the time of the read that completes its data line.
     pub events_ns: Vec<i64>,
@@ -121,6 +121,11 @@ impl SimNetwork {
             Truth { x_request_id, started_ns, outcome: Outcome::Completed, events_ns: Vec::new(), content: Vec::new() };
         let mut t = started_ns + self.gap_ns(20_000.0);
         if self.rng.random_bool(0.3) {
+            if self.rng.random_bool(0.05) {
+                truth.outcome = Outcome::NotSent;
+                self.plan(t, key, Step::Failed(Outcome::NotSent));
+                return truth;
+            }
             t += self.gap_ns(200_000.0);
             if self.rng.random_bool(0.1) {
                 truth.outcome = Outcome::ConnectError;

@@ -1,6 +1,7 @@
 //! Whether the load that the server saw was the load that was asked for: lengths, prefix cache, descriptors.
 
 use crate::metrics::{Stats, Summary, Value};
+use crate::outcome::{ABORTED, Outcome};
 use crate::record::manifest::Manifest;
 
 /// Largest difference between the prompt tokens that the server counts and those that were asked for, on the mean.
@@ -51,6 +52,19 @@ pub(super) fn cache_too_warm(manifest: &Manifest, summary: &Summary) -> Option<S
              clear the cache, or use another --random-seed than the last run's",
             100.0 * cached / prompts.max(1.0),
             100.0 * expected / prompts.max(1.0)
+        )
+    })
+}
+
+/// A run that an overload ended.
+pub(super) fn aborted(manifest: &Manifest, summary: &Summary) -> Option<String> {
+    let behind = summary.errors.iter().filter(|e| e.outcome == Outcome::NotSent && e.message.starts_with(ABORTED));
+    let count: u64 = behind.map(|e| e.count).sum();
+    (count > 0).then(|| {
+        format!(
+            "an overload ended the run with {count} of {} scheduled requests not sent, so the numbers are those of its beginning; \
+             raise --max-in-flight or the file limits, or lower the load",
+            manifest.counts.scheduled
         )
     })
 }

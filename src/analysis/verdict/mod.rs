@@ -31,6 +31,7 @@ pub fn judge(manifest: &Manifest, summary: &Summary) -> Verdict {
     reasons.extend(not_conserved(manifest).map(|r| (Judgement::Invalid, r)));
     reasons.extend(nothing_measured(manifest).map(|r| (Judgement::Invalid, r)));
     reasons.extend(tokens_lost(manifest).map(|r| (Judgement::Invalid, r)));
+    reasons.extend(load::aborted(manifest, summary).map(|r| (Judgement::Suspect, r)));
     reasons.extend(not_sent(manifest).map(|r| (Judgement::Suspect, r)));
     reasons.extend(sent_late(manifest, summary).map(|r| (Judgement::Suspect, r)));
     let suspicions = [
@@ -105,7 +106,7 @@ fn not_sent(manifest: &Manifest) -> Option<String> {
     (manifest.state == RunState::Complete && counts.not_sent > 0).then(|| {
         format!(
             "{} of {} scheduled requests were not sent, so the offered load was not the one asked for; \
-             look at their errors, and raise the connection or file limits or lower the load",
+             look at their reasons, and raise --max-in-flight or the file limits, or lower the load",
             counts.not_sent, counts.scheduled
         )
     })

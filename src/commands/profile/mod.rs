@@ -14,8 +14,9 @@ use super::interrupt::Interrupts;
 use super::{calibrate, report};
 use crate::cli::calibrate::default_path;
 use crate::cli::resolve::ProfileConfig;
+use crate::engine::pace::Pacing;
 use crate::engine::stop::{Stop, StopSwitch};
-use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity, limits};
+use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity, limits, realtime};
 use crate::error::{Error, ExitCode, Result};
 use crate::outcome::Phase;
 use crate::record::host::steal_ns;
@@ -38,6 +39,9 @@ const WORKERS_MAX: usize = 8;
 pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result<ExitCode> {
     let spec = workload::plan_spec(config)?;
     let plan = Arc::new(spec.build()?);
+    if config.realtime {
+        realtime::try_out().map_err(|e| refused_realtime(&e))?;
+    }
     let cores = affinity::allowed_cores();
     let open_files = limits::raise_open_files();
     let destined = Destined::prepare(config, &cores)?;
@@ -62,6 +66,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
         target: destined.target.clone(),
         client: config.client,
         pacing: config.pacing,
+        realtime: config.realtime,
         clock,
         timeout_ns: config.timeout_ns,
         run_id: manifest.run_id.clone(),
@@ -88,10 +93,10 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     manifest.write(&dir)?;
     drop(destined);
     let code = report::conclude(&dir, &dir, config.fail_on, style)?;
-    if ran.overloaded {
+    if stop.is_aborted() {
         return Err(Error::Endpoint(
-            "the run was stopped because a request was due while as many were in flight as --max-in-flight allows; raise \
-             it, lower the load, or choose --on-overload queue or drop"
+            "the run was stopped because a request was due and found no room (its reason stands in the report); raise \
+             --max-in-flight or the file limits, lower the load, or choose --on-overload queue or drop"
                 .into(),
         ));
     }
@@ -105,11 +110,25 @@ fn warn(config: &ProfileConfig, destined: &Destined, plan: &Plan, open_files: u6
             "warning: --tls-insecure: the server's certificate is not verified; whoever is in between sees all\n",
         )?;
     }
+    if let (true, Pacing::Spin, Some(share)) = (config.realtime, config.pacing, realtime::longest_share()) {
+        out::stderr(&format!(
+            "warning: --rt --pacing spin: the kernel lets real-time threads have {:.0} % of a core (sched_rt_runtime_us) and stops \
+             a worker that spins for the rest; --pacing auto sleeps where it can\n",
+            100.0 * share
+        ))?;
+    }
     let in_flight = plan.phases.iter().map(|p| p.lanes.max(p.in_flight_max.unwrap_or(0))).max().unwrap_or(0);
     match limits::shortage(open_files, in_flight, destined.streams_per_connection(), destined.ends()) {
         Some(text) => out::stderr(&format!("warning: {text}\n")),
         None => Ok(()),
     }
+}
+
+fn refused_realtime(error: &std::io::Error) -> Error {
+    Error::Usage(format!(
+        "--rt: the kernel refuses real-time scheduling ({error}); it takes root, CAP_SYS_NICE (setcap cap_sys_nice+ep), or a limit \
+         of real-time priority of at least 10 (ulimit -r)"
+    ))
 }
 
 /// As many workers as there are cores for them, and work for them.

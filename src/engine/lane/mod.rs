@@ -135,7 +135,7 @@ impl Lane {
             self.close(index);
             self.flights[key.index as usize] = Place::default();
         }
-        let refused = |e: io::Error| (Outcome::ConnectError, e.to_string());
+        let refused = |e: io::Error| dial::failure_of(&e);
         let (socket, in_progress) = self.dialer.start().map_err(refused)?;
         let secure = self.tls.as_ref().map(Secure::new).transpose().map_err(refused)?;
         let mut connection = Connection::new(socket, secure);

@@ -214,7 +214,7 @@ pub(super) fn outcomes(manifest: &Manifest, summary: &Summary) -> String {
     let more =
         if more > 0 { format!("<p class=\"small\">and {} more kinds</p>", count(more as u64)) } else { String::new() };
     let errors = if rows.is_empty() {
-        "<p>No request failed.</p>".into()
+        "<p>Every request was completed.</p>".into()
     } else {
         format!(
             "<div class=\"scroll\"><table class=\"errors\"><thead><tr><th scope=\"col\">n</th>\
