@@ -12,7 +12,7 @@ use loadline::prompt::arena::Arena;
 use loadline::prompt::corpus::Corpus;
 use loadline::rng::Seed;
 use loadline::schedule::Overload;
-use loadline::schedule::build::{Load, PhaseSpec, PlanSpec, Source};
+use loadline::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
 use loadline::trace::{Entry, Trace};
 
 const REQUESTS: u32 = 10_000;

@@ -19,7 +19,7 @@ use loadline::outcome::{ABORTED, DROPPED, EventKind, ON_REQUEST, Outcome, Phase}
 use loadline::record::ring::{Parcel, ring};
 use loadline::record::row::{RequestRow, TokenRow};
 use loadline::rng::{Rng, Seed, Stream};
-use loadline::schedule::build::{Cancellation, LengthLaw, Load, PhaseSpec, PlanSpec, Source};
+use loadline::schedule::spec::{Cancellation, LengthLaw, Load, PhaseSpec, PlanSpec, Source};
 use loadline::schedule::{Overload, Plan};
 use loadline::sim::network::{SimNetwork, Truth};
 use loadline::time::SimClock;

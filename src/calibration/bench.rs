@@ -26,7 +26,7 @@ use crate::record::row::{RequestRow, TokenRow};
 use crate::rng::Seed;
 use crate::schedule::Overload;
 use crate::schedule::Plan;
-use crate::schedule::build::{LengthLaw, Load as Release, PhaseSpec, PlanSpec, Source};
+use crate::schedule::spec::{LengthLaw, Load as Release, PhaseSpec, PlanSpec, Source};
 use crate::sim::oracle::Oracle;
 use crate::sim::server::{self, ServeConfig, Timing};
 use crate::time::{Anchor, SECOND_NS, SystemClock};

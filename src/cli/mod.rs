@@ -5,6 +5,7 @@
 
 pub mod base_url;
 pub mod calibrate;
+pub mod config;
 pub mod network;
 pub mod profile;
 pub mod resolve;

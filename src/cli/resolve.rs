@@ -1,19 +1,16 @@
 //! The arguments of `profile` → what is meant: every check across flags, every default, every environment variable.
 //!
-//! Out: a [`ProfileConfig`], which no flag is needed to understand, and which says everything that can be recorded of
-//! itself in [`ProfileConfig::to_json`] (secrets are not in it).
+//! Out: a [`ProfileConfig`].
 
-use std::path::PathBuf;
-
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::base_url::BaseUrl;
-use super::network::NetworkConfig;
+use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig};
 use super::profile::{
     ClientArg, EndpointArg, OnBadRowArg, OverloadArg, PacingArg, PatternArg, ProfileArgs, TimeUnitArg,
 };
-use super::secret::{MASK, Secret, is_secret_header};
-use super::{FailOn, serve};
+use super::secret::Secret;
+use super::serve;
 use crate::arrival::ArrivalParams;
 use crate::endpoint::{EndpointType, RequestOptions};
 use crate::engine::HttpClient;
@@ -21,111 +18,12 @@ use crate::engine::pace::Pacing;
 use crate::error::{Error, Result};
 use crate::metrics;
 use crate::profiler::backend::Backend;
-use crate::record::manifest::SloBound;
 use crate::rng::Seed;
 use crate::schedule::Overload;
-use crate::schedule::build::{Cancellation, LengthLaw};
+use crate::schedule::spec::{Cancellation, LengthLaw};
 use crate::sim::server::ServeConfig;
 use crate::time::SECOND_NS;
 use crate::trace::{OnBadRow, ReadOptions, TimeUnit, transform::Window};
-
-/// Where requests go.
-#[derive(Clone, Debug)]
-pub enum Destination {
-    /// A simulated deployment in this process.
-    Simulated(ServeConfig),
-    /// A server.
-    Server(BaseUrl),
-}
-
-/// What is asked.
-#[derive(Clone, Debug)]
-pub enum SourceConfig {
-    /// A trace.
-    Trace {
-        /// Its file.
-        path: PathBuf,
-        /// How to read it.
-        options: ReadOptions,
-        /// Which part of it.
-        window: Option<Window>,
-        /// How much faster than recorded.
-        speed: f64,
-    },
-    /// Drawn lengths.
-    Synthetic(LengthLaw),
-}
-
-/// When it is asked.
-#[derive(Clone, Debug, PartialEq)]
-pub enum LoadConfig {
-    /// At the trace's times, if it has them, else in one lane.
-    FromTrace,
-    /// At the trace's times.
-    Recorded,
-    /// At a rate.
-    Rate {
-        /// Name of the arrival process.
-        process: &'static str,
-        /// Its parameters.
-        params: ArrivalParams,
-    },
-    /// When a lane is free.
-    Lanes(u32),
-}
-
-/// Everything that `profile` needs to know.
-#[derive(Clone, Debug)]
-pub struct ProfileConfig {
-    /// Where requests go.
-    pub destination: Destination,
-    /// What all requests have in common.
-    pub request: RequestOptions,
-    /// The user's headers.
-    pub headers: Vec<(String, String)>,
-    /// The bearer key.
-    pub api_key: Option<Secret>,
-    /// What is asked.
-    pub source: SourceConfig,
-    /// Answer length where the source gives none.
-    pub output: Option<LengthLaw>,
-    /// When it is asked.
-    pub load: LoadConfig,
-    /// Cap on requests in flight.
-    pub in_flight_max: Option<u32>,
-    /// What happens to a request that is due while the cap is reached.
-    pub on_overload: Overload,
-    /// Requests that the client gives up on purpose.
-    pub cancellation: Option<Cancellation>,
-    /// Requests to send.
-    pub request_count: Option<u64>,
-    /// Nothing is sent after this.
-    pub duration_ns: Option<i64>,
-    /// Time to finish after that.
-    pub grace_ns: i64,
-    /// Requests before the measurement.
-    pub warmup_requests: u64,
-    /// Time limit of a request.
-    pub timeout_ns: i64,
-    /// How the endpoint is spoken to.
-    pub network: NetworkConfig,
-    /// Who speaks HTTP/1.1.
-    pub client: HttpClient,
-    /// How the time before a send is spent.
-    pub pacing: Pacing,
-    /// Whether the workers run under the kernel's real-time policy.
-    pub realtime: bool,
-    /// The seed.
-    pub seed: Seed,
-    /// Where to write; `None` for a new directory.
-    pub artifact_dir: Option<PathBuf>,
-    /// The service-level objective.
-    pub slo: Vec<SloBound>,
-    /// Worker threads.
-    pub workers: Option<u32>,
-    /// The verdict that fails the run.
-    pub fail_on: Option<FailOn>,
-}
 
 impl ProfileArgs {
     /// Checks the arguments against each other and gives them their meaning. Draws a seed where none was given.
@@ -305,79 +203,6 @@ impl ProfileArgs {
     }
 }
 
-impl ProfileConfig {
-    /// The configuration as the manifest keeps it: everything that shaped the run, and no secret.
-    pub fn to_json(&self) -> Value {
-        let destination = match &self.destination {
-            Destination::Simulated(c) => json!({
-                "simulated": {"model": c.model, "gpu": c.gpu, "backend": c.backend.as_str(), "tp": c.tp,
-                    "max_num_seqs": c.max_num_seqs, "max_num_batched_tokens": c.max_num_batched_tokens,
-                    "max_model_len": c.max_model_len, "speedup": c.speedup}
-            }),
-            Destination::Server(url) => json!({"url": url.to_string()}),
-        };
-        let source = match &self.source {
-            SourceConfig::Trace { path, options, window, speed } => json!({
-                "input_file": path.display().to_string(),
-                "format": options.format,
-                "on_bad_row": format!("{:?}", options.on_bad_row).to_lowercase(),
-                "from_s": window.as_ref().map(|w| w.from_ns as f64 / SECOND_NS as f64),
-                "to_s": window.as_ref().filter(|w| w.to_ns < i64::MAX).map(|w| w.to_ns as f64 / SECOND_NS as f64),
-                "speed": speed,
-                "block_size": options.block_size,
-            }),
-            SourceConfig::Synthetic(law) => {
-                json!({"input_tokens_mean": law.mean_tokens, "input_tokens_stddev": law.stddev_tokens})
-            }
-        };
-        let load = match &self.load {
-            LoadConfig::FromTrace | LoadConfig::Recorded => json!({"fixed_schedule": true}),
-            LoadConfig::Rate { process, params } => json!({"request_rate": params.rate_rps, "arrival_pattern": process,
-                "arrival_smoothness": params.smoothness}),
-            LoadConfig::Lanes(lanes) => json!({"concurrency": lanes}),
-        };
-        let shown = |(name, value): &(String, String)| {
-            let value = if is_secret_header(name) { MASK } else { value.as_str() };
-            (name.clone(), Value::from(value))
-        };
-        json!({
-            "destination": destination,
-            "source": source,
-            "load": load,
-            "in_flight_max": self.in_flight_max,
-            "on_overload": self.on_overload.as_str(),
-            "request_cancellation_share": self.cancellation.map(|c| c.share),
-            "request_cancellation_delay_s": self.cancellation.map(|c| c.after_ns as f64 / SECOND_NS as f64),
-            "request_count": self.request_count,
-            "benchmark_duration_s": self.duration_ns.map(|ns| ns as f64 / SECOND_NS as f64),
-            "benchmark_grace_period_s": self.grace_ns as f64 / SECOND_NS as f64,
-            "warmup_request_count": self.warmup_requests,
-            "request_timeout_s": self.timeout_ns as f64 / SECOND_NS as f64,
-            "output_tokens_mean": self.output.map(|l| l.mean_tokens),
-            "output_tokens_stddev": self.output.map(|l| l.stddev_tokens),
-            "network": self.network.to_json(),
-            "http_client": self.client.as_str(),
-            "pacing": self.pacing.as_str(),
-            "realtime": self.realtime,
-            "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
-            "api_key": self.api_key.as_ref().map(|_| MASK),
-            "extra_inputs": self.request.extra,
-        })
-    }
-
-    /// The load in a word, for directory names; aiperf's words.
-    pub fn stimulus(&self) -> String {
-        match &self.load {
-            LoadConfig::FromTrace | LoadConfig::Recorded => "fixed_schedule".into(),
-            LoadConfig::Rate { params, .. } => {
-                let cap = self.in_flight_max.map(|n| format!("concurrency{n}-")).unwrap_or_default();
-                format!("{cap}request_rate{:?}", params.rate_rps.unwrap_or(0.0))
-            }
-            LoadConfig::Lanes(lanes) => format!("concurrency{lanes}"),
-        }
-    }
-}
-
 fn usage<T>(text: &str) -> Result<T> {
     Err(Error::Usage(text.into()))
 }
@@ -453,6 +278,7 @@ pub fn drawn_seed() -> Seed {
 #[cfg(test)]
 mod tests {
     use clap::Parser;
+    use serde_json::json;
 
     use super::*;
     use crate::cli::{Cli, Verb};

@@ -7,7 +7,7 @@
 use super::registry::{self, Compute, Metric};
 use super::request::{Request, between_ms};
 use super::totals::Totals;
-use super::{Better, MetricDef, Unit};
+use super::{Better, Unit};
 use crate::error::{Error, Result};
 use crate::record::manifest::SloBound;
 
@@ -128,21 +128,12 @@ pub fn parse_goodput(text: &str) -> Result<Vec<SloBound>> {
     Ok(bounds)
 }
 
-const fn good(
-    name: &'static str,
-    title: &'static str,
-    unit: Unit,
-    formula: &'static str,
-    compute: fn(&Totals) -> Option<f64>,
-) -> Metric {
-    Metric { def: MetricDef { name, title, unit, better: Better::Higher, formula }, compute: Compute::Total(compute) }
-}
+pub(super) const GOODPUT: Metric =
+    Metric::yielded("goodput", "Goodput", Unit::RequestsPerSecond, "good requests / window", |t| {
+        t.per_window_second(t.good).filter(|_| t.has_slo)
+    });
 
-pub(super) const GOODPUT: Metric = good("goodput", "Goodput", Unit::RequestsPerSecond, "good requests / window", |t| {
-    t.per_window_second(t.good).filter(|_| t.has_slo)
-});
-
-pub(super) const GOOD_REQUEST_COUNT: Metric = good(
+pub(super) const GOOD_REQUEST_COUNT: Metric = Metric::yielded(
     "good_request_count",
     "Good Request Count",
     Unit::Requests,
@@ -150,7 +141,7 @@ pub(super) const GOOD_REQUEST_COUNT: Metric = good(
     |t| t.has_slo.then_some(t.good as f64),
 );
 
-pub(super) const GOOD_REQUEST_FRACTION: Metric = good(
+pub(super) const GOOD_REQUEST_FRACTION: Metric = Metric::yielded(
     "good_request_fraction",
     "Good Request Fraction",
     Unit::Ratio,
@@ -158,7 +149,7 @@ pub(super) const GOOD_REQUEST_FRACTION: Metric = good(
     |t| fraction(t, t.good),
 );
 
-pub(super) const SCHEDULED_GOODPUT: Metric = good(
+pub(super) const SCHEDULED_GOODPUT: Metric = Metric::yielded(
     "scheduled_goodput",
     "Scheduled Goodput",
     Unit::RequestsPerSecond,
@@ -166,7 +157,7 @@ pub(super) const SCHEDULED_GOODPUT: Metric = good(
     |t| t.per_window_second(t.scheduled_good).filter(|_| t.has_slo),
 );
 
-pub(super) const SCHEDULED_GOOD_REQUEST_FRACTION: Metric = good(
+pub(super) const SCHEDULED_GOOD_REQUEST_FRACTION: Metric = Metric::yielded(
     "scheduled_good_request_fraction",
     "Scheduled Good Request Fraction",
     Unit::Ratio,

@@ -6,7 +6,7 @@
 use super::request::Request;
 use super::totals::Totals;
 use super::{
-    Better, MetricDef, client_delay, counts, goodput, itl, latency, send_lag, throughput, tokens, ttft, usage,
+    Better, MetricDef, Unit, client_delay, counts, goodput, itl, latency, send_lag, throughput, tokens, ttft, usage,
 };
 use crate::outcome::OutcomeClass;
 
@@ -33,6 +33,30 @@ pub(super) enum Compute {
 }
 
 impl Metric {
+    /// A value of each valid request, of which neither more nor less is better.
+    pub(super) const fn neutral(
+        name: &'static str,
+        title: &'static str,
+        unit: Unit,
+        formula: &'static str,
+        compute: fn(&Request<'_>) -> Option<f64>,
+    ) -> Metric {
+        let def = MetricDef { name, title, unit, better: Better::Neither, formula };
+        Metric { def, compute: Compute::Valid(compute) }
+    }
+
+    /// A number of the whole run, of which more is better.
+    pub(super) const fn yielded(
+        name: &'static str,
+        title: &'static str,
+        unit: Unit,
+        formula: &'static str,
+        compute: fn(&Totals) -> Option<f64>,
+    ) -> Metric {
+        let def = MetricDef { name, title, unit, better: Better::Higher, formula };
+        Metric { def, compute: Compute::Total(compute) }
+    }
+
     /// Whether an SLO can bound it: one value for each request, and a direction that is good.
     pub(super) fn can_be_bounded(&self) -> bool {
         matches!(self.compute, Compute::Valid(_)) && self.def.better != Better::Neither

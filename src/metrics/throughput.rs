@@ -1,25 +1,17 @@
 //! Rates of the whole run, and the time that they divide by.
 
 use super::registry::{Compute, Metric};
-use super::totals::Totals;
 use super::{Better, MetricDef, Unit};
 
-const fn rate(
-    name: &'static str,
-    title: &'static str,
-    unit: Unit,
-    formula: &'static str,
-    compute: fn(&Totals) -> Option<f64>,
-) -> Metric {
-    Metric { def: MetricDef { name, title, unit, better: Better::Higher, formula }, compute: Compute::Total(compute) }
-}
+pub(super) const REQUEST_THROUGHPUT: Metric = Metric::yielded(
+    "request_throughput",
+    "Request Throughput",
+    Unit::RequestsPerSecond,
+    "valid requests / window",
+    |t| t.per_window_second(t.valid()),
+);
 
-pub(super) const REQUEST_THROUGHPUT: Metric =
-    rate("request_throughput", "Request Throughput", Unit::RequestsPerSecond, "valid requests / window", |t| {
-        t.per_window_second(t.valid())
-    });
-
-pub(super) const OUTPUT_TOKEN_THROUGHPUT: Metric = rate(
+pub(super) const OUTPUT_TOKEN_THROUGHPUT: Metric = Metric::yielded(
     "output_token_throughput",
     "Output Token Throughput",
     Unit::TokensPerSecond,
@@ -27,7 +19,7 @@ pub(super) const OUTPUT_TOKEN_THROUGHPUT: Metric = rate(
     |t| t.per_window_second(t.output_tokens),
 );
 
-pub(super) const INPUT_TOKEN_THROUGHPUT: Metric = rate(
+pub(super) const INPUT_TOKEN_THROUGHPUT: Metric = Metric::yielded(
     "input_token_throughput",
     "Input Token Throughput",
     Unit::TokensPerSecond,
@@ -35,7 +27,7 @@ pub(super) const INPUT_TOKEN_THROUGHPUT: Metric = rate(
     |t| t.per_window_second(t.input_tokens),
 );
 
-pub(super) const TOTAL_TOKEN_THROUGHPUT: Metric = rate(
+pub(super) const TOTAL_TOKEN_THROUGHPUT: Metric = Metric::yielded(
     "total_token_throughput",
     "Total Token Throughput",
     Unit::TokensPerSecond,

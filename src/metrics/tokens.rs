@@ -1,22 +1,8 @@
 //! Lengths of requests and answers, in tokens.
 
 use super::registry::{Compute, Metric};
-use super::request::Request;
 use super::totals::Totals;
 use super::{Better, MetricDef, Unit};
-
-/// A length of valid requests.
-const fn length(
-    name: &'static str,
-    title: &'static str,
-    formula: &'static str,
-    compute: fn(&Request<'_>) -> Option<f64>,
-) -> Metric {
-    Metric {
-        def: MetricDef { name, title, unit: Unit::Tokens, better: Better::Neither, formula },
-        compute: Compute::Valid(compute),
-    }
-}
 
 /// A sum over requests.
 const fn total(
@@ -31,53 +17,56 @@ const fn total(
     }
 }
 
-pub(super) const INPUT_SEQUENCE_LENGTH: Metric = length(
+pub(super) const INPUT_SEQUENCE_LENGTH: Metric = Metric::neutral(
     "input_sequence_length",
     "Input Sequence Length",
+    Unit::Tokens,
     "prompt tokens by the server's count, else as asked for",
     |r| r.input_tokens().map(f64::from),
 );
 
-pub(super) const OUTPUT_SEQUENCE_LENGTH: Metric =
-    length("output_sequence_length", "Output Sequence Length", "output tokens, reasoning included", |r| {
-        r.row.output_tokens.map(f64::from)
-    });
+pub(super) const OUTPUT_SEQUENCE_LENGTH: Metric = Metric::neutral(
+    "output_sequence_length",
+    "Output Sequence Length",
+    Unit::Tokens,
+    "output tokens, reasoning included",
+    |r| r.row.output_tokens.map(f64::from),
+);
 
-pub(super) const OUTPUT_TOKEN_COUNT: Metric =
-    length("output_token_count", "Output Token Count", "output tokens without reasoning, where any", |r| {
+pub(super) const OUTPUT_TOKEN_COUNT: Metric = Metric::neutral(
+    "output_token_count",
+    "Output Token Count",
+    Unit::Tokens,
+    "output tokens without reasoning, where any",
+    |r| {
         let reasoning = r.row.reasoning_tokens.unwrap_or(0);
         r.row.output_tokens.map(|n| n.saturating_sub(reasoning)).filter(|&n| n > 0).map(f64::from)
-    });
+    },
+);
 
-pub(super) const REASONING_TOKEN_COUNT: Metric =
-    length("reasoning_token_count", "Reasoning Token Count", "reasoning tokens, where any", |r| {
-        r.row.reasoning_tokens.filter(|&n| n > 0).map(f64::from)
-    });
+pub(super) const REASONING_TOKEN_COUNT: Metric = Metric::neutral(
+    "reasoning_token_count",
+    "Reasoning Token Count",
+    Unit::Tokens,
+    "reasoning tokens, where any",
+    |r| r.row.reasoning_tokens.filter(|&n| n > 0).map(f64::from),
+);
 
-/// A difference from what was asked for, in per cent.
-const fn mismatch(
-    name: &'static str,
-    title: &'static str,
-    formula: &'static str,
-    compute: fn(&Request<'_>) -> Option<f64>,
-) -> Metric {
-    Metric {
-        def: MetricDef { name, title, unit: Unit::Percent, better: Better::Neither, formula },
-        compute: Compute::Valid(compute),
-    }
-}
-
-pub(super) const ISL_MISMATCH_DIFF_PCT: Metric = mismatch(
+pub(super) const ISL_MISMATCH_DIFF_PCT: Metric = Metric::neutral(
     "isl_mismatch_diff_pct",
     "ISL Mismatch Diff %",
+    Unit::Percent,
     "100 · (prompt tokens by the server's count − asked for) / asked for",
     |r| difference_pct(r.row.prompt_tokens?, r.row.input_tokens),
 );
 
-pub(super) const OSL_MISMATCH_DIFF_PCT: Metric =
-    mismatch("osl_mismatch_diff_pct", "OSL Mismatch Diff %", "100 · (output tokens − asked for) / asked for", |r| {
-        difference_pct(r.row.output_tokens?, r.row.max_tokens?)
-    });
+pub(super) const OSL_MISMATCH_DIFF_PCT: Metric = Metric::neutral(
+    "osl_mismatch_diff_pct",
+    "OSL Mismatch Diff %",
+    Unit::Percent,
+    "100 · (output tokens − asked for) / asked for",
+    |r| difference_pct(r.row.output_tokens?, r.row.max_tokens?),
+);
 
 fn difference_pct(actual: u32, asked: u32) -> Option<f64> {
     (asked > 0).then(|| 100.0 * (f64::from(actual) - f64::from(asked)) / f64::from(asked))

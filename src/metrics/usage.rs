@@ -5,36 +5,34 @@ use super::request::Request;
 use super::{Better, MetricDef, Unit};
 use crate::outcome::TokenSource;
 
-const fn usage(
-    name: &'static str,
-    title: &'static str,
-    formula: &'static str,
-    compute: fn(&Request<'_>) -> Option<f64>,
-) -> Metric {
-    Metric {
-        def: MetricDef { name, title, unit: Unit::Tokens, better: Better::Neither, formula },
-        compute: Compute::Valid(compute),
-    }
-}
+pub(super) const USAGE_PROMPT_TOKENS: Metric = Metric::neutral(
+    "usage_prompt_tokens",
+    "Usage Prompt Tokens",
+    Unit::Tokens,
+    "prompt tokens by the server's count",
+    |r| r.row.prompt_tokens.map(f64::from),
+);
 
-pub(super) const USAGE_PROMPT_TOKENS: Metric =
-    usage("usage_prompt_tokens", "Usage Prompt Tokens", "prompt tokens by the server's count", |r| {
-        r.row.prompt_tokens.map(f64::from)
-    });
+pub(super) const USAGE_COMPLETION_TOKENS: Metric = Metric::neutral(
+    "usage_completion_tokens",
+    "Usage Completion Tokens",
+    Unit::Tokens,
+    "output tokens by the server's count",
+    |r| completion(r).map(f64::from),
+);
 
-pub(super) const USAGE_COMPLETION_TOKENS: Metric =
-    usage("usage_completion_tokens", "Usage Completion Tokens", "output tokens by the server's count", |r| {
-        completion(r).map(f64::from)
-    });
+pub(super) const USAGE_TOTAL_TOKENS: Metric = Metric::neutral(
+    "usage_total_tokens",
+    "Usage Total Tokens",
+    Unit::Tokens,
+    "prompt and output tokens by the server's count",
+    |r| Some(f64::from(r.row.prompt_tokens?) + f64::from(completion(r)?)),
+);
 
-pub(super) const USAGE_TOTAL_TOKENS: Metric =
-    usage("usage_total_tokens", "Usage Total Tokens", "prompt and output tokens by the server's count", |r| {
-        Some(f64::from(r.row.prompt_tokens?) + f64::from(completion(r)?))
-    });
-
-pub(super) const USAGE_PROMPT_CACHE_READ_TOKENS: Metric = usage(
+pub(super) const USAGE_PROMPT_CACHE_READ_TOKENS: Metric = Metric::neutral(
     "usage_prompt_cache_read_tokens",
     "Usage Prompt Cache Read Tokens",
+    Unit::Tokens,
     "prompt tokens that the server's prefix cache held",
     |r| r.row.cached_tokens.map(f64::from),
 );

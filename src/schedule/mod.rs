@@ -1,13 +1,14 @@
 //! WHAT × WHEN → slots: the whole run, before its first byte.
 //!
 //! A [`Slot`] is one request that will be made: its lengths, its prompt, and what releases it: the clock, the end of
-//! its session's previous turn, or a lane of closed-loop load becoming free. [`build`] makes the slots, [`shard`]
+//! its session's previous turn, or a lane of closed-loop load becoming free. [`build`] makes the slots of what [`spec`] asks for, [`shard`]
 //! divides them among workers.
 //! Invariants: slots that the clock releases stand in order of time; a session's turns are linked in order; request
 //! ids are the slots' places, warm-up first.
 
 pub mod build;
 pub mod shard;
+pub mod spec;
 
 use std::sync::Arc;
 

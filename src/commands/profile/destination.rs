@@ -4,8 +4,8 @@ use http::{HeaderMap, HeaderName, HeaderValue, Uri, header};
 
 use super::probe::{Probed, probe};
 use crate::cli::base_url::{BaseUrl, Scheme};
+use crate::cli::config::{Destination, ProfileConfig};
 use crate::cli::network::{HttpVersion, NetworkConfig};
-use crate::cli::resolve::{Destination, ProfileConfig};
 use crate::engine::dial::{Dialer, Peer};
 use crate::engine::target::{Protocol, Target};
 use crate::engine::tls::{Tls, TlsOptions};

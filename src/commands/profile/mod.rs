@@ -13,7 +13,7 @@ use destination::Destined;
 use super::interrupt::Interrupts;
 use super::{calibrate, report};
 use crate::cli::calibrate::default_path;
-use crate::cli::resolve::ProfileConfig;
+use crate::cli::config::ProfileConfig;
 use crate::engine::pace::Pacing;
 use crate::engine::stop::{Stop, StopSwitch};
 use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity, limits, realtime};

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::value::RawValue;
 
-use crate::cli::resolve::{ProfileConfig, SourceConfig};
+use crate::cli::config::{ProfileConfig, SourceConfig};
 use crate::error::{Error, Result};
 use crate::export::inputs;
 use crate::outcome::Phase;

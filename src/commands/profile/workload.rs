@@ -1,12 +1,12 @@
 //! The configuration of a run → what the schedule is built from: the trace, and the load of each phase.
 
 use crate::arrival;
-use crate::cli::resolve::{LoadConfig, ProfileConfig, SourceConfig};
+use crate::cli::config::{LoadConfig, ProfileConfig, SourceConfig};
 use crate::error::Result;
 use crate::outcome::Phase;
 use crate::rng::Stream;
 use crate::schedule::Overload;
-use crate::schedule::build::{Load, PhaseSpec, PlanSpec, Source};
+use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
 use crate::trace::{self, Trace, transform};
 
 /// Requests of a run that nothing else bounds; aiperf's default.

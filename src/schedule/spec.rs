@@ -1,0 +1,125 @@
+//! What a run is to be, before it is planned: a source of requests, and what releases them in each phase.
+
+use rand_distr::{Distribution, Normal};
+
+use super::Overload;
+use crate::endpoint::RequestOptions;
+use crate::outcome::Phase;
+use crate::rng::{Rng, Seed};
+use crate::trace::Trace;
+
+/// Lengths drawn from a normal distribution, as aiperf does: rounded up, redrawn while negative, at least 1; a
+/// standard deviation of 0 gives the mean, rounded.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LengthLaw {
+    /// Mean, in tokens.
+    pub mean_tokens: f64,
+    /// Standard deviation, in tokens.
+    pub stddev_tokens: f64,
+}
+
+impl LengthLaw {
+    pub(super) fn draw(&self, rng: &mut Rng) -> u32 {
+        let Ok(normal) = Normal::new(self.mean_tokens, self.stddev_tokens) else { return 1 };
+        if self.stddev_tokens <= 0.0 {
+            return (self.mean_tokens.round() as u32).max(1);
+        }
+        loop {
+            let x = normal.sample(rng);
+            if x >= 0.0 {
+                return (x.ceil() as u32).max(1);
+            }
+        }
+    }
+}
+
+/// Where requests come from.
+#[derive(Debug)]
+pub enum Source {
+    /// A trace's entries, in order, from the start again when they run out.
+    Trace(Trace),
+    /// Drawn lengths.
+    Synthetic {
+        /// Law of the input length.
+        input: LengthLaw,
+        /// Different requests before they repeat; bounds memory where only time bounds the run.
+        pool: u64,
+    },
+}
+
+/// What releases a phase's requests.
+#[derive(Clone, Debug)]
+pub enum Load {
+    /// The trace's own times.
+    Recorded,
+    /// These times since the phase's start, one for each request (for each session, where there are sessions).
+    Times(Vec<i64>),
+    /// Closed loop: so many lanes, and so many requests, or as many as its duration allows.
+    Lanes {
+        /// Requests in flight at any time.
+        lanes: u32,
+        /// Requests in all.
+        requests: Option<u64>,
+    },
+}
+
+/// One phase as it is asked for.
+#[derive(Clone, Debug)]
+pub struct PhaseSpec {
+    /// Which phase.
+    pub phase: Phase,
+    /// What releases its requests.
+    pub load: Load,
+    /// Most requests in all.
+    pub requests_max: Option<u64>,
+    /// Most requests in flight at once.
+    pub in_flight_max: Option<u32>,
+    /// Nothing is released from here on.
+    pub duration_ns: Option<i64>,
+    /// Time to finish for what is in flight then.
+    pub grace_ns: i64,
+    /// What happens to a request that is due while the cap is reached.
+    pub on_overload: Overload,
+    /// Which share of its requests the client gives up, and how long after their write.
+    pub cancellation: Option<Cancellation>,
+}
+
+/// Requests that the client gives up on purpose.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Cancellation {
+    /// Their share, 0 to 1.
+    pub share: f64,
+    /// Time from a request's last byte to its giving up.
+    pub after_ns: i64,
+}
+
+/// A whole run as it is asked for.
+#[derive(Debug)]
+pub struct PlanSpec {
+    /// The seed of every draw.
+    pub seed: Seed,
+    /// What all requests have in common.
+    pub request: RequestOptions,
+    /// Where requests come from.
+    pub source: Source,
+    /// Limit of output tokens where the source gives none.
+    pub output: Option<LengthLaw>,
+    /// The phases, in order.
+    pub phases: Vec<PhaseSpec>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::rng::Stream;
+
+    #[test]
+    fn lengths_follow_aiperfs_rule() {
+        let mut rng = Seed(1).stream(Stream::InputLength);
+        assert_eq!(LengthLaw { mean_tokens: 549.5, stddev_tokens: 0.0 }.draw(&mut rng), 550);
+        let law = LengthLaw { mean_tokens: 100.0, stddev_tokens: 30.0 };
+        let draws: Vec<u32> = (0..4000).map(|_| law.draw(&mut rng)).collect();
+        let mean = draws.iter().sum::<u32>() as f64 / 4000.0;
+        assert!((mean - 100.5).abs() < 2.0 && draws.iter().all(|d| *d >= 1), "mean {mean}");
+    }
+}
