@@ -116,7 +116,7 @@ def measure(cell, tool, options, folder):
         cost = process.run(argv, tool.environment(), options.client_cores, said, tool.tree, TIMEOUT_S)
         # Tools that stamp by the wall clock are put on the server's axis by the distance now.
         to_monotonic = time.monotonic_ns() - time.time_ns()
-    folders = [(str(out), "RUN"), (str(machine.cache()), "CACHE")]
+    folders = [(str(out), "RUN"), (str(machine.cache()), "CACHE"), (f"{Path.cwd()}/", "")]
 
     def shown(words):
         line = shlex.join(map(str, words))

@@ -21,11 +21,11 @@ const PAGE: &str = "report.html";
 pub fn run(args: &ReportArgs, style: Style) -> Result<ExitCode> {
     let into = args.output_dir.as_deref().unwrap_or(&args.run_dir);
     std::fs::create_dir_all(into).map_err(Error::io(into))?;
-    conclude(&args.run_dir, into, args.fail_on, style)
+    Ok(exit_code(&conclude(&args.run_dir, into, style)?, args.fail_on))
 }
 
-/// Reads the recording in `run_dir`, writes artifacts and page into `into`, and prints the table.
-pub fn conclude(run_dir: &Path, into: &Path, fail_on: Option<FailOn>, style: Style) -> Result<ExitCode> {
+/// Reads the recording in `run_dir`, judges it, writes artifacts and page into `into`, and prints the table.
+pub fn conclude(run_dir: &Path, into: &Path, style: Style) -> Result<Verdict> {
     let recording = Recording::open(run_dir)?;
     let summary = metrics::summarise(&recording)?;
     let verdict = judge(recording.manifest(), &summary);
@@ -36,14 +36,7 @@ pub fn conclude(run_dir: &Path, into: &Path, fail_on: Option<FailOn>, style: Sty
         let lost = recording.lost_rows();
         out::stderr(&format!("The run was cut off: {lost} of its requests were never flushed and are missing.\n"))?;
     }
-    Ok(exit_code(&verdict, fail_on))
-}
-
-/// The verdict on a run directory, for its manifest.
-pub fn verdict_of(run_dir: &Path) -> Result<Verdict> {
-    let recording = Recording::open(run_dir)?;
-    let summary = metrics::summarise(&recording)?;
-    Ok(judge(recording.manifest(), &summary))
+    Ok(verdict)
 }
 
 fn write(recording: &Recording, summary: &Summary, verdict: &Verdict, into: &Path) -> Result<Vec<PathBuf>> {
@@ -56,7 +49,8 @@ fn write(recording: &Recording, summary: &Summary, verdict: &Verdict, into: &Pat
     Ok(written)
 }
 
-fn exit_code(verdict: &Verdict, fail_on: Option<FailOn>) -> ExitCode {
+/// What a verdict makes the program end with.
+pub fn exit_code(verdict: &Verdict, fail_on: Option<FailOn>) -> ExitCode {
     let worst_allowed = match fail_on {
         None => return ExitCode::Ok,
         Some(FailOn::Suspect) => Judgement::Valid,

@@ -82,6 +82,8 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     manifest.steal_ns = steal_ns() - stolen_before_ns;
     drop(progress);
     drop(interrupts);
+    // What follows reads the recording, and needs the memory.
+    drop(plan);
     // The recorders are closed by now, whatever happened: the writer ends, and says if it lost something.
     let written = writer.finish();
     let ran = ran?;
@@ -89,10 +91,11 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     manifest.write(&dir)?;
     written?;
     check_conservation(&manifest.counts)?;
-    manifest.verdict = Some(report::verdict_of(&dir)?);
-    manifest.write(&dir)?;
     drop(destined);
-    let code = report::conclude(&dir, &dir, config.fail_on, style)?;
+    let verdict = report::conclude(&dir, &dir, style)?;
+    let code = report::exit_code(&verdict, config.fail_on);
+    manifest.verdict = Some(verdict);
+    manifest.write(&dir)?;
     if stop.is_aborted() {
         return Err(Error::Endpoint(
             "the run was stopped because a request was due and found no room (its reason stands in the report); raise \
