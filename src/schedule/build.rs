@@ -18,7 +18,7 @@ use crate::prompt::arena::Arena;
 use crate::prompt::corpus::Corpus;
 use crate::prompt::count_builtin;
 use crate::rng::Stream;
-use crate::trace::Trace;
+use crate::trace::{Content as Literal, Trace};
 
 /// Lengths and text of one request before it has a place in time.
 #[derive(Clone, Copy)]
@@ -105,8 +105,8 @@ impl PlanSpec {
                 .entries
                 .iter()
                 .map(|entry| {
-                    let (prompt, input_tokens) = match &entry.text {
-                        Some(text) => {
+                    let (prompt, input_tokens) = match &entry.content {
+                        Some(Literal::Text(text) | Literal::Messages(text)) => {
                             let counted = count_builtin(text) as u32;
                             let tokens = if entry.input_tokens > 0 { entry.input_tokens } else { counted };
                             (Prompt::Literal(arena.add(escape_json(text).as_bytes())), tokens)

@@ -4,7 +4,7 @@
 
 use std::collections::HashMap;
 
-use super::Trace;
+use super::{Entry, Trace};
 
 /// Block ids of a file.
 #[derive(Default)]
@@ -95,9 +95,36 @@ impl Renumber {
 }
 
 impl Trace {
-    /// Numbers blocks and sessions in order of first appearance, without gaps, and leaves out what no entry uses.
+    /// Leaves out the entries that `keep` refuses, with what only they used. A wait for an entry that is left out is left out
+    /// too.
+    pub(super) fn retain(&mut self, mut keep: impl FnMut(&mut Entry) -> bool) {
+        const GONE: u32 = u32::MAX;
+        let mut place = Vec::with_capacity(self.entries.len());
+        let mut kept = 0;
+        self.entries.retain_mut(|entry| {
+            let stays = keep(entry);
+            place.push(if stays { kept } else { GONE });
+            kept += u32::from(stays);
+            stays
+        });
+        for wait in &mut self.waits {
+            wait.entry = place[wait.entry as usize];
+        }
+        let old = std::mem::take(&mut self.waits);
+        for entry in &mut self.entries {
+            let of_entry = &old[entry.waits_start as usize..][..entry.waits_len as usize];
+            entry.waits_start = self.waits.len() as u32;
+            self.waits.extend(of_entry.iter().filter(|w| w.entry != GONE));
+            entry.waits_len = self.waits.len() as u32 - entry.waits_start;
+        }
+        self.renumber();
+    }
+
+    /// Numbers blocks, sessions, models and kinds in order of first appearance, without gaps, and leaves out what no entry
+    /// uses.
     pub(super) fn renumber(&mut self) {
         let (mut blocks, mut sessions) = (Renumber::default(), Renumber::default());
+        let (mut models, mut kinds) = (Renumber::default(), Renumber::default());
         let mut block_ids = Vec::with_capacity(self.block_ids.len());
         for entry in &mut self.entries {
             let start = entry.blocks_start as usize;
@@ -105,16 +132,21 @@ impl Trace {
             entry.blocks_start = block_ids.len() as u32;
             block_ids.extend(old.iter().map(|&id| blocks.number(id)));
             entry.session = entry.session.map(|s| sessions.number(s));
+            entry.model = entry.model.map(|m| models.number(m));
+            entry.kind = entry.kind.map(|k| kinds.number(k));
         }
         self.block_ids = block_ids;
         self.unique_blocks = blocks.len();
         self.sessions = sessions.in_new_order(&self.sessions);
+        self.models = models.in_new_order(&self.models);
+        self.kinds = kinds.in_new_order(&self.kinds);
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::trace::{Wait, WaitFor};
 
     #[test]
     fn integers_and_texts_share_one_numbering() {
@@ -132,6 +164,33 @@ mod tests {
         assert_ne!(tree.child(Some(a), 9), tree.child(Some(b), 9));
         assert_eq!(tree.child(Some(a), 9), tree.child(Some(a), 9));
         assert_eq!(tree.len(), 4);
+    }
+
+    #[test]
+    fn what_is_left_out_takes_what_hangs_on_it_along() {
+        let wait = |entry| Wait { entry, event: WaitFor::End, delay_ns: 5 };
+        let entry = |line, model, waits_start, waits_len| Entry {
+            line,
+            input_tokens: 1,
+            model: Some(model),
+            waits_start,
+            waits_len,
+            ..Entry::default()
+        };
+        let mut trace = Trace {
+            entries: vec![entry(1, 1, 0, 0), entry(2, 0, 0, 0), entry(3, 1, 0, 2), entry(4, 2, 2, 1)],
+            waits: vec![wait(0), wait(1), wait(2)],
+            models: vec!["a".into(), "b".into(), "c".into()],
+            block_size: 1,
+            ..Trace::default()
+        };
+        trace.check().unwrap_err();
+        trace.renumber();
+        trace.check().unwrap();
+        trace.retain(|e| e.line != 2);
+        trace.check().unwrap();
+        assert_eq!((&trace.waits[..], &trace.models[..]), (&[wait(0), wait(1)][..], &["b", "c"].map(String::from)[..]));
+        assert_eq!(trace.waits(&trace.entries[2]), [wait(1)]);
     }
 
     #[test]

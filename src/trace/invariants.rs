@@ -14,16 +14,17 @@ impl Trace {
             return Err(format!("{} entries, block size {}", self.entries.len(), self.block_size));
         }
         let timed = self.entries.iter().any(|e| e.arrival_ns.is_some());
-        let (mut last_ns, mut next_block, mut next_start) = (i64::MIN, 0, 0);
+        let (mut last_ns, mut next_block, mut next_start, mut next_wait) = (i64::MIN, 0, 0, 0);
+        let (mut models, mut kinds) = (0, 0);
         let mut began = vec![false; self.sessions.len()];
-        for e in &self.entries {
+        for (index, e) in self.entries.iter().enumerate() {
             let wrong = |what: &str| Err(format!("line {}: {what}", e.line));
             if let Some(at_ns) = e.arrival_ns {
                 if at_ns < last_ns.max(0) {
                     return wrong("its time goes back");
                 }
                 last_ns = at_ns;
-            } else if timed && e.session.is_none_or(|s| began.get(s as usize) != Some(&true)) {
+            } else if timed && e.waits_len == 0 && e.session.is_none_or(|s| began.get(s as usize) != Some(&true)) {
                 return wrong("a first turn has no time");
             }
             match e.session.map(|s| began.get_mut(s as usize)) {
@@ -31,7 +32,7 @@ impl Trace {
                 Some(None) => return wrong("its session has no name"),
                 None => {}
             }
-            if e.input_tokens == 0 && e.text.is_none()
+            if e.input_tokens == 0 && e.content.is_none()
                 || e.output_tokens == Some(0)
                 || e.delay_ns.is_some_and(|d| d < 0)
             {
@@ -39,6 +40,19 @@ impl Trace {
             }
             if e.blocks_start != next_start || e.blocks_len > e.input_tokens.div_ceil(self.block_size) {
                 return wrong("its blocks do not fit");
+            }
+            for (id, known, names) in [(e.model, &mut models, &self.models), (e.kind, &mut kinds, &self.kinds)] {
+                if id.is_some_and(|id| id > *known || id as usize >= names.len()) {
+                    return wrong("its model or its kind has no name, or is not numbered in order");
+                }
+                *known = (*known).max(id.map_or(0, |id| id + 1));
+            }
+            if e.waits_start != next_wait || (e.waits_start + e.waits_len) as usize > self.waits.len() {
+                return wrong("what it waits for is not there");
+            }
+            next_wait += e.waits_len;
+            if self.waits(e).iter().any(|w| w.entry as usize >= index || w.delay_ns < 0) {
+                return wrong("it waits for what comes later");
             }
             next_start += e.blocks_len;
             let Some(blocks) = self.block_ids.get(e.blocks_start as usize..next_start as usize) else {
@@ -51,7 +65,14 @@ impl Trace {
                 next_block = next_block.max(id + 1);
             }
         }
-        if next_start as usize != self.block_ids.len() || next_block != self.unique_blocks || began.contains(&false) {
+        if models as usize != self.models.len() || kinds as usize != self.kinds.len() {
+            return Err("models or kinds are left over".into());
+        }
+        if next_start as usize != self.block_ids.len()
+            || next_wait as usize != self.waits.len()
+            || next_block != self.unique_blocks
+            || began.contains(&false)
+        {
             return Err("blocks or sessions are left over, or miscounted".into());
         }
         Ok(())

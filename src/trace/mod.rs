@@ -68,7 +68,7 @@ pub struct ReadOptions {
 pub struct Entry {
     /// Arrival, in nanoseconds since the trace's origin; null where the trace has no times.
     pub arrival_ns: Option<i64>,
-    /// Tokens of prompt. 0 where `text` is given and its length is not known.
+    /// Tokens of prompt. 0 where `content` is given and its length is not known.
     pub input_tokens: u32,
     /// Tokens of answer that the trace recorded.
     pub output_tokens: Option<u32>,
@@ -80,10 +80,58 @@ pub struct Entry {
     pub session: Option<u32>,
     /// Pause between the previous turn's end and this turn, in nanoseconds.
     pub delay_ns: Option<i64>,
-    /// A literal prompt, where the trace holds one.
-    pub text: Option<Box<str>>,
+    /// The literal prompt, where the trace holds one.
+    pub content: Option<Content>,
+    /// Index into [`Trace::models`]: the model that the trace's request went to.
+    pub model: Option<u32>,
+    /// Index into [`Trace::kinds`]: what kind of request it was (the trace's own word: "search", "code").
+    pub kind: Option<u32>,
+    /// Where the entries that it waits for stand in [`Trace::waits`]: first index. Its session's previous turn, which every
+    /// later turn waits for, is not among them.
+    pub waits_start: u32,
+    /// How many entries it waits for.
+    pub waits_len: u32,
     /// 1-based line of the file it came from.
     pub line: u64,
+}
+
+/// A literal prompt.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Content {
+    /// One text.
+    Text(Box<str>),
+    /// Chat messages: a JSON array of objects, as the trace wrote it.
+    Messages(Box<str>),
+}
+
+/// Something that must have happened before an entry may be sent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Wait {
+    /// Index of the entry that is waited for; it stands earlier in the trace.
+    pub entry: u32,
+    /// Which moment of that entry.
+    pub event: WaitFor,
+    /// Pause after it, in nanoseconds.
+    pub delay_ns: i64,
+}
+
+/// A moment of a request that another may wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WaitFor {
+    /// It was sent.
+    Dispatch,
+    /// Its answer ended, well or not.
+    End,
+}
+
+/// What the prompt of a session's later turn holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum TurnPrompt {
+    /// What the turn adds; the conversation so far goes in front of it.
+    #[default]
+    Added,
+    /// The whole conversation so far.
+    Whole,
 }
 
 /// A whole trace.
@@ -99,6 +147,14 @@ pub struct Trace {
     pub block_size: u32,
     /// Names of the sessions.
     pub sessions: Vec<String>,
+    /// What later turns' prompts hold.
+    pub turn_prompt: TurnPrompt,
+    /// What entries wait for, one entry's after the other's.
+    pub waits: Vec<Wait>,
+    /// Names of the models.
+    pub models: Vec<String>,
+    /// Names of the kinds of request.
+    pub kinds: Vec<String>,
     /// What the reader found out and did, for people and for the manifest.
     pub notes: Vec<String>,
     /// Rows that were skipped on request.
@@ -110,5 +166,11 @@ impl Trace {
     pub fn blocks(&self, entry: &Entry) -> &[u32] {
         let start = entry.blocks_start as usize;
         &self.block_ids[start..start + entry.blocks_len as usize]
+    }
+
+    /// What one entry waits for.
+    pub fn waits(&self, entry: &Entry) -> &[Wait] {
+        let start = entry.waits_start as usize;
+        &self.waits[start..start + entry.waits_len as usize]
     }
 }

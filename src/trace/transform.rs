@@ -31,7 +31,7 @@ pub fn window(mut trace: Trace, window: Window) -> Result<Trace> {
     }
     let before = trace.entries.len();
     let mut last_turn_kept = vec![false; trace.sessions.len()];
-    trace.entries.retain_mut(|e| {
+    trace.retain(|e| {
         let keep = match &mut e.arrival_ns {
             Some(at_ns) => {
                 let inside = (from_ns..to_ns).contains(at_ns);
@@ -50,7 +50,6 @@ pub fn window(mut trace: Trace, window: Window) -> Result<Trace> {
             "no request of the trace arrives from {from_s} s to {to_s} s; widen the window"
         )));
     }
-    trace.renumber();
     let kept = trace.entries.len();
     let rate = kept as f64 / (to_s - from_s);
     trace.notes.push(format!("window {from_s} s to {to_s} s: {kept} of {before} requests, {rate:.3} requests/s"));

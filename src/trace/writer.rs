@@ -5,7 +5,7 @@
 
 use std::io::{self, Write};
 
-use super::Trace;
+use super::{Content, Trace};
 
 /// How times are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -56,9 +56,16 @@ pub fn write(trace: &Trace, form: TimeForm, out: &mut dyn Write) -> io::Result<(
             key(out, "delay")?;
             write_ms(delay_ns, form, out)?;
         }
-        if let Some(text) = &entry.text {
-            key(out, "text_input")?;
-            serde_json::to_writer(&mut *out, text)?;
+        match &entry.content {
+            Some(Content::Text(text)) => {
+                key(out, "text_input")?;
+                serde_json::to_writer(&mut *out, text)?;
+            }
+            Some(Content::Messages(json)) => {
+                key(out, "messages")?;
+                out.write_all(json.as_bytes())?;
+            }
+            None => {}
         }
         out.write_all(b"}\n")?;
     }
@@ -101,8 +108,9 @@ mod tests {
                 blocks_len: blocks,
                 session: rng.random_bool(0.5).then(|| rng.random_range(0..2)),
                 delay_ns: rng.random_bool(0.2).then(|| rng.random_range(0..9_000_000) * 1000),
-                text: rng.random_bool(0.1).then(|| "say \"hi\" \\ \u{1f600}\n".into()),
+                content: rng.random_bool(0.1).then(|| Content::Text("say \"hi\" \\ \u{1f600}\n".into())),
                 line,
+                ..Entry::default()
             });
         }
         trace.renumber();

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::trace::bad_rows::{BadRows, RowProblem};
 use crate::trace::intern::BlockNames;
 use crate::trace::time_axis::TimeAxis;
-use crate::trace::{Entry, ReadOptions, Trace};
+use crate::trace::{Content, Entry, ReadOptions, Trace};
 
 /// The most requests of a trace: nearly ten times those of the largest public one (BurstGPT).
 const MAX_ROWS: usize = 50_000_000;
@@ -56,8 +56,9 @@ impl Draft {
             blocks_len: (self.blocks.len() - start) as u32,
             session: row.session.map(|name| number_of(&mut self.session_numbers, &mut self.sessions, &name)),
             delay_ns: row.delay_ns,
-            text: row.text,
+            content: row.text.map(Content::Text),
             line: number,
+            ..Entry::default()
         });
         Ok(())
     }
@@ -104,6 +105,7 @@ impl Draft {
             sessions: self.sessions,
             notes,
             skipped_rows: bad.skipped(),
+            ..Trace::default()
         };
         trace.renumber();
         Ok(trace)

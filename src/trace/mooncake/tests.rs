@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use crate::error::Result;
 use crate::rng::{Seed, Stream};
-use crate::trace::{OnBadRow, ReadOptions, TimeOrigin, Trace, fuzz_parse, parse, read};
+use crate::trace::{Content, OnBadRow, ReadOptions, TimeOrigin, Trace, fuzz_parse, parse, read};
 
 fn parsed(rows: &str, options: &ReadOptions) -> Result<Trace> {
     parse(&mut rows.as_bytes(), "t.jsonl", options)
@@ -67,7 +67,10 @@ fn sessions_follow_their_first_turn() {
 fn rows_without_any_time_keep_their_order() {
     let trace = accepted("{\"text_input\": \"a \\\"b\\\"\"}\n{\"input_length\": 2, \"extra\": {}}\n");
     assert_eq!(arrivals_ns(&trace), [None, None]);
-    assert_eq!((trace.entries[0].text.as_deref(), trace.entries[0].input_tokens), (Some("a \"b\""), 0));
+    assert_eq!(
+        (trace.entries[0].content.clone(), trace.entries[0].input_tokens),
+        (Some(Content::Text("a \"b\"".into())), 0)
+    );
     assert_eq!(
         trace.notes,
         [
