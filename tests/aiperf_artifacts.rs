@@ -10,7 +10,7 @@ mod golden;
 use std::collections::BTreeMap;
 
 use golden::{CASES, Case, Memory, memory_manifest};
-use loadline::export::EXPORTERS;
+use loadline::export::{EXPORTERS, ExportLevel, write_all};
 use loadline::metrics::{METRICS, PERCENTILES, Stats, Unit, Value, parse_goodput, summarise};
 use loadline::outcome::{EventKind, Outcome, Phase};
 use loadline::record::manifest::PhaseWindow;
@@ -334,12 +334,18 @@ fn all_files_are_written_whole_beside_the_recording() {
     let dir = std::env::temp_dir().join(format!("loadline-export-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
     let rows = small_run();
-    loadline::export::write_all(&dir, &rows, &summarise(&rows).unwrap()).unwrap();
-    let mut names: Vec<_> =
-        std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
-    names.sort();
+    let write = |level| {
+        write_all(&dir, &rows, &summarise(&rows).unwrap(), level).unwrap();
+        let mut names: Vec<_> =
+            std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    };
+    let names = write(ExportLevel::Records);
     let text = std::fs::read_to_string(dir.join("profile_export.jsonl")).unwrap();
+    let of_the_run = write(ExportLevel::Summary);
     std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(of_the_run, ["profile_export_aiperf.csv", "profile_export_aiperf.json"], "the third would be stale");
     assert_eq!(names, ["profile_export.jsonl", "profile_export_aiperf.csv", "profile_export_aiperf.json"]);
     assert_eq!(text, export(&rows, "profile_export.jsonl"));
 }

@@ -72,6 +72,14 @@ fn proven(timing: Timing, requests: usize, tokens: u32, args: &str) -> (Manifest
     }
     assert!(truth.is_empty(), "{} requests are in no row", truth.len());
     assert!(stamped > requests / 2, "the kernel stamped the arrival of {stamped} requests of {requests}");
+    // Connections that a request has to itself write it once they are connected; all are of the sample's kind.
+    let transmit = manifest.workers[0].transmit.unwrap();
+    assert_eq!(
+        (transmit.one_in, transmit.count),
+        (64, requests.div_ceil(64) as u64),
+        "a stamp of the sample is missing"
+    );
+    assert!(transmit.p50_ns < MEDIAN_ERROR_MAX_NS, "requests leave {} ns after they are sent", transmit.p50_ns);
     let median_ns = median(errors_ns);
     assert!(median_ns < MEDIAN_ERROR_MAX_NS, "tokens are stamped {median_ns} ns late in the median");
     let median_ns = median(ttft_errors_ns);

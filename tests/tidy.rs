@@ -38,6 +38,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "schedule",
             "record",
             "metrics",
+            "export",
             "profiler",
             "sim",
             "calibration",

@@ -14,6 +14,7 @@ use crate::arrival::ArrivalParams;
 use crate::endpoint::RequestOptions;
 use crate::engine::HttpClient;
 use crate::engine::pace::Pacing;
+use crate::export::ExportLevel;
 use crate::record::manifest::SloBound;
 use crate::rng::Seed;
 use crate::schedule::Overload;
@@ -113,6 +114,8 @@ pub struct ProfileConfig {
     pub seed: Seed,
     /// Where to write; `None` for a new directory.
     pub artifact_dir: Option<PathBuf>,
+    /// How much is written beside the recording.
+    pub export_level: ExportLevel,
     /// The service-level objective.
     pub slo: Vec<SloBound>,
     /// Worker threads.
@@ -177,6 +180,7 @@ impl ProfileConfig {
             "realtime": self.realtime,
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
             "api_key": self.api_key.as_ref().map(|_| MASK),
+            "export_level": self.export_level.as_str(),
             "extra_inputs": self.request.extra,
         })
     }

@@ -180,6 +180,11 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub artifact_dir: Option<PathBuf>,
 
+    /// Files beside the recording: the numbers of the run alone, or also profile_export.jsonl and inputs.json, which have
+    /// an entry for each request.
+    #[arg(long, value_enum, value_name = "LEVEL", default_value_t = ExportLevelArg::Records, help_heading = OUTPUT)]
+    pub export_level: ExportLevelArg,
+
     /// Exit with code 1 when the verdict is this bad or worse.
     #[arg(long, value_name = "VERDICT", help_heading = OUTPUT)]
     pub fail_on: Option<FailOn>,
@@ -310,6 +315,15 @@ pub enum PacingArg {
     Sleep,
     /// Spin.
     Spin,
+}
+
+/// Export levels, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum ExportLevelArg {
+    /// The run as a whole.
+    Summary,
+    /// Also each request.
+    Records,
 }
 
 /// HTTP clients, as typed.

@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig};
 use super::profile::{
-    ClientArg, EndpointArg, OnBadRowArg, OverloadArg, PacingArg, PatternArg, ProfileArgs, TimeUnitArg,
+    ClientArg, EndpointArg, ExportLevelArg, OnBadRowArg, OverloadArg, PacingArg, PatternArg, ProfileArgs, TimeUnitArg,
 };
 use super::secret::Secret;
 use super::serve;
@@ -16,6 +16,7 @@ use crate::endpoint::{EndpointType, RequestOptions};
 use crate::engine::HttpClient;
 use crate::engine::pace::Pacing;
 use crate::error::{Error, Result};
+use crate::export::ExportLevel;
 use crate::metrics;
 use crate::profiler::backend::Backend;
 use crate::rng::Seed;
@@ -80,6 +81,10 @@ impl ProfileArgs {
             realtime: self.rt,
             seed: self.random_seed.map_or_else(drawn_seed, Seed),
             artifact_dir: self.artifact_dir.clone(),
+            export_level: match self.export_level {
+                ExportLevelArg::Summary => ExportLevel::Summary,
+                ExportLevelArg::Records => ExportLevel::Records,
+            },
             slo: if self.goodput.is_empty() { Vec::new() } else { metrics::parse_goodput(&self.goodput.join(" "))? },
             workers: match self.workers {
                 Some(0) => return usage("--workers must be at least 1"),

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::analysis::verdict::judge;
 use crate::cli::{FailOn, ReportArgs};
 use crate::error::{Error, ExitCode, Result};
-use crate::export;
+use crate::export::{self, ExportLevel};
 use crate::metrics::{self, Summary};
 use crate::record::manifest::{Judgement, Verdict};
 use crate::record::reader::{Recording, Rows};
@@ -40,12 +40,12 @@ pub fn conclude(run_dir: &Path, into: &Path, style: Style) -> Result<Verdict> {
 }
 
 fn write(recording: &Recording, summary: &Summary, verdict: &Verdict, into: &Path) -> Result<Vec<PathBuf>> {
-    export::write_all(into, recording, summary)?;
+    let artifacts = export::write_all(into, recording, summary, ExportLevel::of(recording.manifest()))?;
     let page = html::render(recording, summary, verdict)?;
     let path = into.join(PAGE);
     std::fs::write(&path, page).map_err(Error::io(&path))?;
     let mut written = vec![path];
-    written.extend(export::EXPORTERS.iter().map(|e| into.join(e.file_name)));
+    written.extend(artifacts);
     Ok(written)
 }
 

@@ -47,7 +47,7 @@ use worker::{PhaseShare, Worker, WorkerSpec};
 
 use crate::error::{Error, Result};
 use crate::outcome::{OutcomeCounts, Phase};
-use crate::record::manifest::{PhaseWindow, WorkerSummary};
+use crate::record::manifest::{PhaseWindow, TransmitStamps, WorkerSummary};
 use crate::record::ring::Recorder;
 use crate::schedule::Plan;
 use crate::time::{Clock, MILLISECOND_NS, SystemClock};
@@ -287,6 +287,7 @@ impl Job {
                 at_once(self.work(lane, &mut ran, |lane, ran| {
                     ran.spun_ns = lane.spun_ns();
                     ran.clock_steps = lane.clock_steps();
+                    ran.transmit = lane.transmit_stamps();
                 }));
             }
             (Protocol::Http1, HttpClient::Hyper) => {
@@ -317,6 +318,7 @@ impl Job {
             cpu_ns: cpu.cpu_ns,
             spun_ns: ran.spun_ns,
             clock_steps: ran.clock_steps,
+            transmit: ran.transmit,
             gap_max_ns: ran.interference.as_ref().map_or(0, Interference::gap_max_ns),
             run_delay_ns: cpu.run_delay_ns,
             timeline: ran.interference.map(Interference::windows).unwrap_or_default(),
@@ -349,6 +351,7 @@ struct Ran {
     tokens_lost: u64,
     spun_ns: i64,
     clock_steps: u64,
+    transmit: Option<TransmitStamps>,
     interference: Option<Interference>,
 }
 

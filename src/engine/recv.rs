@@ -1,4 +1,4 @@
-//! Reading a socket together with the kernel's receive time of what was read.
+//! Reading a socket together with the kernel's receive time of what was read; and, for a sample of writes, its transmit time.
 //!
 //! `SO_TIMESTAMPING` makes the kernel stamp each packet as it arrives, before any process has to run; `recvmsg` hands
 //! the stamp out beside the bytes. Where packets were merged in the receive queue, the stamp is the later one's.
@@ -7,7 +7,7 @@
 
 #![expect(unsafe_code, reason = "no safe wrapper reads SCM_TIMESTAMPING")]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::mem::MaybeUninit;
 use std::os::fd::{AsRawFd, BorrowedFd};
 
@@ -17,7 +17,9 @@ const CONTROL_BYTES: usize = 128;
 /// Asks the kernel to stamp what arrives on a socket; asked of a listening one, also on those that it accepts from then on,
 /// with what comes before they are accepted. Tells whether it will: unix sockets have no stamps.
 pub(crate) fn enable_stamps(socket: BorrowedFd<'_>) -> bool {
-    let flags: libc::c_uint = libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE;
+    // The third keeps a transmit stamp, where a write asks for one, from carrying the packet back with it.
+    let flags: libc::c_uint =
+        libc::SOF_TIMESTAMPING_RX_SOFTWARE | libc::SOF_TIMESTAMPING_SOFTWARE | libc::SOF_TIMESTAMPING_OPT_TSONLY;
     // SAFETY: the descriptor is open, and the option's value is a c_uint that outlives the call.
     let set = unsafe {
         libc::setsockopt(
@@ -34,6 +36,10 @@ pub(crate) fn enable_stamps(socket: BorrowedFd<'_>) -> bool {
 /// Reads what is there. Gives the number of bytes (0 at the end of the connection) and, if the kernel stamped them,
 /// the time in nanoseconds of CLOCK_REALTIME.
 pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(usize, Option<i64>)> {
+    receive_with(socket, buffer, libc::MSG_DONTWAIT)
+}
+
+fn receive_with(socket: BorrowedFd<'_>, buffer: &mut [u8], flags: libc::c_int) -> io::Result<(usize, Option<i64>)> {
     let mut part = libc::iovec { iov_base: buffer.as_mut_ptr().cast(), iov_len: buffer.len() };
     let mut control = MaybeUninit::<ControlBuffer>::uninit();
     // SAFETY: an all-zero msghdr is a valid one.
@@ -44,9 +50,38 @@ pub(super) fn receive(socket: BorrowedFd<'_>, buffer: &mut [u8]) -> io::Result<(
     message.msg_controllen = CONTROL_BYTES as _;
     // SAFETY: `message` points to one iovec over `buffer` and to a control buffer of the stated length; all outlive
     // the call.
-    let read = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, libc::MSG_DONTWAIT) };
+    let read = unsafe { libc::recvmsg(socket.as_raw_fd(), &raw mut message, flags) };
     let read = usize::try_from(read).map_err(|_| io::Error::last_os_error())?;
     Ok((read, stamp_of(&message)))
+}
+
+/// Writes `slices` and asks the kernel for the time at which the last byte leaves; [`transmit_stamp`] gives it.
+pub(super) fn send_stamped(socket: BorrowedFd<'_>, slices: &[IoSlice<'_>]) -> io::Result<usize> {
+    let mut control = ControlBuffer([0; CONTROL_BYTES]);
+    // SAFETY: an all-zero msghdr is a valid one.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // An IoSlice is an iovec; the kernel only reads it.
+    message.msg_iov = slices.as_ptr().cast_mut().cast();
+    message.msg_iovlen = slices.len() as _;
+    message.msg_control = (&raw mut control).cast();
+    // SAFETY: arithmetic on a constant.
+    message.msg_controllen = unsafe { libc::CMSG_SPACE(size_of::<u32>() as libc::c_uint) } as _;
+    // SAFETY: the control buffer is aligned for a message's head and larger than the stated length, so that the first
+    // message lies inside it with room for a u32; `message` points to it and to `slices`, which outlive the call.
+    let written = unsafe {
+        let head = libc::CMSG_FIRSTHDR(&raw const message);
+        (*head).cmsg_level = libc::SOL_SOCKET;
+        (*head).cmsg_type = libc::SO_TIMESTAMPING;
+        (*head).cmsg_len = libc::CMSG_LEN(size_of::<u32>() as libc::c_uint) as _;
+        libc::CMSG_DATA(head).cast::<u32>().write_unaligned(libc::SOF_TIMESTAMPING_TX_SOFTWARE);
+        libc::sendmsg(socket.as_raw_fd(), &raw const message, libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL)
+    };
+    usize::try_from(written).map_err(|_| io::Error::last_os_error())
+}
+
+/// The transmit stamp that waits on a socket, in nanoseconds of CLOCK_REALTIME, if it is there yet.
+pub(super) fn transmit_stamp(socket: BorrowedFd<'_>) -> Option<i64> {
+    receive_with(socket, &mut [], libc::MSG_ERRQUEUE | libc::MSG_DONTWAIT).ok().and_then(|(_, stamp)| stamp)
 }
 
 /// The software stamp among a message's control data.
@@ -123,6 +158,28 @@ mod tests {
             }
         }
         panic!("no packet of a thousand was stamped");
+    }
+
+    #[test]
+    fn a_stamped_write_leaves_between_its_call_and_its_arrival() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let out = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut input, _) = listener.accept().unwrap();
+        assert!(enable_stamps(out.as_fd()));
+        assert_eq!(transmit_stamp(out.as_fd()), None);
+        let before = realtime_ns();
+        let slices = [IoSlice::new(b"hel"), IoSlice::new(b"lo")];
+        assert_eq!(send_stamped(out.as_fd(), &slices).unwrap(), 5);
+        let mut bytes = [0; 5];
+        std::io::Read::read_exact(&mut input, &mut bytes).unwrap();
+        let (after, stamp) = (realtime_ns(), transmit_stamp(out.as_fd()).unwrap());
+        assert_eq!(&bytes, b"hello");
+        assert!(before <= stamp && stamp <= after, "{before} {stamp} {after}");
+        assert_eq!(transmit_stamp(out.as_fd()), None, "one write, one stamp");
+        // A write that does not ask has none.
+        std::io::Write::write_all(&mut &out, b"more.").unwrap();
+        std::io::Read::read_exact(&mut input, &mut bytes).unwrap();
+        assert_eq!(transmit_stamp(out.as_fd()), None);
     }
 
     #[test]

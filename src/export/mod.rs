@@ -12,41 +12,90 @@ mod aiperf_words;
 pub mod inputs;
 
 use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 use crate::metrics::Summary;
+use crate::record::manifest::Manifest;
 use crate::record::reader::Rows;
+
+/// Bytes that are gathered for one write.
+const BUFFER_BYTES: usize = 64 << 10;
 
 /// One format.
 #[derive(Clone, Copy, Debug)]
 pub struct Exporter {
     /// The name of its file in a run directory.
     pub file_name: &'static str,
+    /// The least level at which it is written.
+    pub level: ExportLevel,
     /// Writes the whole file. Its errors are the source's, and [`Error::Io`] under the file's name.
     pub write: fn(&dyn Rows, &Summary, &mut dyn Write) -> Result<()>,
 }
 
+/// How much is written beside a recording, in aiperf's words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum ExportLevel {
+    /// Numbers of the run as a whole.
+    Summary,
+    /// Also files with an entry for each request.
+    Records,
+}
+
+impl ExportLevel {
+    /// The name in flags and files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            ExportLevel::Summary => "summary",
+            ExportLevel::Records => "records",
+        }
+    }
+
+    /// The level that a run was asked for; the usual one where its manifest does not say.
+    pub fn of(manifest: &Manifest) -> ExportLevel {
+        let summary = manifest.config["export_level"] == ExportLevel::Summary.as_str();
+        if summary { ExportLevel::Summary } else { ExportLevel::Records }
+    }
+}
+
 /// Every format that is written beside a recording.
 pub static EXPORTERS: &[Exporter] = &[
-    Exporter { file_name: aiperf_json::FILE_NAME, write: aiperf_json::write },
-    Exporter { file_name: aiperf_csv::FILE_NAME, write: aiperf_csv::write },
-    Exporter { file_name: aiperf_jsonl::FILE_NAME, write: aiperf_jsonl::write },
+    Exporter { file_name: aiperf_json::FILE_NAME, level: ExportLevel::Summary, write: aiperf_json::write },
+    Exporter { file_name: aiperf_csv::FILE_NAME, level: ExportLevel::Summary, write: aiperf_csv::write },
+    Exporter { file_name: aiperf_jsonl::FILE_NAME, level: ExportLevel::Records, write: aiperf_jsonl::write },
 ];
 
-/// Writes every format into `dir`, each file whole or not at all.
+/// Writes the formats of a level into `dir`, each file whole or not at all, and gives their paths. A file of a higher level
+/// that an earlier report left there is removed: it would tell of another run.
 ///
 /// # Errors
 /// As the source's; and [`Error::Io`] with the file that could not be written.
-pub fn write_all(dir: &Path, rows: &dyn Rows, summary: &Summary) -> Result<()> {
+pub fn write_all(dir: &Path, rows: &dyn Rows, summary: &Summary, level: ExportLevel) -> Result<Vec<PathBuf>> {
+    let mut written = Vec::new();
     for exporter in EXPORTERS {
         let path = dir.join(exporter.file_name);
+        if exporter.level > level {
+            remove_stale(&path)?;
+            continue;
+        }
         let partial = dir.join(format!("{}.partial", exporter.file_name));
         let file = std::fs::File::create(&partial).map_err(Error::io(&partial))?;
-        let mut out = BufWriter::new(file);
+        let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
         (exporter.write)(rows, summary, &mut out)?;
         out.flush().map_err(Error::io(&partial))?;
         std::fs::rename(&partial, &path).map_err(Error::io(&path))?;
+        written.push(path);
     }
-    Ok(())
+    Ok(written)
+}
+
+/// Removes a file that tells of an earlier run, if it is there.
+///
+/// # Errors
+/// [`Error::Io`] where it is there and stays.
+pub fn remove_stale(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(path)(e)),
+        _ => Ok(()),
+    }
 }

@@ -112,12 +112,31 @@ pub struct WorkerSummary {
     pub spun_ns: i64,
     /// How often the wall clock jumped while kernel time stamps were converted.
     pub clock_steps: u64,
+    /// The kernel's transmit stamps of a sample of requests; null where the transport takes none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub transmit: Option<TransmitStamps>,
     /// Longest time without a look at the schedule.
     pub gap_max_ns: i64,
     /// Time that the thread could have run but waited for its core.
     pub run_delay_ns: i64,
     /// How gaps and lags went over time.
     pub timeline: WorkerWindows,
+}
+
+/// How far the kernel's transmit stamps (TX_SOFTWARE) of a sample of requests lie behind their `sent_ns`, in nanoseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct TransmitStamps {
+    /// One request in so many was stamped.
+    pub one_in: u32,
+    /// Stamps that were read.
+    pub count: u64,
+    /// Median distance.
+    pub p50_ns: i64,
+    /// 99th percentile.
+    pub p99_ns: i64,
+    /// Largest distance.
+    pub max_ns: i64,
 }
 
 /// A worker's interference over time: windows of equal length from `t0` on.

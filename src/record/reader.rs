@@ -22,6 +22,8 @@ use crate::outcome::OutcomeCounts;
 
 /// Most requests that a recording may have to be read by one process.
 pub const REQUESTS_MAX: u64 = 1 << 24;
+/// Request rows for which room is made before they are read.
+const RESERVED_ROWS_MAX: u64 = 1 << 20;
 
 /// Receives one request and all its stream events, in order.
 pub type Visit<'a> = dyn FnMut(&RequestRow, &[TokenRow]) + 'a;
@@ -129,7 +131,8 @@ fn read_requests(file: &TableFile) -> parquet::errors::Result<Vec<RequestRow>> {
     if file.rows() > REQUESTS_MAX {
         return Err(bad(format!("has {} requests, more than {REQUESTS_MAX}", file.rows())));
     }
-    let mut rows = Vec::new();
+    // A file may claim more than it holds: what is reserved ahead is bounded.
+    let mut rows = Vec::with_capacity(file.rows().min(RESERVED_ROWS_MAX) as usize);
     for group in 0..file.metadata().num_row_groups() {
         decode::requests(file, group, &mut rows)?;
     }

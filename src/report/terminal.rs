@@ -90,8 +90,12 @@ fn header(manifest: &Manifest, summary: &Summary, style: Style) -> Vec<String> {
         ("Window", words::window(manifest, summary)),
         ("Client", words::client(manifest)),
         ("Stamps", words::token_times(manifest, summary)),
-    ] {
-        lines.push(labelled(label, 10, &value, style));
+        ("Sends", words::transmit(manifest).unwrap_or_default()),
+    ]
+    .iter()
+    .filter(|(_, value)| !value.is_empty())
+    {
+        lines.push(labelled(label, 10, value, style));
     }
     lines
 }

@@ -100,9 +100,22 @@ pub(super) fn client(manifest: &Manifest) -> String {
         }
     }
     if let Some(stall_ms) = stall_ms {
-        text += &format!(", longest stall {} ms", number(stall_ms));
+        text += &format!(", longest stall {} ms", number((stall_ms * 1e3).round() / 1e3));
     }
     text
+}
+
+/// How soon after `sent_ns` requests left, by the kernel's transmit stamps; of several workers, the one that fared worst.
+pub(super) fn transmit(manifest: &Manifest) -> Option<String> {
+    let worst = manifest.workers.iter().filter_map(|w| w.transmit).max_by_key(|t| t.p99_ns)?;
+    let us = |ns: i64| number(ns as f64 / 1e3);
+    Some(format!(
+        "left {} µs after their sent stamp, p99 {} µs (kernel's stamps of 1 in {} requests, n = {})",
+        us(worst.p50_ns),
+        us(worst.p99_ns),
+        worst.one_in,
+        count(worst.count)
+    ))
 }
 
 /// The objective: `Time to First Token ≤ 500 ms`, for each bound.

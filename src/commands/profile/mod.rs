@@ -53,7 +53,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     manifest.config["network"]["protocol"] = String::from_utf8_lossy(destined.target.protocol.alpn()).into();
     manifest.config["network"]["open_files_max"] = open_files.into();
     manifest.write(&dir)?;
-    run_dir::write_inputs(&dir, &plan, &config.source)?;
+    run_dir::write_inputs(&dir, &plan, config)?;
     let stop = Arc::new(StopSwitch::default());
     let interrupts = Interrupts::listen(stop.clone(), tell_stop)?;
     announce(&manifest, &plan, &dir)?;

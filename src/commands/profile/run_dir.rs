@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 
 use crate::cli::config::{ProfileConfig, SourceConfig};
 use crate::error::{Error, Result};
-use crate::export::inputs;
+use crate::export::{ExportLevel, inputs, remove_stale};
 use crate::outcome::Phase;
 use crate::record::manifest;
 use crate::schedule::{Plan, Prompt};
@@ -34,18 +34,15 @@ pub(super) fn create(config: &ProfileConfig) -> Result<PathBuf> {
     Err(Error::Usage(format!("{ROOT}/{name} and 10,000 more are taken; give --artifact-dir")))
 }
 
-/// Writes `inputs.json`, where the requests are not a trace's hashes.
-pub(super) fn write_inputs(dir: &Path, plan: &Plan, source: &SourceConfig) -> Result<()> {
+/// Writes `inputs.json`, where the requests are not a trace's hashes and files with an entry for each are wanted.
+pub(super) fn write_inputs(dir: &Path, plan: &Plan, config: &ProfileConfig) -> Result<()> {
     let path = dir.join("inputs.json");
     let hashed = |p: &Prompt| !matches!(p, Prompt::Literal(_));
-    let from_trace = matches!(source, SourceConfig::Trace { .. });
+    let from_trace = matches!(config.source, SourceConfig::Trace { .. });
     let Some(phase) = plan.phases.iter().find(|p| p.phase == Phase::Profiling) else { return Ok(()) };
-    if from_trace && phase.slots.iter().any(|s| hashed(&s.prompt)) {
-        // One that an earlier run left would tell of other requests.
-        return match std::fs::remove_file(&path) {
-            Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io(&path)(e)),
-            _ => Ok(()),
-        };
+    let unwanted = config.export_level < ExportLevel::Records;
+    if unwanted || from_trace && phase.slots.iter().any(|s| hashed(&s.prompt)) {
+        return remove_stale(&path);
     }
     let sessions = (phase.first_request_id..).zip(&phase.slots).map(|(request_id, slot)| {
         let name =

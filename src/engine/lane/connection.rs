@@ -55,6 +55,8 @@ pub(super) struct Connection {
     reads: u32,
     /// The kernel's time of the last read, on the run's clock: a new offset must not make time go back.
     last_kernel_ns: i64,
+    /// When the request was sent whose transmit stamp is still to come.
+    pub(super) stamp_due_of_ns: Option<i64>,
     /// Whether the socket is watched for room to write.
     pub(super) watches_write: bool,
     /// When the last answer on it ended.
@@ -75,6 +77,7 @@ impl Connection {
             begun: false,
             reads: 0,
             last_kernel_ns: i64::MIN,
+            stamp_due_of_ns: None,
             watches_write: false,
             idle_since_ns: 0,
         }
@@ -145,15 +148,20 @@ impl Connection {
         matches!(peeked, Err(rustix::io::Errno::WOULDBLOCK))
     }
 
-    /// Writes as much of the request as the socket takes.
-    pub(super) fn write(&mut self) -> Written {
+    /// Writes as much of the request as the socket takes. `stamped`: the kernel is to keep the time at which it leaves.
+    pub(super) fn write(&mut self, stamped: bool) -> Written {
         if let Some(secure) = &mut self.secure {
             return secure.send(&mut self.request, &mut self.begun, &self.socket);
         }
         while let Some(request) = &mut self.request {
             let mut slices = [IoSlice::new(&[]); SLICES];
             let n = request.chunks_vectored(&mut slices);
-            match rustix::io::writev(&self.socket, &slices[..n]) {
+            let written = if stamped {
+                recv::send_stamped(self.socket.as_fd(), &slices[..n])
+            } else {
+                rustix::io::writev(&self.socket, &slices[..n]).map_err(io::Error::from)
+            };
+            match written {
                 Ok(written) => {
                     self.begun = true;
                     request.advance(written);
@@ -161,11 +169,22 @@ impl Connection {
                         self.request = None;
                     }
                 }
-                Err(rustix::io::Errno::WOULDBLOCK) => return Written::Part,
-                Err(rustix::io::Errno::INTR) => {}
-                Err(e) => return Written::Failed(e.into()),
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Written::Part,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) => return Written::Failed(e),
             }
         }
         Written::All
+    }
+
+    /// Whether what goes out next is a whole request, in plain, of at most so many bytes.
+    pub(super) fn is_whole_within(&self, bytes: usize) -> bool {
+        let request = self.request.as_ref().filter(|_| self.secure.is_none() && !self.begun);
+        request.is_some_and(|r| r.remaining() <= bytes)
+    }
+
+    /// The transmit stamp that waits, on CLOCK_REALTIME.
+    pub(super) fn transmit_stamp(&self) -> Option<i64> {
+        recv::transmit_stamp(self.socket.as_fd())
     }
 }

@@ -12,6 +12,7 @@ pub mod decode;
 mod request;
 mod secure;
 mod sleeper;
+mod transmit;
 
 use std::collections::VecDeque;
 use std::io;
@@ -21,6 +22,7 @@ use decode::{Content, Found};
 use request::{Request, Template};
 use secure::Secure;
 use sleeper::Sleeper;
+use transmit::Transmit;
 
 use super::dial::{self, Dialer};
 use super::kernel_clock::KernelClock;
@@ -30,6 +32,7 @@ use super::target::Target;
 use super::tls::Tls;
 use super::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
 use crate::outcome::Outcome;
+use crate::record::manifest::TransmitStamps;
 use crate::time::{Clock, SystemClock};
 
 /// The read buffer of a core. Larger than a socket hands out at once on a quiet day, small enough to stay in cache.
@@ -40,6 +43,7 @@ const BUFFER_BYTES: usize = 64 << 10;
 pub struct Lane {
     clock: SystemClock,
     kernel: KernelClock,
+    transmit: Transmit,
     sleeper: Sleeper,
     dialer: Dialer,
     tls: Option<Tls>,
@@ -89,6 +93,7 @@ impl Lane {
         Ok(Lane {
             clock,
             kernel: KernelClock::new(clock.anchor()),
+            transmit: Transmit::new(),
             sleeper: Sleeper::new(clock, pacing)?,
             dialer: target.dialer.clone(),
             tls: target.tls.clone(),
@@ -112,6 +117,11 @@ impl Lane {
     /// Time that was spun away in waits, in nanoseconds.
     pub fn spun_ns(&self) -> i64 {
         self.sleeper.spun_ns()
+    }
+
+    /// How far the kernel's transmit stamps of a sample of requests lie behind their `sent_ns`.
+    pub fn transmit_stamps(&self) -> Option<TransmitStamps> {
+        self.transmit.stamps()
     }
 
     /// How often the wall clock jumped while kernel stamps were converted.
@@ -175,11 +185,17 @@ impl Lane {
             connection.is_new = false;
             self.flights[key.index as usize].marks.connected_ns = Some(before_ns);
         }
-        let written = connection.write();
+        let stamped = connection.is_whole_within(transmit::BYTES_MAX) && self.transmit.is_next();
+        let written = connection.write(stamped);
         let marks = &mut self.flights[key.index as usize].marks;
         if connection.begun {
             marks.sent_ns.get_or_insert(before_ns);
         }
+        if stamped && matches!(written, Written::All) {
+            connection.stamp_due_of_ns = Some(before_ns);
+            self.take_transmit_stamp(index);
+        }
+        let marks = &mut self.flights[key.index as usize].marks;
         match written {
             Written::All => {
                 // TLS may have more to say behind the request; the request was written the first time.
@@ -191,6 +207,17 @@ impl Lane {
             Written::Failed(_) => {}
         }
         written
+    }
+
+    /// Takes the transmit stamp that a connection waits for, if the kernel has it. Most are there when the write returns; one
+    /// that is late makes its socket ready.
+    fn take_transmit_stamp(&mut self, index: u32) {
+        let Some(connection) = self.connections[index as usize].as_mut() else { return };
+        let Some(sent_ns) = connection.stamp_due_of_ns else { return };
+        if let Some(stamp) = connection.transmit_stamp() {
+            connection.stamp_due_of_ns = None;
+            self.transmit.record(sent_ns, self.kernel.to_run_ns(stamp, self.clock.now_ns()));
+        }
     }
 
     /// What the events of a connection bear.
@@ -323,6 +350,7 @@ impl Lane {
 
     /// Reads once. The bytes wait in the buffer for [`Lane::decode`].
     fn read(&mut self, index: u32) -> Option<(FlightKey, Step)> {
+        self.take_transmit_stamp(index);
         let connection = self.connections[index as usize].as_mut()?;
         let shaking = !connection.is_ready();
         let read = connection.read(&mut self.buffer, &mut self.sealed);

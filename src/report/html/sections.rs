@@ -69,6 +69,7 @@ pub(super) fn configuration(manifest: &Manifest, summary: &Summary) -> String {
         ("Seed", manifest.seed.to_string()),
         ("Client", words::client(manifest)),
         ("Stamps", words::token_times(manifest, summary)),
+        ("Sends", words::transmit(manifest).unwrap_or_else(|| "no transmit stamps were taken".into())),
         ("Host", format!("{}, {} CPUs, {} GiB, {}", host.cpu_model, host.cpus, number(gib), host.kernel)),
     ];
     let list: String = rows.iter().map(|(k, v)| format!("<dt>{k}</dt><dd>{}</dd>", escape_cut(v, TEXT_MAX))).collect();
