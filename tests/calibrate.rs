@@ -54,7 +54,7 @@ fn streams_are_sound(streams: &StreamErrors, requests: u64, tokens: u64) {
 #[test]
 fn a_quick_calibration_measures_everything_reads_back_the_same_and_is_cited() {
     let scratch = Scratch::new("calibrate");
-    let line = "calibrate --quick --burn";
+    let line = "calibrate --quick --burn --floor";
     let output = loadline(&scratch, line).env("XDG_CACHE_HOME", scratch.path("cache")).output().unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     let path = scratch.path("cache/loadline/calibration.json");
@@ -88,10 +88,20 @@ fn a_quick_calibration_measures_everything_reads_back_the_same_and_is_cited() {
     }
     let cpu_ns = |n: usize| measured(&calibration.burn[n].step.result).client_cpu_ns;
     assert!(cpu_ns(5) > cpu_ns(0), "the client was no busier");
+    let floor = calibration.floor.as_ref().unwrap();
+    for (step, n) in floor.arrivals.iter().zip([600, 6_000, 6_000]) {
+        for spread in [step.engine, step.bare] {
+            is_sound(spread);
+            // The kernel begins to stamp a moment after it is asked to.
+            assert!(spread.n <= n && spread.n > n / 2 && spread.min_ns >= -CLOCKS_APART_MAX_NS, "{step:?}");
+        }
+    }
+    let tokens = floor.tokens.as_ref().unwrap();
+    assert!(tokens.engine_ns > 0.0 && tokens.bare_ns > 0.0 && tokens.ratio > 0.0, "{tokens:?}");
     let text = String::from_utf8(output.stdout).unwrap();
-    for part in
-        ["Timer lateness", "Send lag", "Error, µs", "busy client", "Limits of this host", "Sends: ", "Token times: "]
-    {
+    let parts =
+        ["Timer lateness", "Send lag", "Error, µs", "busy client", "bare loop", "Limits of this host", "Token times: "];
+    for part in parts {
         assert!(text.contains(part), "{part} is missing:\n{text}");
     }
     assert!(text.lines().all(|line| line.chars().count() <= 100), "{text}");

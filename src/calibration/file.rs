@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::burn::BurnStep;
 use super::clock::ClockCost;
+use super::floor::Floor;
 use super::limits::Limits;
 use super::sends::SendStep;
 use super::streams::StreamStep;
@@ -57,6 +58,9 @@ pub struct Calibration {
     pub streams: Vec<StreamStep>,
     /// Errors of token times, by how busy the client is; empty unless it was asked for.
     pub burn: Vec<BurnStep>,
+    /// The engine beside bare loops; null unless it was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub floor: Option<Floor>,
     /// What follows.
     pub limits: Limits,
 }

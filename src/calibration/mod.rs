@@ -2,15 +2,17 @@
 //!
 //! In: [`Options`]. Out: a [`Calibration`]: cost of the clock ([`clock`]), lateness of timers ([`timers`]), send lag against
 //! the request rate ([`sends`]), errors of token times against the server's own ([`streams`]), those of a client that is kept busy
-//! ([`burn`], on request), and what follows from them ([`limits`]). `bench` drives a load; `usage` tells
+//! ([`burn`], on request), the engine beside loops that do the least ([`floor`], on request), and what follows from them ([`limits`]). `bench` drives a load; `usage` tells
 //! whether others were at work; [`mod@file`] reads and writes.
 //! Invariants: nothing is asserted that was not measured here and now; a step that cannot run says why.
 //! Not here: printing.
 
+mod bare;
 mod bench;
 pub mod burn;
 pub mod clock;
 pub mod file;
+pub mod floor;
 pub mod limits;
 pub mod sends;
 pub mod spread;
@@ -36,6 +38,8 @@ pub struct Options {
     pub quick: bool,
     /// Also how token times fare on a client that is kept busy.
     pub burn: bool,
+    /// Also what the engine costs above bare loops.
+    pub floor: bool,
     /// Bound on the p99 of send lag and of token errors, in nanoseconds.
     pub bound_ns: i64,
 }
@@ -74,6 +78,8 @@ pub enum Step {
     Streams(u32),
     /// A client that is kept busy for so many percent of its time.
     Burn(u32),
+    /// The engine and bare loops in turn.
+    Floor,
 }
 
 /// How long the steps are.
@@ -104,8 +110,8 @@ const QUICK: Extent = Extent {
 };
 
 impl Extent {
-    fn steps(&self, aims: &[u32]) -> usize {
-        1 + TIMER_RATES.len() + self.rates.len() + self.streams.len() + aims.len()
+    fn steps(&self, aims: &[u32], floor: bool) -> usize {
+        1 + TIMER_RATES.len() + self.rates.len() + self.streams.len() + aims.len() + usize::from(floor)
     }
 }
 
@@ -121,7 +127,7 @@ pub fn run(options: Options, on_step: &mut dyn FnMut(Progress)) -> Result<Calibr
     let before = Usage::now();
     let mut done = 0;
     let mut begin = |now| {
-        on_step(Progress { done, total: extent.steps(aims), now });
+        on_step(Progress { done, total: extent.steps(aims, options.floor), now });
         done += 1;
     };
     begin(Step::Clock);
@@ -143,6 +149,11 @@ pub fn run(options: Options, on_step: &mut dyn FnMut(Progress)) -> Result<Calibr
         begin(Step::Burn(*aim));
         busy.push(burn::at(&bench, *aim, extent.burn_tokens, &busy)?);
     }
+    let mut floor = None;
+    if options.floor {
+        begin(Step::Floor);
+        floor = Some(floor::measure(&bench, extent.rate_s, extent.burn_tokens)?);
+    }
     Ok(Calibration {
         schema_version: file::SCHEMA_VERSION,
         loadline_version: env!("CARGO_PKG_VERSION").into(),
@@ -161,6 +172,7 @@ pub fn run(options: Options, on_step: &mut dyn FnMut(Progress)) -> Result<Calibr
         sends,
         streams,
         burn: busy,
+        floor,
     })
 }
 

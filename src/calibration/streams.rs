@@ -112,7 +112,8 @@ pub(super) fn measure(bench: &Bench, streams: u32, output_tokens: u32, burn_ns: 
     Ok(step(compare(&seen).map_or_else(none, StepResult::Measured)))
 }
 
-fn times_ns(streams: u32, output_tokens: u32) -> Vec<i64> {
+/// When streams are opened: so many at once, and as often as it takes for enough values.
+pub(super) fn times_ns(streams: u32, output_tokens: u32) -> Vec<i64> {
     let life_ns = TTFT_NS + i64::from(output_tokens) * ITL_NS;
     let rounds = 8_u32.div_ceil(streams.max(1));
     let start_of = |stream: u32| i64::from(stream) * SECOND_NS / OPENED_PER_S;

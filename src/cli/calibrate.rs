@@ -39,6 +39,10 @@ pub struct CalibrateArgs {
     #[arg(long)]
     pub burn: bool,
 
+    /// Also what the engine costs above loops that only spin and send, or receive and throw away.
+    #[arg(long)]
+    pub floor: bool,
+
     /// Bound on the p99 of send lag and of token times' errors that the limits are told for.
     #[arg(long, value_name = "MS", default_value_t = 1.0)]
     pub bound_ms: f64,
@@ -66,7 +70,10 @@ impl CalibrateArgs {
             Error::Usage("neither XDG_CACHE_HOME nor HOME is set; say where to write with --output".into())
         })?;
         let bound_ns = ((self.bound_ms * MILLISECOND_NS as f64).round() as i64).max(1);
-        Ok(CalibrateConfig { output, options: Options { quick: self.quick, burn: self.burn, bound_ns } })
+        Ok(CalibrateConfig {
+            output,
+            options: Options { quick: self.quick, burn: self.burn, floor: self.floor, bound_ns },
+        })
     }
 }
 
@@ -84,7 +91,9 @@ mod tests {
 
     #[test]
     fn a_bound_is_a_time_and_is_kept_in_nanoseconds() {
-        let with = |bound_ms| CalibrateArgs { output: Some("x".into()), quick: true, burn: false, bound_ms }.resolve();
+        let with = |bound_ms| {
+            CalibrateArgs { output: Some("x".into()), quick: true, burn: false, floor: false, bound_ms }.resolve()
+        };
         let config = with(0.25).unwrap();
         assert_eq!((config.options.bound_ns, config.output), (250_000, PathBuf::from("x")));
         for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {

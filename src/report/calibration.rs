@@ -43,6 +43,7 @@ impl Steps {
             Step::Sends(rate) => format!("sends, {} requests/s", count(rate.into())),
             Step::Streams(n) => format!("token times, {}", streams_named(n)),
             Step::Burn(percent) => format!("token times, client {percent} % busy"),
+            Step::Floor => "the engine beside bare loops".into(),
         });
     }
 }
@@ -61,6 +62,7 @@ pub fn render(calibration: &Calibration, style: Style) -> String {
         sends(calibration, style),
         streams(calibration, style),
         burn(calibration, style),
+        floor(calibration, style),
         limits(calibration, style),
     ];
     let line = |text: String| fit(&text, style.width);
@@ -221,6 +223,34 @@ fn burn(c: &Calibration, style: Style) -> Vec<String> {
         }
     }
     with_notes(columns(&rows), &notes, style)
+}
+
+/// Nothing, unless it was asked for.
+fn floor(c: &Calibration, style: Style) -> Vec<String> {
+    let Some(floor) = &c.floor else { return Vec::new() };
+    let head = "Arrival at the server after its time, µs";
+    let mut rows = vec![row([head, "engine p50", "p99", "bare loop p50", "p99", "p50 ratio"])];
+    for step in &floor.arrivals {
+        let read = match step.tokens_per_s {
+            0 => String::new(),
+            tokens => format!(", {} tokens/s read", count(tokens.into())),
+        };
+        let name = format!("{} requests/s{read}", count(step.rate_rps.into()));
+        let [ours, ours_p99, bare, bare_p99] =
+            [step.engine.p50_ns, step.engine.p99_ns, step.bare.p50_ns, step.bare.p99_ns].map(micros);
+        let ratio = number(step.engine.p50_ns as f64 / step.bare.p50_ns.max(1) as f64);
+        rows.push(row([&name, &ours, &ours_p99, &bare, &bare_p99, &ratio]));
+    }
+    let note = floor.tokens.as_ref().map(|t| {
+        format!(
+            "CPU a token at {}, one a packet: {} µs, of a loop that receives and throws away {} µs: {} of its tokens per CPU second",
+            streams_named(t.streams),
+            micros(t.engine_ns as i64),
+            micros(t.bare_ns as i64),
+            percent(t.ratio)
+        )
+    });
+    with_notes(columns(&rows), note.as_slice(), style)
 }
 
 fn limits(c: &Calibration, style: Style) -> Vec<String> {
