@@ -13,7 +13,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
-use hyper::server::conn::http1;
+use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
@@ -40,6 +40,12 @@ use crate::time::{Anchor, SECOND_NS, SystemClock};
 const DRAIN: Duration = Duration::from_millis(500);
 /// Connections that may wait to be accepted: the kernel's own bound (`somaxconn`) is the lower one.
 const BACKLOG: i32 = 4096;
+/// What a client begins with that speaks HTTP/2 without having asked.
+const PREFACE: &[u8; 4] = b"PRI ";
+/// Wait between two looks at a preface that has come in part.
+const PREFACE_PAUSE: Duration = Duration::from_millis(1);
+/// Streams of one HTTP/2 connection at once.
+const HTTP2_STREAMS_MAX: u32 = 1024;
 /// Wait after an `accept` that failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -364,17 +370,33 @@ async fn serve(service: Rc<Service>, stream: TcpStream, is_closing: watch::Recei
     if stream.set_nodelay(true).is_err() {
         return;
     }
-    match service.wire_clock.clone() {
-        Some(clock) => {
+    match (speaks_http2(&stream).await, service.wire_clock.clone()) {
+        (Err(_), _) => {}
+        // Requests of several streams share reads: of none it is known when it had come.
+        (Ok(true), _) => converse_http2(service, stream, is_closing).await,
+        (Ok(false), Some(clock)) => {
             let log = Rc::new(WireLog::default());
             let stamped = Stamped::new(stream, clock, Rc::clone(&log));
             converse(service, stamped, Some(log), is_closing).await;
         }
-        None => converse(service, stream, None, is_closing).await,
+        (Ok(false), None) => converse(service, stream, None, is_closing).await,
     }
 }
 
-/// The requests of a connection, and their answers.
+/// Whether the client begins with HTTP/2's preface (prior knowledge). Nothing is taken from the socket.
+async fn speaks_http2(stream: &TcpStream) -> std::io::Result<bool> {
+    let mut head = [0; PREFACE.len()];
+    loop {
+        let n = stream.peek(&mut head).await?;
+        if n == PREFACE.len() || n == 0 || head[..n] != PREFACE[..n] {
+            return Ok(n == PREFACE.len() && head == *PREFACE);
+        }
+        // The socket stays readable while the rest is on its way.
+        tokio::time::sleep(PREFACE_PAUSE).await;
+    }
+}
+
+/// The requests of an HTTP/1.1 connection, and their answers.
 async fn converse(
     service: Rc<Service>,
     io: impl AsyncRead + AsyncWrite + Unpin,
@@ -393,5 +415,33 @@ async fn converse(
             connection.as_mut().graceful_shutdown();
             let _ = connection.await;
         }
+    }
+}
+
+/// The requests of an HTTP/2 connection, and their answers.
+async fn converse_http2(service: Rc<Service>, io: TcpStream, mut is_closing: watch::Receiver<bool>) {
+    let answer = hyper::service::service_fn(move |request| {
+        let service = Rc::clone(&service);
+        async move { Ok::<_, Infallible>(service.answer(request, None).await) }
+    });
+    let mut builder = http2::Builder::new(OnThisThread);
+    builder.max_concurrent_streams(HTTP2_STREAMS_MAX);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), answer));
+    tokio::select! {
+        _ = connection.as_mut() => {}
+        _ = is_closing.wait_for(|closing| *closing) => {
+            connection.as_mut().graceful_shutdown();
+            let _ = connection.await;
+        }
+    }
+}
+
+/// Runs the tasks of HTTP/2's streams where their connection runs.
+#[derive(Clone, Copy, Debug)]
+struct OnThisThread;
+
+impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
+    fn execute(&self, task: F) {
+        tokio::task::spawn_local(task);
     }
 }
