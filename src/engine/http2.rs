@@ -16,10 +16,10 @@ use std::pin::Pin;
 use std::rc::Rc;
 
 use bytes::Buf;
-use h2::client::{Builder, SendRequest};
+use h2::client::{Builder, ResponseFuture, SendRequest};
 use h2::{Reason, RecvStream};
 use http::uri::Authority;
-use http::{Method, Request, Uri, header};
+use http::{Method, Request, Response, Uri, header};
 use tokio::sync::Notify;
 
 use super::dial::{self, Dialer};
@@ -209,6 +209,40 @@ impl Http2 {
         seat
     }
 
+    /// Gives a request to its connection.
+    fn hand_over(
+        &self,
+        seat: &Seat,
+        mut sender: SendRequest<Pieces>,
+        post: &Post,
+        outgoing: Outgoing,
+    ) -> Result<ResponseFuture, Failure> {
+        let mut request = Request::new(());
+        *request.method_mut() = Method::POST;
+        *request.uri_mut() = self.target.uri.clone();
+        *request.headers_mut() = self.target.headers_of(&outgoing)?;
+        seat.connection.log.hand_over(post.marks.clone(), outgoing.body.remaining());
+        let (response, mut stream) = sender.send_request(request, false).map_err(|e| failure_of(&e))?;
+        // A peer that answers before it has read the body may have ended the stream: the answer tells.
+        let _ = stream.send_data(outgoing.body, true);
+        Ok(response)
+    }
+
+    /// Tells of an answer's head, and gives its body.
+    fn open(
+        &self,
+        seat: &Seat,
+        first: u32,
+        post: &Post,
+        response: Response<RecvStream>,
+    ) -> Result<RecvStream, Failure> {
+        let (head, body) = response.into_parts();
+        let status = head.status.as_u16();
+        post.head(status, self.target.is_event_stream(&head.headers), seat.connection.log.last(first));
+        refuse_coding(status, &head.headers)?;
+        Ok(body)
+    }
+
     fn forget(&self, connection: &Rc<Connection>) {
         self.connections.borrow_mut().retain(|c| !Rc::ptr_eq(c, connection));
     }
@@ -254,27 +288,16 @@ impl Http2 {
 }
 
 impl Network for Http2 {
+    /// What is needed no more is dropped before each wait: as many of these are open as there are streams.
     async fn exchange(self: Rc<Self>, post: &Post, outgoing: Outgoing) -> Result<(), Failure> {
-        let headers = self.target.headers_of(&outgoing)?;
-        let (seat, mut sender) = self.seat(post).await?;
-        let log = &seat.connection.log;
-        let mut request = Request::new(());
-        *request.method_mut() = Method::POST;
-        *request.uri_mut() = self.target.uri.clone();
-        *request.headers_mut() = headers;
-        let first = log.next_read();
-        log.hand_over(post.marks.clone(), outgoing.body.remaining());
-        let (response, mut stream) = sender.send_request(request, false).map_err(|e| failure_of(&e))?;
-        // A peer that answers before it has read the body may have ended the stream: the answer tells.
-        let _ = stream.send_data(outgoing.body, true);
-        let (head, mut body) = response.await.map_err(|e| failure_of(&e))?.into_parts();
-        let status = head.status.as_u16();
-        post.head(status, self.target.is_event_stream(&head.headers), log.last(first));
-        refuse_coding(status, &head.headers)?;
+        let (seat, sender) = self.seat(post).await?;
+        let first = seat.connection.log.next_read();
+        let response = self.hand_over(&seat, sender, post, outgoing)?.await.map_err(|e| failure_of(&e))?;
+        let mut body = self.open(&seat, first, post, response)?;
         while let Some(bytes) = body.data().await {
             let bytes = bytes.map_err(|e| failure_of(&e))?;
             release(&mut body, bytes.len());
-            post.body(bytes, log.last(first));
+            post.body(bytes, seat.connection.log.last(first));
         }
         Ok(())
     }

@@ -24,7 +24,7 @@ use secure::Secure;
 use sleeper::Sleeper;
 use transmit::Transmit;
 
-use super::dial::{self, Dialer};
+use super::dial::{self, Dialer, Peer};
 use super::kernel_clock::KernelClock;
 use super::pace::Pacing;
 use super::reuse::Reuse;
@@ -93,7 +93,7 @@ impl Lane {
         Ok(Lane {
             clock,
             kernel: KernelClock::new(clock.anchor()),
-            transmit: Transmit::new(),
+            transmit: Transmit::new(matches!(target.dialer.peer(), Peer::Tcp(_))),
             sleeper: Sleeper::new(clock, pacing)?,
             dialer: target.dialer.clone(),
             tls: target.tls.clone(),

@@ -17,22 +17,24 @@ pub(super) const BYTES_MAX: usize = 16 << 10;
 /// The distances that were seen.
 #[derive(Debug)]
 pub(super) struct Transmit {
+    /// Whether the kernel stamps what these sockets send.
+    on: bool,
     until_next: u32,
     distances_ns: Histogram<u32>,
 }
 
 impl Transmit {
-    /// Nothing seen yet; the first request is the first to be stamped.
-    pub(super) fn new() -> Self {
+    /// Nothing seen yet; the first request is the first to be stamped, unless `on` is false.
+    pub(super) fn new(on: bool) -> Self {
         let distances_ns = Histogram::new_with_bounds(1, 60 * SECOND_NS as u64, 2);
-        Transmit { until_next: 0, distances_ns: distances_ns.expect("the bounds are constant and valid") }
+        Transmit { on, until_next: 0, distances_ns: distances_ns.expect("the bounds are constant and valid") }
     }
 
     /// Whether the request that goes out now is one of the sample.
     pub(super) fn is_next(&mut self) -> bool {
         let next = self.until_next == 0;
         self.until_next = if next { EVERY - 1 } else { self.until_next - 1 };
-        next
+        next && self.on
     }
 
     /// A request that was sent at `sent_ns` left at `stamp_ns`.
@@ -60,14 +62,16 @@ mod tests {
 
     #[test]
     fn one_request_in_so_many_is_asked_for_its_stamp() {
-        let mut transmit = Transmit::new();
+        let mut transmit = Transmit::new(true);
         let asked: Vec<u32> = (0..200).filter(|_| transmit.is_next()).collect();
         assert_eq!(asked, [0, 64, 128, 192]);
+        let mut off = Transmit::new(false);
+        assert!((0..200).all(|_| !off.is_next()));
     }
 
     #[test]
     fn distances_are_told_to_one_per_cent_and_never_negative() {
-        let mut transmit = Transmit::new();
+        let mut transmit = Transmit::new(true);
         assert_eq!(transmit.stamps(), None);
         (1..=100).for_each(|n| transmit.record(5, 5 + n * 100));
         transmit.record(5, 4);
