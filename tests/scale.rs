@@ -43,7 +43,11 @@ fn two_thousand_streams_are_open_at_once_and_whole() {
 fn what_finds_no_descriptor_ends_as_the_user_chose() {
     let scratch = Scratch::new("descriptors");
     let server = server(400);
-    for client in ["lane", "hyper"] {
+    for (client, way) in [
+        ("lane", "--http-client lane"),
+        ("hyper", "--http-client hyper"),
+        ("http2", "--http-version 2 --streams-per-connection 1"),
+    ] {
         for (policy, code, outcome, begins) in [
             ("queue", 0, Outcome::ConnectError, "Too many open files"),
             ("drop", 0, Outcome::NotSent, "dropped: Too many open files"),
@@ -52,7 +56,7 @@ fn what_finds_no_descriptor_ends_as_the_user_chose() {
             let dir = format!("{client}-{policy}");
             let line = format!(
                 "profile --url {} --model Qwen/Qwen3-32B --streaming --request-rate 500 --arrival-pattern constant --isl 10 \
-                 --request-count 150 --osl 3 --workers 1 --http-client {client} --on-overload {policy} --artifact-dir {dir}",
+                 --request-count 150 --osl 3 --workers 1 {way} --on-overload {policy} --artifact-dir {dir}",
                 server.url()
             );
             let plain = loadline(&scratch, &line);
