@@ -2,6 +2,8 @@
 //!
 //! In: a [`RowProblem`] and its line. Out: an [`InputError`] that stops the reader, or, where rows are to be skipped, notes.
 
+use std::borrow::Cow;
+
 use crate::error::InputError;
 
 use super::ReadOptions;
@@ -26,18 +28,22 @@ pub enum OnBadRow {
 pub(super) struct RowProblem {
     field: Option<&'static str>,
     problem: String,
-    remedy: &'static str,
+    remedy: Cow<'static, str>,
 }
 
 impl RowProblem {
     /// A fault of the row as a whole.
-    pub(super) fn row(problem: impl Into<String>, remedy: &'static str) -> RowProblem {
-        RowProblem { field: None, problem: problem.into(), remedy }
+    pub(super) fn row(problem: impl Into<String>, remedy: impl Into<Cow<'static, str>>) -> RowProblem {
+        RowProblem { field: None, problem: problem.into(), remedy: remedy.into() }
     }
 
     /// A fault of one field.
-    pub(super) fn field(field: &'static str, problem: impl Into<String>, remedy: &'static str) -> RowProblem {
-        RowProblem { field: Some(field), problem: problem.into(), remedy }
+    pub(super) fn field(
+        field: &'static str,
+        problem: impl Into<String>,
+        remedy: impl Into<Cow<'static, str>>,
+    ) -> RowProblem {
+        RowProblem { field: Some(field), problem: problem.into(), remedy: remedy.into() }
     }
 }
 
@@ -62,6 +68,11 @@ impl<'a> BadRows<'a> {
         BadRows { file, policy: options.on_bad_row, skipped: 0, reasons: Vec::new() }
     }
 
+    /// The file's name in errors.
+    pub(super) fn file(&self) -> &'a str {
+        self.file
+    }
+
     /// Takes note of a bad row; the error where the reader is to stop there.
     pub(super) fn report(&mut self, line: u64, problem: RowProblem) -> Result<(), InputError> {
         let error = InputError {
@@ -69,7 +80,7 @@ impl<'a> BadRows<'a> {
             line,
             field: problem.field.map(str::to_owned),
             problem: problem.problem,
-            remedy: problem.remedy.to_owned(),
+            remedy: problem.remedy.into_owned(),
         };
         match self.policy {
             OnBadRow::Fail => Err(error),

@@ -38,6 +38,36 @@ impl BlockNames {
     }
 }
 
+/// Names of sessions, models or kinds.
+#[derive(Default)]
+pub(super) struct Names {
+    numbers: HashMap<Box<str>, u32>,
+    in_order: Vec<String>,
+}
+
+impl Names {
+    /// The number of a name.
+    pub(super) fn number(&mut self, name: &str) -> u32 {
+        if let Some(&number) = self.numbers.get(name) {
+            return number;
+        }
+        let number = self.in_order.len() as u32;
+        self.in_order.push(name.to_owned());
+        self.numbers.insert(name.into(), number);
+        number
+    }
+
+    /// The names, by number.
+    pub(super) fn into_names(self) -> Vec<String> {
+        self.in_order
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.in_order.len()
+    }
+}
+
 /// Chains of blocks: a block is known by its content and by all that stands before it, as prefix caches know it.
 #[derive(Default)]
 pub(super) struct PrefixTree {

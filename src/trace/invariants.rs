@@ -2,7 +2,7 @@
 //!
 //! In: a [`Trace`]. Out: the first broken promise in words.
 
-use super::{OnBadRow, ReadOptions, Trace, parse};
+use super::{FORMATS, OnBadRow, ReadOptions, Trace, parse};
 
 impl Trace {
     /// Checks what the module promises of every trace: order, ranges, dense ids, blocks that fit their prompts.
@@ -86,8 +86,8 @@ impl Trace {
 /// Where the property is broken.
 pub fn fuzz_parse(data: &[u8]) {
     for on_bad_row in [OnBadRow::Fail, OnBadRow::Skip] {
-        // The name is given so that any first byte reaches the rows.
-        for format in [None, Some("mooncake".to_owned())] {
+        // Names are given so that any first byte reaches every format's rows.
+        for format in FORMATS.iter().map(|f| Some(f.name().to_owned())).chain([None]) {
             let options = ReadOptions { on_bad_row, format, ..Default::default() };
             let mut bytes = data;
             if let Ok(trace) = parse(&mut bytes, "fuzz", &options) {

@@ -7,13 +7,18 @@
 //! Not here: when a request is really sent (that is `schedule`), nor its text (that is `prompt`).
 
 mod bad_rows;
+mod blocks;
 mod decimal;
+mod dialect;
+mod draft;
 mod intern;
 mod invariants;
+mod json_row;
 mod lines;
 pub mod mixture;
 pub mod mooncake;
 pub mod mooncake_shape;
+mod number;
 mod source;
 mod time_axis;
 pub mod transform;

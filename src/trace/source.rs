@@ -131,29 +131,27 @@ mod tests {
         for name in ["mooncake_trace", "mooncake"] {
             assert!(parsed(ROWS, Some(name)).is_ok());
         }
-        let message = parsed(ROWS, Some("csv")).unwrap_err().to_string();
-        assert_eq!(message, "no trace format is named \"csv\"; use one of mooncake_trace");
+        let message = parsed(ROWS, Some("nonsense")).unwrap_err().to_string();
+        assert_eq!(message, format!("no trace format is named \"nonsense\"; use one of {}", names()));
+        let mut all: Vec<_> = FORMATS.iter().flat_map(|f| f.aliases().iter().copied().chain([f.name()])).collect();
+        let count = all.len();
+        all.sort_unstable();
+        all.dedup();
+        assert_eq!(all.len(), count, "a name stands for one format: {all:?}");
     }
 
     #[test]
     fn what_is_no_trace_is_told_as_such() {
+        let remedy = format!("(write one JSON object per line, or name its format; known: {})", names());
         for (bytes, problem) in [
-            (&b""[..], "t: is empty (a trace is JSON lines, one request per line)"),
-            (
-                b"\n \n",
-                "t: begins with nothing but blanks (write one JSON object per line, or name its format; known: mooncake_trace)",
-            ),
-            (
-                b"[{\"timestamp\":0}]",
-                "t: is one JSON array, and no trace format that loadline knows (write one JSON object per line, or name its format; known: mooncake_trace)",
-            ),
-            (
-                b"TIMESTAMP,ContextTokens\n",
-                "t: is in no trace format that loadline knows (write one JSON object per line, or name its format; known: mooncake_trace)",
-            ),
+            (&b"\n \n"[..], "begins with nothing but blanks"),
+            (b"[{\"timestamp\":0}]", "is one JSON array, and no trace format that loadline knows"),
+            (b"a;b;c\n", "is in no trace format that loadline knows"),
         ] {
-            assert_eq!(parsed(bytes, None).unwrap_err().to_string(), problem);
+            assert_eq!(parsed(bytes, None).unwrap_err().to_string(), format!("t: {problem} {remedy}"));
         }
+        let empty = parsed(b"", None).unwrap_err().to_string();
+        assert_eq!(empty, "t: is empty (a trace is JSON lines, one request per line)");
     }
 
     #[test]

@@ -24,6 +24,17 @@ pub enum TimeUnit {
     Ns,
 }
 
+/// How a format's unit of time is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum UnitRule {
+    /// It is not: the times themselves tell.
+    Inferred,
+    /// The format says so; a file that does otherwise needs `--time-unit`.
+    Always(TimeUnit),
+    /// Its times are dates, which the reader gives in nanoseconds since 1970.
+    Dates,
+}
+
 /// Where a trace's time axis begins.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum TimeOrigin {
@@ -57,7 +68,8 @@ impl TimeUnit {
         }
     }
 
-    fn word(self) -> &'static str {
+    /// Its plural, for people.
+    pub(super) fn word(self) -> &'static str {
         match self {
             TimeUnit::S => "seconds",
             TimeUnit::Auto | TimeUnit::Ms => "milliseconds",
@@ -78,6 +90,8 @@ pub(super) struct TimeAxis {
     unit: TimeUnit,
     origin_ns: i128,
     bounds_ns: std::ops::RangeInclusive<i128>,
+    /// What a time is, for people.
+    word: &'static str,
     /// What was found, for the trace's notes.
     pub(super) note: String,
 }
@@ -87,12 +101,24 @@ impl TimeAxis {
     ///
     /// # Errors
     /// `(problem, remedy)` where the wished origin does not fit the times.
-    pub(super) fn find(mut times: Vec<i128>, options: &ReadOptions) -> Result<TimeAxis, (String, &'static str)> {
+    pub(super) fn find(
+        mut times: Vec<i128>,
+        rule: UnitRule,
+        options: &ReadOptions,
+    ) -> Result<TimeAxis, (String, &'static str)> {
         times.sort_unstable();
-        let (unit, why) = match options.time_unit {
-            TimeUnit::Auto => infer(&times),
-            asked => (asked, "as asked".to_owned()),
+        let (unit, why) = match (options.time_unit, rule) {
+            (TimeUnit::Auto, UnitRule::Inferred) => infer(&times),
+            (TimeUnit::Auto, UnitRule::Always(unit)) => {
+                (unit, "the format's unit; --time-unit says otherwise".to_owned())
+            }
+            (TimeUnit::Auto, UnitRule::Dates) => (TimeUnit::Ns, "in UTC where no zone is given".to_owned()),
+            (_, UnitRule::Dates) => {
+                return Err(("its times are dates, which have no other unit".into(), "leave --time-unit out"));
+            }
+            (asked, _) => (asked, "as asked".to_owned()),
         };
+        let word = if rule == UnitRule::Dates { "dates" } else { unit.word() };
         let first_ns = unit.to_ns(times.first().copied().unwrap_or(0));
         let absolute = EPOCH_NS.contains(&unit.to_ns(times.get(times.len() / 2).copied().unwrap_or(0)));
         let (origin_ns, bounds_ns) = match options.time_origin {
@@ -102,19 +128,19 @@ impl TimeAxis {
             }
             TimeOrigin::Zero => (0, 0..=LONGEST_NS),
             TimeOrigin::Epoch if !absolute => {
-                let problem = format!("its times, read as {}, do not count from 1970", unit.word());
+                let problem = format!("its times, read as {word}, do not count from 1970");
                 return Err((problem, "use --time-origin first, or name the unit with --time-unit"));
             }
             TimeOrigin::Epoch => (0, EPOCH_NS),
         };
-        let since = if absolute { " since 1970" } else { "" };
+        let since = if absolute && rule != UnitRule::Dates { " since 1970" } else { "" };
         let start = if origin_ns == 0 {
             String::new()
         } else {
             format!("; the first, {:.3} s, is now 0", origin_ns as f64 / 1e9)
         };
-        let note = format!("times are read as {}{since} ({why}){start}", unit.word());
-        Ok(TimeAxis { unit, origin_ns, bounds_ns, note })
+        let note = format!("times are read as {word}{since} ({why}){start}");
+        Ok(TimeAxis { unit, origin_ns, bounds_ns, word, note })
     }
 
     /// The time on this axis; null where it cannot be one.
@@ -127,7 +153,7 @@ impl TimeAxis {
     pub(super) fn absurdity(&self, billionths: i128) -> String {
         let years = (self.unit.to_ns(billionths) - self.origin_ns) as f64 / 365.25 / 86_400e9;
         let from = if self.origin_ns == 0 { "0" } else { "the earliest row" };
-        format!("read as {}, lies {years:.0} years after {from}", self.unit.word())
+        format!("read as {}, lies {years:.0} years after {from}", self.word)
     }
 }
 
@@ -175,7 +201,7 @@ mod tests {
 
     fn found(times: &[i128], unit: TimeUnit, origin: TimeOrigin) -> Result<TimeAxis, (String, &'static str)> {
         let options = ReadOptions { time_unit: unit, time_origin: origin, ..Default::default() };
-        TimeAxis::find(times.to_vec(), &options)
+        TimeAxis::find(times.to_vec(), UnitRule::Inferred, &options)
     }
 
     fn inferred(start: f64, gap: f64) -> TimeUnit {
@@ -231,5 +257,20 @@ mod tests {
         let axis = found(&[0, 1_760_000_000_000 * ONE], TimeUnit::Auto, TimeOrigin::First).unwrap();
         assert_eq!(axis.place(1_760_000_000_000 * ONE), None);
         assert_eq!(axis.absurdity(1_760_000_000_000 * ONE), "read as milliseconds, lies 56 years after 0");
+    }
+
+    #[test]
+    fn what_a_format_knows_is_not_guessed() {
+        let rules = |rule, time_unit| {
+            let options = ReadOptions { time_unit, ..Default::default() };
+            TimeAxis::find(vec![0, 90_000 * ONE], rule, &options)
+        };
+        let seconds = rules(UnitRule::Always(TimeUnit::S), TimeUnit::Auto).unwrap();
+        assert_eq!(seconds.place(90_000 * ONE), Some(90_000 * SECOND_NS));
+        let forced = rules(UnitRule::Always(TimeUnit::S), TimeUnit::Us).unwrap();
+        assert_eq!(forced.place(90_000 * ONE), Some(90_000_000));
+        let dates = rules(UnitRule::Dates, TimeUnit::Auto).unwrap();
+        assert_eq!((dates.place(90_000 * ONE), dates.word), (Some(90_000), "dates"));
+        assert!(rules(UnitRule::Dates, TimeUnit::S).is_err());
     }
 }

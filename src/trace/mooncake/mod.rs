@@ -8,17 +8,17 @@
 //!
 //! The format is Mooncake's (kvcache-ai/Mooncake, FAST'25 traces) with aiperf's `mooncake_trace` additions.
 
-mod blocks;
-mod draft;
 mod row;
 
 use std::io::BufRead;
 
-use self::draft::Draft;
-use super::bad_rows::{BadRows, RowProblem};
-use super::lines::{Lines, MAX_LINE_BYTES};
-use super::{ReadOptions, Trace, TraceFormat};
-use crate::error::{Error, Result};
+use super::bad_rows::BadRows;
+use super::dialect::Dialect;
+use super::draft::Draft;
+use super::{ReadOptions, Trace, TraceFormat, json_row};
+use crate::error::Result;
+
+const DIALECT: Dialect = Dialect::plain("timestamp", "input_length");
 
 /// The Mooncake family.
 pub struct Mooncake;
@@ -42,21 +42,20 @@ impl TraceFormat for Mooncake {
     }
 
     fn read(&self, input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Result<Trace> {
-        let mut lines = Lines::new(input);
         let mut bad = BadRows::new(file, options);
-        let mut draft = Draft::default();
-        while let Some(line) = lines.next().map_err(Error::io(file))? {
-            let added = match line.bytes {
-                Some(bytes) => draft.add(bytes, line.number),
-                None => Err(RowProblem::row(
-                    format!("is longer than {} MiB", MAX_LINE_BYTES >> 20),
-                    "write one request per line",
-                )),
-            };
-            if let Err(problem) = added {
-                bad.report(line.number, problem)?;
-            }
-            draft.check_size().map_err(|(problem, remedy)| bad.file_error(problem, remedy))?;
+        let mut draft = Draft::new(&DIALECT);
+        let mut rows_with_extra = 0_u64;
+        draft.read_lines(input, &mut bad, |draft, line, number| {
+            let parsed = row::parse(line, number)?;
+            draft.add(parsed.row, |names, out| match parsed.hash_ids {
+                Some(raw) => json_row::blocks("hash_ids", raw, names, out),
+                None => Ok(()),
+            })?;
+            rows_with_extra += u64::from(parsed.has_extra);
+            Ok(())
+        })?;
+        if rows_with_extra > 0 {
+            draft.note(format!("{rows_with_extra} rows have `extra` parameters, which are not used"));
         }
         draft.finish(&mut bad, options)
     }

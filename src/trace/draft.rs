@@ -1,43 +1,110 @@
 //! Turns checked rows into a [`Trace`]: what only the whole file can tell is decided here, and noted.
 //!
-//! In: lines, one by one, in the file's order. Out: a trace in order of arrival. Invariants: a row that is refused leaves
-//! nothing behind; a later turn without a time stays behind the turn before it.
+//! In: rows, one by one, in the file's order, whatever their format. Out: a trace in order of arrival. Invariants: a row that
+//! is refused leaves nothing behind; a later turn without a time stays behind the turn before it; sizes are bounded.
+//! Not here: what a row looks like (that is its format's), nor how numbers are written.
 
-use std::collections::HashMap;
+use std::borrow::Cow;
+use std::io::BufRead;
 
+use super::bad_rows::{BadRows, RowProblem};
 use super::blocks;
-use super::row::Row;
+use super::dialect::Dialect;
+use super::intern::{BlockNames, Names};
+use super::lines::{Lines, MAX_LINE_BYTES};
+use super::time_axis::TimeAxis;
+use super::{Content, Entry, ReadOptions, Trace};
 use crate::error::{Error, Result};
-use crate::trace::bad_rows::{BadRows, RowProblem};
-use crate::trace::intern::BlockNames;
-use crate::trace::time_axis::TimeAxis;
-use crate::trace::{Content, Entry, ReadOptions, Trace};
 
 /// The most requests of a trace: nearly ten times those of the largest public one (BurstGPT).
 const MAX_ROWS: usize = 50_000_000;
 /// The most prefix blocks of a trace, all rows together (2 GB).
 const MAX_BLOCKS: usize = 500_000_000;
 
-/// A trace in the making.
+/// One request as a format's reader found it: its values are in range.
 #[derive(Default)]
+pub(super) struct Row<'a> {
+    /// 1-based line of the file.
+    pub(super) line: u64,
+    /// Its time in billionths of the file's unit, or of a nanosecond since 1970 where the dialect has dates.
+    pub(super) time: Option<i128>,
+    /// Pause after the previous turn's end.
+    pub(super) delay_ns: Option<i64>,
+    /// 0 where only a literal prompt is given.
+    pub(super) input_tokens: u32,
+    pub(super) output_tokens: Option<u32>,
+    pub(super) content: Option<Content>,
+    pub(super) session: Option<Cow<'a, str>>,
+    pub(super) model: Option<Cow<'a, str>>,
+    pub(super) kind: Option<Cow<'a, str>>,
+}
+
+/// A trace in the making.
 pub(super) struct Draft {
+    dialect: &'static Dialect,
     entries: Vec<Entry>,
-    /// Times in billionths of the file's unit, one per entry.
+    /// Times of the entries, as in [`Row::time`].
     times: Vec<Option<i128>>,
     blocks: Vec<u32>,
     block_names: BlockNames,
-    session_numbers: HashMap<Box<str>, u32>,
-    sessions: Vec<String>,
-    rows_with_extra: u64,
+    sessions: Names,
+    models: Names,
+    kinds: Names,
     texts_with_blocks: u64,
+    notes: Vec<String>,
 }
 
 impl Draft {
-    /// Reads one line.
-    pub(super) fn add(&mut self, line: &[u8], number: u64) -> std::result::Result<(), RowProblem> {
-        let row = Row::parse(line)?;
+    pub(super) fn new(dialect: &'static Dialect) -> Draft {
+        Draft {
+            dialect,
+            entries: Vec::new(),
+            times: Vec::new(),
+            blocks: Vec::new(),
+            block_names: BlockNames::default(),
+            sessions: Names::default(),
+            models: Names::default(),
+            kinds: Names::default(),
+            texts_with_blocks: 0,
+            notes: Vec::new(),
+        }
+    }
+
+    /// Hands every line that is not empty to `add`, with its number.
+    ///
+    /// # Errors
+    /// The first line that cannot be used, unless such lines are skipped; a trace beyond all bounds; a failed read.
+    pub(super) fn read_lines(
+        &mut self,
+        input: &mut dyn BufRead,
+        bad: &mut BadRows<'_>,
+        mut add: impl FnMut(&mut Draft, &[u8], u64) -> std::result::Result<(), RowProblem>,
+    ) -> Result<()> {
+        let mut lines = Lines::new(input);
+        while let Some(line) = lines.next().map_err(Error::io(bad.file()))? {
+            let added = match line.bytes {
+                Some(bytes) => add(self, bytes, line.number),
+                None => Err(RowProblem::row(
+                    format!("is longer than {} MiB", MAX_LINE_BYTES >> 20),
+                    "write one request per line",
+                )),
+            };
+            if let Err(problem) = added {
+                bad.report(line.number, problem)?;
+            }
+            self.check_size().map_err(|(problem, remedy)| bad.file_error(problem, remedy))?;
+        }
+        Ok(())
+    }
+
+    /// Takes a row in; `blocks` appends the numbers of its prefix blocks.
+    pub(super) fn add(
+        &mut self,
+        row: Row<'_>,
+        blocks: impl FnOnce(&mut BlockNames, &mut Vec<u32>) -> std::result::Result<(), RowProblem>,
+    ) -> std::result::Result<(), RowProblem> {
         let start = self.blocks.len();
-        if let Err(problem) = row.blocks(&mut self.block_names, &mut self.blocks) {
+        if let Err(problem) = blocks(&mut self.block_names, &mut self.blocks) {
             self.blocks.truncate(start);
             return Err(problem);
         }
@@ -46,7 +113,6 @@ impl Draft {
             self.blocks.truncate(start);
             self.texts_with_blocks += 1;
         }
-        self.rows_with_extra += u64::from(row.has_extra);
         self.times.push(row.time);
         self.entries.push(Entry {
             arrival_ns: None,
@@ -54,22 +120,29 @@ impl Draft {
             output_tokens: row.output_tokens,
             blocks_start: start as u32,
             blocks_len: (self.blocks.len() - start) as u32,
-            session: row.session.map(|name| number_of(&mut self.session_numbers, &mut self.sessions, &name)),
+            session: row.session.map(|name| self.sessions.number(&name)),
             delay_ns: row.delay_ns,
-            content: row.text.map(Content::Text),
-            line: number,
+            content: row.content,
+            model: row.model.map(|name| self.models.number(&name)),
+            kind: row.kind.map(|name| self.kinds.number(&name)),
+            line: row.line,
             ..Entry::default()
         });
         Ok(())
     }
 
+    /// Takes note of something that the format's reader found out or did.
+    pub(super) fn note(&mut self, note: String) {
+        self.notes.push(note);
+    }
+
     /// Keeps memory bounded whatever the file.
-    pub(super) fn check_size(&self) -> std::result::Result<(), (String, &'static str)> {
+    fn check_size(&self) -> std::result::Result<(), (String, &'static str)> {
         if self.entries.len() > MAX_ROWS {
             return Err((format!("has more than {MAX_ROWS} rows"), "cut it into parts"));
         }
         if self.blocks.len() > MAX_BLOCKS {
-            return Err((format!("has more than {MAX_BLOCKS} hash_ids"), "cut it into parts"));
+            return Err((format!("has more than {MAX_BLOCKS} {}", self.dialect.blocks), "cut it into parts"));
         }
         Ok(())
     }
@@ -90,11 +163,12 @@ impl Draft {
         }
         self.sort(&mut notes);
         let block_size = self.fit_blocks(options, &mut notes);
-        if self.rows_with_extra > 0 {
-            notes.push(format!("{} rows have `extra` parameters, which are not used", self.rows_with_extra));
-        }
+        notes.append(&mut self.notes);
         if self.texts_with_blocks > 0 {
-            notes.push(format!("hash_ids of {} rows of text without a length are not used", self.texts_with_blocks));
+            notes.push(format!(
+                "{} of {} rows of text without a length are not used",
+                self.dialect.blocks, self.texts_with_blocks
+            ));
         }
         notes.extend(bad.notes());
         let mut trace = Trace {
@@ -102,7 +176,10 @@ impl Draft {
             block_ids: self.blocks,
             unique_blocks: 0,
             block_size,
-            sessions: self.sessions,
+            sessions: self.sessions.into_names(),
+            turn_prompt: self.dialect.turn_prompt,
+            models: self.models.into_names(),
+            kinds: self.kinds.into_names(),
             notes,
             skipped_rows: bad.skipped(),
             ..Trace::default()
@@ -120,7 +197,9 @@ impl Draft {
             }
             return Ok(());
         }
-        let axis = TimeAxis::find(times, options).map_err(|(problem, remedy)| bad.file_error(problem, remedy))?;
+        let Dialect { time: field, session, .. } = *self.dialect;
+        let axis = TimeAxis::find(times, self.dialect.unit, options)
+            .map_err(|(problem, remedy)| bad.file_error(problem, remedy))?;
         let mut session_began = vec![false; self.sessions.len()];
         let mut kept = Vec::with_capacity(self.entries.len());
         for (mut entry, time) in std::mem::take(&mut self.entries).into_iter().zip(&self.times) {
@@ -130,9 +209,11 @@ impl Draft {
                 None if began.as_ref().is_some_and(|b| **b) => {}
                 None => {
                     let problem = RowProblem::field(
-                        "timestamp",
+                        field,
                         "is missing, while other rows have it",
-                        "give every row a time; only later turns of a session_id can do with a delay, or without",
+                        format!(
+                            "give every row a time; only later turns of a {session} can do with a delay, or without"
+                        ),
                     );
                     bad.report(entry.line, problem)?;
                     continue;
@@ -140,7 +221,7 @@ impl Draft {
             }
             if let (Some(time), None) = (time, entry.arrival_ns) {
                 let remedy = "correct the time, or name the unit with --time-unit";
-                bad.report(entry.line, RowProblem::field("timestamp", axis.absurdity(*time), remedy))?;
+                bad.report(entry.line, RowProblem::field(field, axis.absurdity(*time), remedy))?;
                 continue;
             }
             if let Some(began) = began {
@@ -182,7 +263,7 @@ impl Draft {
     fn fit_blocks(&mut self, options: &ReadOptions, notes: &mut Vec<String>) -> u32 {
         let with_blocks: Vec<(u32, u32)> =
             self.entries.iter().filter(|e| e.blocks_len > 0).map(|e| (e.input_tokens, e.blocks_len)).collect();
-        let found = blocks::find(&with_blocks, options.block_size);
+        let found = blocks::find(&with_blocks, self.dialect, options.block_size);
         notes.extend(found.note);
         let mut cut = 0_u64;
         for entry in &mut self.entries {
@@ -194,19 +275,10 @@ impl Draft {
         }
         if cut > 0 {
             notes.push(format!(
-                "{cut} rows have more hash_ids than tokens for them; the last ids of those rows are not used"
+                "{cut} rows have more {} than tokens for them; the last ids of those rows are not used",
+                self.dialect.blocks
             ));
         }
         found.tokens
     }
-}
-
-fn number_of(numbers: &mut HashMap<Box<str>, u32>, names: &mut Vec<String>, name: &str) -> u32 {
-    if let Some(&number) = numbers.get(name) {
-        return number;
-    }
-    let number = names.len() as u32;
-    names.push(name.to_owned());
-    numbers.insert(name.into(), number);
-    number
 }

@@ -3,10 +3,10 @@
 //! In: `(input tokens, blocks)` of every row that has blocks. Out: a [`BlockSize`] and, where it is not plain, a note.
 //! Both ways of counting are accepted: with a partial last block (Mooncake) and without it (WEKA).
 
-/// The size in Mooncake's own traces.
-const USUAL: u32 = 512;
-/// Sizes that are tried where the usual one does not fit, the most common first.
-const OTHERS: [u32; 9] = [64, 16, 128, 256, 32, 1024, 2048, 8, 4];
+use super::dialect::Dialect;
+
+/// Sizes that are tried where the format's usual one does not fit, the most common first.
+const OTHERS: [u32; 10] = [512, 64, 16, 128, 256, 32, 1024, 2048, 8, 4];
 /// The share of rows that another size must explain, and that the usual one must fail to.
 const CONVINCING: f64 = 0.95;
 
@@ -18,29 +18,30 @@ pub(super) struct BlockSize {
     pub(super) note: Option<String>,
 }
 
-/// Finds the block size; `forced` is what the user says.
-pub(super) fn find(rows: &[(u32, u32)], forced: Option<u32>) -> BlockSize {
+/// Finds the block size of rows in a dialect; `forced` is what the user says.
+pub(super) fn find(rows: &[(u32, u32)], dialect: &Dialect, forced: Option<u32>) -> BlockSize {
     if let Some(tokens) = forced {
         return BlockSize { tokens, note: Some(format!("block size {tokens}, as asked")) };
     }
+    let &Dialect { input, blocks, block_tokens: usual, .. } = dialect;
     let share = |size: u32| rows.iter().filter(|&&row| explains(size, row)).count() as f64 / rows.len() as f64;
-    if rows.is_empty() || share(USUAL) >= CONVINCING {
-        return BlockSize { tokens: USUAL, note: None };
+    if rows.is_empty() || share(usual) >= CONVINCING {
+        return BlockSize { tokens: usual, note: None };
     }
     match OTHERS.into_iter().find(|&size| share(size) >= CONVINCING) {
         Some(tokens) => {
             let percent = 100.0 * share(tokens);
             let note = format!(
-                "block size {tokens}: input_length and the number of hash_ids agree in {percent:.1} % of rows, which {USUAL} does not reach; --block-size says otherwise"
+                "block size {tokens}: {input} and the number of {blocks} agree in {percent:.1} % of rows, which {usual} does not reach; --block-size says otherwise"
             );
             BlockSize { tokens, note: Some(note) }
         }
         None => {
             let note = format!(
-                "block size {USUAL} is assumed, but input_length and the number of hash_ids agree in only {:.1} % of rows; --block-size says otherwise",
-                100.0 * share(USUAL)
+                "block size {usual} is assumed, but {input} and the number of {blocks} agree in only {:.1} % of rows; --block-size says otherwise",
+                100.0 * share(usual)
             );
-            BlockSize { tokens: USUAL, note: Some(note) }
+            BlockSize { tokens: usual, note: Some(note) }
         }
     }
 }
@@ -51,7 +52,11 @@ fn explains(size: u32, (tokens, blocks): (u32, u32)) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::find;
+    use super::{BlockSize, Dialect};
+
+    fn find(rows: &[(u32, u32)], forced: Option<u32>) -> BlockSize {
+        super::find(rows, &Dialect::plain("timestamp", "input_length"), forced)
+    }
 
     #[test]
     fn the_size_is_what_most_rows_agree_on() {
