@@ -20,6 +20,8 @@ pub(super) struct Dialect {
     pub(super) block_tokens: u32,
     /// The field that names the session.
     pub(super) session: &'static str,
+    /// The field of what a row waits for.
+    pub(super) waits: &'static str,
     /// What later turns' prompts hold.
     pub(super) turn_prompt: TurnPrompt,
 }
@@ -34,6 +36,7 @@ impl Dialect {
             blocks: "hash_ids",
             block_tokens: 512,
             session: "session_id",
+            waits: "dependencies",
             turn_prompt: TurnPrompt::Added,
         }
     }

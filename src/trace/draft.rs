@@ -1,19 +1,19 @@
 //! Turns checked rows into a [`Trace`]: what only the whole file can tell is decided here, and noted.
 //!
 //! In: rows, one by one, in the file's order, whatever their format. Out: a trace in order of arrival. Invariants: a row that
-//! is refused leaves nothing behind; a later turn without a time stays behind the turn before it; sizes are bounded.
+//! is refused leaves nothing behind; sizes are bounded.
 //! Not here: what a row looks like (that is its format's), nor how numbers are written.
 
 use std::borrow::Cow;
 use std::io::BufRead;
 
-use super::bad_rows::{BadRows, RowProblem};
+use super::bad_rows::{BadRows, RowProblem, shown};
 use super::blocks;
 use super::dialect::Dialect;
 use super::intern::{BlockNames, Names};
 use super::lines::{Lines, MAX_LINE_BYTES};
 use super::time_axis::TimeAxis;
-use super::{Content, Entry, ReadOptions, Trace};
+use super::{Content, Entry, ReadOptions, Trace, TurnPrompt, Wait, WaitFor, order};
 use crate::error::{Error, Result};
 
 /// The most requests of a trace: nearly ten times those of the largest public one (BurstGPT).
@@ -37,6 +37,20 @@ pub(super) struct Row<'a> {
     pub(super) session: Option<Cow<'a, str>>,
     pub(super) model: Option<Cow<'a, str>>,
     pub(super) kind: Option<Cow<'a, str>>,
+    /// The name under which others wait for it.
+    pub(super) request: Option<Cow<'a, str>>,
+    /// What it waits for, its session's previous turn aside.
+    pub(super) waits: Vec<Cause<'a>>,
+}
+
+/// Something that a row waits for. It may stand later in the file.
+pub(super) struct Cause<'a> {
+    /// The other row's [`Row::request`].
+    pub(super) request: Cow<'a, str>,
+    /// Which moment of it.
+    pub(super) event: WaitFor,
+    /// Pause after that moment.
+    pub(super) delay_ns: i64,
 }
 
 /// A trace in the making.
@@ -50,9 +64,21 @@ pub(super) struct Draft {
     sessions: Names,
     models: Names,
     kinds: Names,
+    requests: Names,
+    /// Numbers of the entries' own requests, one per entry, or none at all where no row has a name.
+    own_request: Vec<u32>,
+    /// Which requests a row was read of.
+    request_read: Vec<bool>,
+    /// What entries wait for; `entry` is the number of a request.
+    waits: Vec<Wait>,
     texts_with_blocks: u64,
+    block_tokens: Option<u32>,
+    turn_prompt: TurnPrompt,
     notes: Vec<String>,
 }
+
+/// The number of a request without a name.
+const UNNAMED: u32 = u32::MAX;
 
 impl Draft {
     pub(super) fn new(dialect: &'static Dialect) -> Draft {
@@ -65,7 +91,13 @@ impl Draft {
             sessions: Names::default(),
             models: Names::default(),
             kinds: Names::default(),
+            requests: Names::default(),
+            own_request: Vec::new(),
+            request_read: Vec::new(),
+            waits: Vec::new(),
             texts_with_blocks: 0,
+            block_tokens: None,
+            turn_prompt: dialect.turn_prompt,
             notes: Vec::new(),
         }
     }
@@ -103,6 +135,7 @@ impl Draft {
         row: Row<'_>,
         blocks: impl FnOnce(&mut BlockNames, &mut Vec<u32>) -> std::result::Result<(), RowProblem>,
     ) -> std::result::Result<(), RowProblem> {
+        let request = row.request.map_or(Ok(UNNAMED), |name| self.name_request(&name))?;
         let start = self.blocks.len();
         if let Err(problem) = blocks(&mut self.block_names, &mut self.blocks) {
             self.blocks.truncate(start);
@@ -112,6 +145,16 @@ impl Draft {
             // Without a length nobody knows which tokens the blocks cover.
             self.blocks.truncate(start);
             self.texts_with_blocks += 1;
+        }
+        if request != UNNAMED {
+            self.request_read[request as usize] = true;
+            self.own_request.resize(self.entries.len(), UNNAMED);
+            self.own_request.push(request);
+        }
+        let waits_start = self.waits.len() as u32;
+        for cause in &row.waits {
+            let entry = self.requests.number(&cause.request);
+            self.waits.push(Wait { entry, event: cause.event, delay_ns: cause.delay_ns });
         }
         self.times.push(row.time);
         self.entries.push(Entry {
@@ -125,10 +168,38 @@ impl Draft {
             content: row.content,
             model: row.model.map(|name| self.models.number(&name)),
             kind: row.kind.map(|name| self.kinds.number(&name)),
+            waits_start,
+            waits_len: self.waits.len() as u32 - waits_start,
             line: row.line,
-            ..Entry::default()
         });
         Ok(())
+    }
+
+    fn name_request(&mut self, name: &str) -> std::result::Result<u32, RowProblem> {
+        let request = self.requests.number(name);
+        self.request_read.resize(self.requests.len(), false);
+        if self.request_read[request as usize] {
+            let problem = format!("\"{}\" is an earlier row's name", shown(name));
+            return Err(RowProblem::field("request_id", problem, "give every request a name of its own"));
+        }
+        Ok(request)
+    }
+
+    /// Says what a full block holds, where the file does.
+    ///
+    /// # Errors
+    /// Null is no size, and a file has one size only.
+    pub(super) fn state_block_size(&mut self, tokens: u32) -> std::result::Result<(), String> {
+        match self.block_tokens.replace(tokens) {
+            _ if tokens == 0 => Err("is 0".into()),
+            Some(before) if before != tokens => Err(format!("is {tokens}, where earlier rows have {before}")),
+            _ => Ok(()),
+        }
+    }
+
+    /// Says what later turns' prompts hold, where that is not as usual in the format.
+    pub(super) fn state_turn_prompt(&mut self, turn_prompt: TurnPrompt) {
+        self.turn_prompt = turn_prompt;
     }
 
     /// Takes note of something that the format's reader found out or did.
@@ -140,6 +211,9 @@ impl Draft {
     fn check_size(&self) -> std::result::Result<(), (String, &'static str)> {
         if self.entries.len() > MAX_ROWS {
             return Err((format!("has more than {MAX_ROWS} rows"), "cut it into parts"));
+        }
+        if self.waits.len() > MAX_BLOCKS {
+            return Err((format!("has more than {MAX_BLOCKS} {}", self.dialect.waits), "cut it into parts"));
         }
         if self.blocks.len() > MAX_BLOCKS {
             return Err((format!("has more than {MAX_BLOCKS} {}", self.dialect.blocks), "cut it into parts"));
@@ -154,14 +228,8 @@ impl Draft {
         }
         let mut notes = Vec::new();
         self.place_in_time(bad, options, &mut notes)?;
-        if self.entries.is_empty() {
-            let problem = match bad.first_reason() {
-                Some(reason) => format!("has no usable row; the first problem is {reason}"),
-                None => "has no rows".to_owned(),
-            };
-            return Err(bad.file_error(problem, "a trace needs at least one request").into());
-        }
-        self.sort(&mut notes);
+        let waits = if self.waits.is_empty() { self.sort(&mut notes) } else { self.sort_by_cause(bad)? };
+        self.refuse_if_empty(bad)?;
         let block_size = self.fit_blocks(options, &mut notes);
         notes.append(&mut self.notes);
         if self.texts_with_blocks > 0 {
@@ -177,7 +245,8 @@ impl Draft {
             unique_blocks: 0,
             block_size,
             sessions: self.sessions.into_names(),
-            turn_prompt: self.dialect.turn_prompt,
+            turn_prompt: self.turn_prompt,
+            waits,
             models: self.models.into_names(),
             kinds: self.kinds.into_names(),
             notes,
@@ -186,6 +255,17 @@ impl Draft {
         };
         trace.renumber();
         Ok(trace)
+    }
+
+    fn refuse_if_empty(&self, bad: &BadRows<'_>) -> Result<()> {
+        if !self.entries.is_empty() {
+            return Ok(());
+        }
+        let problem = match bad.first_reason() {
+            Some(reason) => format!("has no usable row; the first problem is {reason}"),
+            None => "has no rows".to_owned(),
+        };
+        Err(bad.file_error(problem, "a trace needs at least one request").into())
     }
 
     /// Puts every row on one time axis; drops, or refuses, those that have no place on it.
@@ -202,11 +282,12 @@ impl Draft {
             .map_err(|(problem, remedy)| bad.file_error(problem, remedy))?;
         let mut session_began = vec![false; self.sessions.len()];
         let mut kept = Vec::with_capacity(self.entries.len());
-        for (mut entry, time) in std::mem::take(&mut self.entries).into_iter().zip(&self.times) {
+        let mut kept_requests = Vec::with_capacity(self.own_request.len());
+        for (at, (mut entry, time)) in std::mem::take(&mut self.entries).into_iter().zip(&self.times).enumerate() {
             let began = entry.session.map(|s| &mut session_began[s as usize]);
             match time {
                 Some(time) => entry.arrival_ns = axis.place(*time),
-                None if began.as_ref().is_some_and(|b| **b) => {}
+                None if entry.waits_len > 0 || began.as_ref().is_some_and(|b| **b) => {}
                 None => {
                     let problem = RowProblem::field(
                         field,
@@ -228,42 +309,51 @@ impl Draft {
                 *began = true;
             }
             kept.push(entry);
+            kept_requests.extend(self.own_request.get(at));
         }
         self.entries = kept;
+        self.own_request = kept_requests;
         notes.push(axis.note);
         Ok(())
     }
 
-    /// Brings rows in order of arrival. A turn without a time keeps to the turn before it.
-    fn sort(&mut self, notes: &mut Vec<String>) {
-        let mut session_at = vec![i64::MIN; self.sessions.len()];
-        let mut last_ns = i64::MIN;
-        let mut out_of_order = 0_u64;
-        let mut keyed: Vec<(i64, Entry)> = Vec::with_capacity(self.entries.len());
-        for entry in std::mem::take(&mut self.entries) {
-            let before_ns = entry.session.map_or(i64::MIN, |s| session_at[s as usize]);
-            let at_ns = entry.arrival_ns.unwrap_or(before_ns);
-            if let Some(s) = entry.session {
-                session_at[s as usize] = at_ns;
-            }
-            if entry.arrival_ns.is_some() {
-                out_of_order += u64::from(at_ns < last_ns);
-                last_ns = last_ns.max(at_ns);
-            }
-            keyed.push((at_ns, entry));
-        }
+    /// Brings rows that wait for nothing but earlier turns in order of arrival.
+    fn sort(&mut self, notes: &mut Vec<String>) -> Vec<Wait> {
+        let (entries, out_of_order) = order::by_time(std::mem::take(&mut self.entries), self.sessions.len());
         if out_of_order > 0 {
             notes.push(format!("{out_of_order} rows were earlier than a row before them; rows are sorted by time"));
         }
-        keyed.sort_by_key(|(at_ns, _)| *at_ns);
-        self.entries = keyed.into_iter().map(|(_, entry)| entry).collect();
+        self.entries = entries;
+        Vec::new()
+    }
+
+    /// Brings rows that wait for others in order; refuses those that would wait for ever.
+    fn sort_by_cause(&mut self, bad: &mut BadRows<'_>) -> Result<Vec<Wait>> {
+        let mut place = vec![None; self.requests.len()];
+        for (at, &request) in self.own_request.iter().enumerate().filter(|(_, r)| **r != UNNAMED) {
+            place[request as usize] = Some(at as u32);
+        }
+        let causal = order::by_cause(std::mem::take(&mut self.entries), &self.waits, |request| place[request as usize]);
+        for stuck in causal.stuck {
+            let (problem, remedy) = if stuck.missing {
+                ("names a request that no usable row is", "give that request a row, or take it out here")
+            } else {
+                ("waits for what, in the end, waits for it or cannot be used", "break the circle")
+            };
+            bad.report(stuck.line, RowProblem::field(self.dialect.waits, problem, remedy))?;
+        }
+        self.entries = causal.entries;
+        Ok(causal.waits)
     }
 
     /// Finds the block size, and cuts off blocks for which a prompt has no tokens.
     fn fit_blocks(&mut self, options: &ReadOptions, notes: &mut Vec<String>) -> u32 {
         let with_blocks: Vec<(u32, u32)> =
             self.entries.iter().filter(|e| e.blocks_len > 0).map(|e| (e.input_tokens, e.blocks_len)).collect();
-        let found = blocks::find(&with_blocks, self.dialect, options.block_size);
+        let found = match (options.block_size, self.block_tokens) {
+            (None, Some(tokens)) => blocks::BlockSize { tokens, note: None },
+            (forced, _) => blocks::find(&with_blocks, self.dialect, forced),
+        };
         notes.extend(found.note);
         let mut cut = 0_u64;
         for entry in &mut self.entries {

@@ -2,39 +2,49 @@
 //!
 //! In: block ids as traces write them (integers or texts), or chains of blocks. Out: `u32` from 0.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 
 use super::{Entry, Trace};
 
-/// Block ids of a file.
+/// A block's id as the file writes it.
+pub(super) enum BlockId<'a> {
+    /// An integer.
+    Integer(u64),
+    /// A text; the text of an integer is that integer.
+    Text(&'a str),
+}
+
+/// Block ids of a file. Equal ids of different scopes are different blocks.
 #[derive(Default)]
 pub(super) struct BlockNames {
-    numbers: HashMap<u64, u32>,
+    integers: HashMap<(u32, u64), u32>,
     texts: HashMap<Box<str>, u32>,
+    scope: u32,
 }
 
 impl BlockNames {
-    /// The number of a block that the file names by an integer.
-    pub(super) fn integer(&mut self, id: u64) -> u32 {
-        let next = self.len();
-        *self.numbers.entry(id).or_insert(next)
+    /// From here on ids are those of this scope, which is 0 at first.
+    pub(super) fn enter(&mut self, scope: u32) {
+        self.scope = scope;
     }
 
-    /// The number of a block that the file names by a text; the text of an integer is that integer.
-    pub(super) fn text(&mut self, id: &str) -> u32 {
-        let plain = id.bytes().all(|b| b.is_ascii_digit()) && (id == "0" || !id.starts_with('0'));
-        if plain && let Ok(number) = id.parse() {
-            return self.integer(number);
+    /// The number of a block.
+    pub(super) fn number(&mut self, id: &BlockId<'_>) -> u32 {
+        let next = (self.integers.len() + self.texts.len()) as u32;
+        let text = match *id {
+            BlockId::Integer(id) => return *self.integers.entry((self.scope, id)).or_insert(next),
+            BlockId::Text(text) => text,
+        };
+        let plain = text.bytes().all(|b| b.is_ascii_digit()) && (text == "0" || !text.starts_with('0'));
+        if plain && let Ok(id) = text.parse() {
+            return self.number(&BlockId::Integer(id));
         }
-        let next = self.len();
-        match self.texts.get(id) {
+        let scoped = if self.scope == 0 { Cow::Borrowed(text) } else { Cow::Owned(format!("{}\0{text}", self.scope)) };
+        match self.texts.get(&*scoped) {
             Some(&number) => number,
-            None => *self.texts.entry(id.into()).or_insert(next),
+            None => *self.texts.entry(scoped.into()).or_insert(next),
         }
-    }
-
-    fn len(&self) -> u32 {
-        (self.numbers.len() + self.texts.len()) as u32
     }
 }
 
@@ -179,11 +189,15 @@ mod tests {
     use crate::trace::{Wait, WaitFor};
 
     #[test]
-    fn integers_and_texts_share_one_numbering() {
+    fn integers_and_texts_share_one_numbering_within_a_scope() {
         let mut names = BlockNames::default();
         let ids =
-            [names.integer(7), names.text("a"), names.text("7"), names.text("07"), names.integer(1), names.text("a")];
-        assert_eq!(ids, [0, 1, 0, 2, 3, 1]);
+            [BlockId::Integer(7), BlockId::Text("a"), BlockId::Text("7"), BlockId::Text("07"), BlockId::Text("a")];
+        assert_eq!(ids.each_ref().map(|id| names.number(id)), [0, 1, 0, 2, 1]);
+        names.enter(1);
+        assert_eq!(ids.each_ref().map(|id| names.number(id)), [3, 4, 3, 5, 4]);
+        names.enter(0);
+        assert_eq!(names.number(&BlockId::Integer(7)), 0);
     }
 
     #[test]

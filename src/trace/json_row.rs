@@ -12,7 +12,7 @@ use serde::de::{self, DeserializeSeed, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::bad_rows::{RowProblem, shown};
-use super::intern::BlockNames;
+use super::intern::{BlockId, BlockNames};
 
 /// The most prefix blocks of one prompt.
 const MAX_BLOCKS_PER_ROW: usize = 1 << 20;
@@ -26,6 +26,17 @@ pub(super) fn object<'a, T: Deserialize<'a>>(line: &'a [u8]) -> Result<T, RowPro
         return Err(RowProblem::row("is not a JSON object", WHOLE_OBJECT));
     }
     serde_json::from_slice(line).map_err(|e| not_an_object(line, &e))
+}
+
+/// Whether the first line of a file is an object in which this key, or this text, stands.
+pub(super) fn first_object_has(head: &[u8], word: &str) -> bool {
+    let line = head.split(|&b| b == b'\n').next().unwrap_or(head);
+    line.first() == Some(&b'{') && memchr::memmem::find(line, format!("\"{word}\"").as_bytes()).is_some()
+}
+
+/// The fault of a field that a row cannot do without.
+pub(super) fn required<T>(field: &'static str, value: Option<T>) -> Result<T, RowProblem> {
+    value.ok_or_else(|| RowProblem::field(field, "is missing", "every row needs it"))
 }
 
 fn not_an_object(line: &[u8], e: &serde_json::Error) -> RowProblem {
@@ -116,7 +127,7 @@ impl<'de> Visitor<'de> for BlockList<'_> {
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
         let BlockList { names, out } = self;
         for count in 0.. {
-            let Some(number) = list.next_element_seed(BlockId { names })? else {
+            let Some(number) = list.next_element_seed(OneBlock { names })? else {
                 break;
             };
             if count >= MAX_BLOCKS_PER_ROW {
@@ -129,11 +140,11 @@ impl<'de> Visitor<'de> for BlockList<'_> {
 }
 
 /// Reads one id.
-struct BlockId<'a> {
+struct OneBlock<'a> {
     names: &'a mut BlockNames,
 }
 
-impl<'de> DeserializeSeed<'de> for BlockId<'_> {
+impl<'de> DeserializeSeed<'de> for OneBlock<'_> {
     type Value = u32;
 
     fn deserialize<D: de::Deserializer<'de>>(self, reader: D) -> Result<u32, D::Error> {
@@ -141,7 +152,7 @@ impl<'de> DeserializeSeed<'de> for BlockId<'_> {
     }
 }
 
-impl Visitor<'_> for BlockId<'_> {
+impl Visitor<'_> for OneBlock<'_> {
     type Value = u32;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -149,10 +160,10 @@ impl Visitor<'_> for BlockId<'_> {
     }
 
     fn visit_u64<E: de::Error>(self, id: u64) -> Result<u32, E> {
-        Ok(self.names.integer(id))
+        Ok(self.names.number(&BlockId::Integer(id)))
     }
 
     fn visit_str<E: de::Error>(self, id: &str) -> Result<u32, E> {
-        Ok(self.names.text(id))
+        Ok(self.names.number(&BlockId::Text(id)))
     }
 }

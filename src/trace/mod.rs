@@ -6,7 +6,9 @@
 //! the reader was told otherwise.
 //! Not here: when a request is really sent (that is `schedule`), nor its text (that is `prompt`).
 
+pub mod agentic_mooncake;
 mod bad_rows;
+pub mod bailian;
 mod blocks;
 mod decimal;
 mod dialect;
@@ -19,6 +21,7 @@ pub mod mixture;
 pub mod mooncake;
 pub mod mooncake_shape;
 mod number;
+mod order;
 mod source;
 mod time_axis;
 pub mod transform;
@@ -51,7 +54,7 @@ pub trait TraceFormat: Sync {
 }
 
 /// Every trace format, the most particular first: the first whose `sniff` agrees reads the file.
-pub static FORMATS: &[&dyn TraceFormat] = &[&mooncake::Mooncake];
+pub static FORMATS: &[&dyn TraceFormat] = &[&agentic_mooncake::AgenticMooncake, &bailian::Bailian, &mooncake::Mooncake];
 
 /// How to read a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
