@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 /// What each top-level module may use, itself aside. `error`, `outcome`, `rng` and `time` may be used by all.
 const LAYERS: &[(&str, &[&str])] = &[
-    ("trace", &[]),
+    ("trace", &["prompt"]),
     ("arrival", &[]),
     ("prompt", &[]),
     ("wire", &[]),

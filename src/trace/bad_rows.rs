@@ -75,13 +75,7 @@ impl<'a> BadRows<'a> {
 
     /// Takes note of a bad row; the error where the reader is to stop there.
     pub(super) fn report(&mut self, line: u64, problem: RowProblem) -> Result<(), InputError> {
-        let error = InputError {
-            file: self.file.to_owned(),
-            line,
-            field: problem.field.map(str::to_owned),
-            problem: problem.problem,
-            remedy: problem.remedy.into_owned(),
-        };
+        let error = self.error(line, problem);
         match self.policy {
             OnBadRow::Fail => Err(error),
             OnBadRow::Skip => {
@@ -91,6 +85,17 @@ impl<'a> BadRows<'a> {
                 }
                 Ok(())
             }
+        }
+    }
+
+    /// A fault of one line, which no policy forgives.
+    pub(super) fn error(&self, line: u64, problem: RowProblem) -> InputError {
+        InputError {
+            file: self.file.to_owned(),
+            line,
+            field: problem.field.map(str::to_owned),
+            problem: problem.problem,
+            remedy: problem.remedy.into_owned(),
         }
     }
 

@@ -9,6 +9,7 @@ use std::io::BufRead;
 
 use super::bad_rows::{BadRows, RowProblem, shown};
 use super::blocks;
+use super::csv_rows::{CsvRow, CsvRows};
 use super::dialect::Dialect;
 use super::intern::{BlockNames, Names};
 use super::lines::{Lines, MAX_LINE_BYTES};
@@ -17,7 +18,7 @@ use super::{Content, Entry, ReadOptions, Trace, TurnPrompt, Wait, WaitFor, order
 use crate::error::{Error, Result};
 
 /// The most requests of a trace: nearly ten times those of the largest public one (BurstGPT).
-const MAX_ROWS: usize = 50_000_000;
+pub(super) const MAX_ROWS: usize = 50_000_000;
 /// The most prefix blocks of a trace, all rows together (2 GB).
 const MAX_BLOCKS: usize = 500_000_000;
 
@@ -121,12 +122,39 @@ impl Draft {
                     "write one request per line",
                 )),
             };
-            if let Err(problem) = added {
-                bad.report(line.number, problem)?;
-            }
-            self.check_size().map_err(|(problem, remedy)| bad.file_error(problem, remedy))?;
+            self.taken(added, line.number, bad)?;
         }
         Ok(())
+    }
+
+    /// Hands every row to `add`, with its line.
+    ///
+    /// # Errors
+    /// As [`Draft::read_lines`].
+    pub(super) fn read_csv(
+        &mut self,
+        rows: &mut CsvRows<'_>,
+        bad: &mut BadRows<'_>,
+        mut add: impl FnMut(&mut Draft, &CsvRow<'_>, u64) -> std::result::Result<(), RowProblem>,
+    ) -> Result<()> {
+        while let Some((line, row)) = rows.next()? {
+            let added = row.and_then(|row| add(self, &row, line));
+            self.taken(added, line, bad)?;
+        }
+        Ok(())
+    }
+
+    /// Reports a row that was not taken in, and that there are too many.
+    pub(super) fn taken(
+        &self,
+        added: std::result::Result<(), RowProblem>,
+        line: u64,
+        bad: &mut BadRows<'_>,
+    ) -> Result<()> {
+        if let Err(problem) = added {
+            bad.report(line, problem)?;
+        }
+        self.check_size().map_err(|(problem, remedy)| bad.file_error(problem, remedy).into())
     }
 
     /// Takes a row in; `blocks` appends the numbers of its prefix blocks.

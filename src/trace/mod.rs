@@ -7,12 +7,19 @@
 //! Not here: when a request is really sent (that is `schedule`), nor its text (that is `prompt`).
 
 pub mod agentic_mooncake;
+pub mod azure;
 mod bad_rows;
 pub mod bailian;
 mod blocks;
+pub mod burstgpt;
+mod chat_body;
+pub mod chat_lines;
+mod csv_rows;
 mod decimal;
 mod dialect;
 mod draft;
+mod elements;
+mod first_keys;
 mod intern;
 mod invariants;
 mod json_row;
@@ -21,10 +28,14 @@ pub mod mixture;
 pub mod mooncake;
 pub mod mooncake_shape;
 mod number;
+pub mod openai_batch;
 mod order;
+pub mod sharegpt;
 mod source;
 mod time_axis;
+pub mod tracelab;
 pub mod transform;
+mod wall_clock;
 pub mod writer;
 
 pub use bad_rows::OnBadRow;
@@ -54,7 +65,17 @@ pub trait TraceFormat: Sync {
 }
 
 /// Every trace format, the most particular first: the first whose `sniff` agrees reads the file.
-pub static FORMATS: &[&dyn TraceFormat] = &[&agentic_mooncake::AgenticMooncake, &bailian::Bailian, &mooncake::Mooncake];
+pub static FORMATS: &[&dyn TraceFormat] = &[
+    &agentic_mooncake::AgenticMooncake,
+    &bailian::Bailian,
+    &azure::Azure,
+    &burstgpt::BurstGpt,
+    &tracelab::TraceLab,
+    &openai_batch::OpenAiBatch,
+    &sharegpt::ShareGpt,
+    &chat_lines::ChatLines,
+    &mooncake::Mooncake,
+];
 
 /// How to read a trace.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

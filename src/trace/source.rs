@@ -1,13 +1,14 @@
-//! Turns a file or bytes into a [`Trace`]: unpacks gzip, finds the format out, and hands over to its reader.
+//! Turns a file or bytes into a [`Trace`]: unpacks gzip or zstd, finds the format out, and hands over to its reader.
 //!
 //! In: a path, or any [`BufRead`] and its name. Out: a trace, or one error that names the file. The file is read as a
 //! stream; only the trace is held.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::Path;
 
 use flate2::bufread::MultiGzDecoder;
+use zstd::stream::read::Decoder as ZstdDecoder;
 
 use super::lines::without_mark;
 use super::{FORMATS, ReadOptions, Trace, TraceFormat};
@@ -16,8 +17,11 @@ use crate::error::{Error, InputError, Result};
 /// How much is read ahead, and shown to `sniff`.
 const BUFFER_BYTES: usize = 64 << 10;
 const GZIP_MAGIC: &[u8] = &[0x1f, 0x8b];
+const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
+/// The largest window that is unpacked (128 MiB): what `zstd -d` takes without being asked for more.
+const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-/// Reads the trace in a file, plain or gzip (told by its first bytes, not by its name).
+/// Reads the trace in a file, plain, gzip or zstd (told by its first bytes, not by its name).
 ///
 /// # Errors
 /// As [`parse`]; and where the file cannot be opened or read.
@@ -26,30 +30,46 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Trace> {
     parse(&mut BufReader::with_capacity(BUFFER_BYTES, file), &path.display().to_string(), options)
 }
 
-/// Reads a trace from bytes, plain or gzip. `file` is its name in errors.
+/// Reads a trace from bytes, plain, gzip or zstd. `file` is its name in errors.
 ///
 /// # Errors
 /// An unknown format; the first row that cannot be used (unless such rows are skipped); no usable row; a failed read.
 pub fn parse(input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Result<Trace> {
-    let unreadable = Error::io(file);
-    let magic = match input.fill_buf() {
-        Ok(head) => head.starts_with(GZIP_MAGIC),
-        Err(e) => return Err(unreadable(e)),
+    let (head, mut input) = looked_at(input, file)?;
+    let packing = match &head[..] {
+        gzip if gzip.starts_with(GZIP_MAGIC) => "gzip",
+        zstd if zstd.starts_with(ZSTD_MAGIC) => "zstd",
+        _ => return parse_plain(&head, &mut input, file, options),
     };
-    if !magic {
-        return parse_plain(input, file, options);
-    }
-    let mut unpacked = BufReader::with_capacity(BUFFER_BYTES, MultiGzDecoder::new(input));
-    parse_plain(&mut unpacked, file, options).map_err(|e| match e {
-        Error::Io { source, .. } if is_damage(&source) => damaged(file, &source).into(),
+    let unpacked: Box<dyn Read + '_> = if packing == "gzip" {
+        Box::new(MultiGzDecoder::new(input))
+    } else {
+        let mut decoder = ZstdDecoder::with_buffer(input).map_err(Error::io(file))?;
+        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Error::io(file))?;
+        Box::new(decoder)
+    };
+    let read = || {
+        let mut buffered = BufReader::with_capacity(BUFFER_BYTES, unpacked);
+        let (head, mut input) = looked_at(&mut buffered, file)?;
+        parse_plain(&head, &mut input, file, options)
+    };
+    read().map_err(|e| match e {
+        // A fault of the disk has the system's number; a fault of the data has none.
+        Error::Io { source, .. } if source.raw_os_error().is_none() => damaged(file, packing, &source).into(),
         other => other,
     })
 }
 
-fn parse_plain(input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Result<Trace> {
-    let head = input.fill_buf().map_err(Error::io(file))?;
+/// The first kilobytes, and all bytes.
+fn looked_at<'a>(input: &'a mut dyn BufRead, file: &str) -> Result<(Vec<u8>, impl BufRead + 'a)> {
+    let mut head = Vec::new();
+    input.take(BUFFER_BYTES as u64).read_to_end(&mut head).map_err(Error::io(file))?;
+    Ok((head.clone(), Cursor::new(head).chain(input)))
+}
+
+fn parse_plain(head: &[u8], input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Result<Trace> {
     if head.is_empty() {
-        return Err(fault(file, "is empty", "a trace is JSON lines, one request per line").into());
+        return Err(fault(file, "is empty", "a trace has at least one request").into());
     }
     let format = match &options.format {
         Some(name) => named(name)?,
@@ -80,12 +100,9 @@ fn unknown(file: &str, head: &[u8]) -> InputError {
     fault(file, problem, &remedy)
 }
 
-fn is_damage(e: &io::Error) -> bool {
-    matches!(e.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput | io::ErrorKind::UnexpectedEof)
-}
-
-fn damaged(file: &str, e: &io::Error) -> InputError {
-    fault(file, &format!("its gzip data are damaged: {e}"), "fetch or compress it again; `gzip -t` checks a file")
+fn damaged(file: &str, packing: &str, e: &io::Error) -> InputError {
+    let remedy = format!("fetch or compress it again; `{packing} -t` checks a file");
+    fault(file, &format!("its {packing} data are damaged: {e}"), &remedy)
 }
 
 fn fault(file: &str, problem: &str, remedy: &str) -> InputError {
@@ -151,7 +168,7 @@ mod tests {
             assert_eq!(parsed(bytes, None).unwrap_err().to_string(), format!("t: {problem} {remedy}"));
         }
         let empty = parsed(b"", None).unwrap_err().to_string();
-        assert_eq!(empty, "t: is empty (a trace is JSON lines, one request per line)");
+        assert_eq!(empty, "t: is empty (a trace has at least one request)");
     }
 
     #[test]
