@@ -18,6 +18,7 @@ mod csv_rows;
 mod decimal;
 mod dialect;
 mod draft;
+pub mod dynamo;
 mod elements;
 mod first_keys;
 mod intern;
@@ -30,6 +31,7 @@ pub mod mooncake_shape;
 mod number;
 pub mod openai_batch;
 mod order;
+pub mod ragpulse;
 pub mod sharegpt;
 mod source;
 mod time_axis;
@@ -67,7 +69,9 @@ pub trait TraceFormat: Sync {
 /// Every trace format, the most particular first: the first whose `sniff` agrees reads the file.
 pub static FORMATS: &[&dyn TraceFormat] = &[
     &agentic_mooncake::AgenticMooncake,
+    &dynamo::Dynamo,
     &bailian::Bailian,
+    &ragpulse::RagPulse,
     &azure::Azure,
     &burstgpt::BurstGpt,
     &tracelab::TraceLab,
