@@ -45,6 +45,11 @@ impl RowProblem {
     ) -> RowProblem {
         RowProblem { field: Some(field), problem: problem.into(), remedy: remedy.into() }
     }
+
+    /// The same, of a part of the row that these words name.
+    pub(super) fn within(self, part: &str) -> RowProblem {
+        RowProblem { problem: format!("{part}{}", self.problem), ..self }
+    }
 }
 
 /// A value of the file as an error may show it: escaped, and cut where it is long.

@@ -213,6 +213,11 @@ impl Draft {
         Ok(request)
     }
 
+    /// From here on block ids are those of this scope, which is 0 at first.
+    pub(super) fn enter_scope(&mut self, scope: u32) {
+        self.block_names.enter(scope);
+    }
+
     /// Says what a full block holds, where the file does.
     ///
     /// # Errors

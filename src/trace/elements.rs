@@ -1,7 +1,7 @@
 //! Turns a JSON array, however large, into its elements, one at a time, with their lines.
 //!
 //! In: any [`BufRead`]: one array of objects, or objects one after the other. Out: the bytes of each object; what they say is
-//! the format's business. Invariant: never more than [`MAX_LINE_BYTES`] are held, whatever the stream.
+//! the format's business. Invariant: never more than the bound, [`MAX_LINE_BYTES`] unless said otherwise, are held, whatever the stream.
 
 use std::io::{self, BufRead};
 
@@ -12,6 +12,7 @@ pub(super) struct Elements<'a> {
     input: &'a mut dyn BufRead,
     line: u64,
     buffer: Vec<u8>,
+    most: usize,
     place: Place,
 }
 
@@ -38,7 +39,12 @@ pub(super) enum Element<'a> {
 
 impl<'a> Elements<'a> {
     pub(super) fn new(input: &'a mut dyn BufRead) -> Elements<'a> {
-        Elements { input, line: 1, buffer: Vec::new(), place: Place::Start }
+        Elements::of_at_most(input, MAX_LINE_BYTES)
+    }
+
+    /// A reader of elements that may be longer, or must be shorter, than a line.
+    pub(super) fn of_at_most(input: &'a mut dyn BufRead, most: usize) -> Elements<'a> {
+        Elements { input, line: 1, buffer: Vec::new(), most, place: Place::Start }
     }
 
     /// The next element; null at the end.
@@ -56,7 +62,7 @@ impl<'a> Elements<'a> {
             let chunk = self.input.fill_buf()?;
             let end = scan.end_in(chunk);
             let taken = end.unwrap_or(chunk.len());
-            too_long |= self.buffer.len() + taken > MAX_LINE_BYTES;
+            too_long |= self.buffer.len() + taken > self.most;
             if !too_long {
                 self.buffer.extend_from_slice(&chunk[..taken]);
             }

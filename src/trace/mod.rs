@@ -24,6 +24,7 @@ mod first_keys;
 mod intern;
 mod invariants;
 mod json_row;
+pub mod kv_cache_tester;
 mod lines;
 pub mod mixture;
 pub mod mooncake;
@@ -70,6 +71,7 @@ pub trait TraceFormat: Sync {
 pub static FORMATS: &[&dyn TraceFormat] = &[
     &agentic_mooncake::AgenticMooncake,
     &dynamo::Dynamo,
+    &kv_cache_tester::KvCacheTester,
     &bailian::Bailian,
     &ragpulse::RagPulse,
     &azure::Azure,
