@@ -50,6 +50,11 @@ impl RowProblem {
     pub(super) fn within(self, part: &str) -> RowProblem {
         RowProblem { problem: format!("{part}{}", self.problem), ..self }
     }
+
+    /// The same fault with another remedy.
+    pub(super) fn with_remedy(self, remedy: &'static str) -> RowProblem {
+        RowProblem { remedy: remedy.into(), ..self }
+    }
 }
 
 /// A value of the file as an error may show it: escaped, and cut where it is long.

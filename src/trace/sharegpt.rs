@@ -64,7 +64,10 @@ impl TraceFormat for ShareGpt {
         let mut reader = Conversations::default();
         while let Some(element) = elements.next().map_err(Error::io(file))? {
             let (line, added) = match element {
-                Element::Whole(line, bytes) => (line, reader.add(bytes, line, &mut draft)),
+                Element::Whole(line, bytes) => {
+                    let added = reader.add(bytes, line, &mut draft);
+                    (line, added.map_err(|problem| problem.within(&format!("conversation {}: ", reader.count))))
+                }
                 Element::TooLong(line) => {
                     let problem = format!("has a conversation of more than {} MiB", MAX_LINE_BYTES >> 20);
                     (line, Err(RowProblem::row(problem, "cut it into parts")))
@@ -99,7 +102,8 @@ struct Question<'a> {
 impl Conversations {
     fn add(&mut self, bytes: &[u8], line: u64, draft: &mut Draft) -> std::result::Result<(), RowProblem> {
         self.count += 1;
-        let keys: Keys<'_> = json_row::object(bytes)?;
+        let keys: Keys<'_> = json_row::object(bytes)
+            .map_err(|problem| problem.with_remedy("each conversation must be one whole JSON object"))?;
         let Some(raw) = keys.conversations else {
             return Err(RowProblem::field("conversations", "is missing", "give the list of the conversation's turns"));
         };
@@ -256,11 +260,11 @@ mod tests {
             (
                 r#"[{"conversations": [{"from": "human", "value": "q"}]},
                    {"conversations": [{"from": "robot", "value": "q"}]}]"#,
-                "t.json:2: field `conversations`: robot is nobody who takes turns (give a list of turns, each with from (human, gpt) and value)",
+                "t.json:2: field `conversations`: conversation 2: robot is nobody who takes turns (give a list of turns, each with from (human, gpt) and value)",
             ),
             (
                 r#"[{"conversations": [{"from": "human", "value": 7}]}]"#,
-                "t.json:1: field `value`: 7 is not a text (write it in quotes)",
+                "t.json:1: field `value`: conversation 1: 7 is not a text (write it in quotes)",
             ),
             (
                 r#"[{"conversations": [{"from": "human", "value": "q"}]},"#,
