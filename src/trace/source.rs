@@ -117,7 +117,10 @@ mod tests {
 
     const ROWS: &[u8] = b"{\"timestamp\": 0, \"input_length\": 5}\n{\"timestamp\": 9, \"input_length\": 6}\n";
 
-    fn packed(bytes: &[u8]) -> Vec<u8> {
+    fn packed(bytes: &[u8], packing: &str) -> Vec<u8> {
+        if packing == "zstd" {
+            return zstd::encode_all(bytes, 0).unwrap();
+        }
         let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::fast());
         encoder.write_all(bytes).unwrap();
         encoder.finish().unwrap()
@@ -128,19 +131,33 @@ mod tests {
     }
 
     #[test]
-    fn gzip_is_told_by_its_bytes_and_may_have_several_members() {
+    fn packing_is_told_by_its_bytes_and_may_have_several_parts() {
         assert_eq!(parsed(ROWS, None).unwrap().entries.len(), 2);
-        assert_eq!(parsed(&packed(ROWS), None).unwrap().entries.len(), 2);
         let (a, b) = ROWS.split_at(37);
-        assert_eq!(parsed(&[packed(a), packed(b)].concat(), None).unwrap().entries.len(), 2);
+        for packing in ["gzip", "zstd"] {
+            assert_eq!(parsed(&packed(ROWS, packing), None).unwrap().entries.len(), 2, "{packing}");
+            let parts = [packed(a, packing), packed(b, packing)].concat();
+            assert_eq!(parsed(&parts, None).unwrap().entries.len(), 2, "{packing}");
+        }
     }
 
     #[test]
-    fn damaged_gzip_is_the_files_fault() {
-        let mut cut = packed(&ROWS.repeat(2000));
-        cut.truncate(cut.len() / 2);
-        let message = parsed(&cut, None).unwrap_err().to_string();
-        assert!(message.starts_with("t: its gzip data are damaged: "), "{message}");
+    fn damaged_packing_is_the_files_fault() {
+        for packing in ["gzip", "zstd"] {
+            let mut cut = packed(&ROWS.repeat(20_000), packing);
+            cut.truncate(cut.len() / 2);
+            let message = parsed(&cut, None).unwrap_err().to_string();
+            assert!(message.starts_with(&format!("t: its {packing} data are damaged: ")), "{message}");
+        }
+    }
+
+    #[test]
+    fn a_window_beyond_the_bound_is_not_unpacked() {
+        let mut encoder = zstd::Encoder::new(Vec::new(), 0).unwrap();
+        encoder.window_log(ZSTD_WINDOW_LOG_MAX + 1).unwrap();
+        encoder.write_all(ROWS).unwrap();
+        let message = parsed(&encoder.finish().unwrap(), None).unwrap_err().to_string();
+        assert!(message.contains("requires too much memory"), "{message}");
     }
 
     #[test]

@@ -38,7 +38,7 @@ pub(crate) const SAMPLES: &[Sample] = &[
         format: "dynamo_request_trace",
         row: r#"{"schema": "dynamo.request.trace.v1", "event_type": "request_end", "event_time_unix_ms": 1760000000000, "agent_context": {"session_id": "s@N"}, "request": {"model": "m", "output_tokens": 2, "request_received_ms": @T, "total_time_ms": 10, "replay": {"trace_block_size": 512, "input_length": @L, "input_sequence_hashes": [0, 1@N]}}}"#,
         time: Some(milliseconds_since_1970),
-        bytes_per_row: 700,
+        bytes_per_row: 600,
         ..JSON_LINES
     },
     Sample {
@@ -48,14 +48,14 @@ pub(crate) const SAMPLES: &[Sample] = &[
         between: ",\n",
         tail: "]\n",
         time: Some(seconds),
-        bytes_per_row: 900,
+        bytes_per_row: 1200,
         ..JSON_LINES
     },
     Sample {
         format: "ragpulse_trace",
         row: r#"{"timestamp": "@T", "input_length": @L, "output_length": 9, "hash_ids": {"sys_prompt": [0], "user_input": [1@N]}, "session_id": "s@N"}"#,
         time: Some(seconds),
-        bytes_per_row: 700,
+        bytes_per_row: 530,
         ..JSON_LINES
     },
     Sample {
