@@ -37,11 +37,7 @@ impl<'a> ChatBody<'a> {
                 return Err(RowProblem::row("has neither messages nor prompt", "give the prompt as one of them"));
             }
         };
-        let limit = ["max_completion_tokens", "max_tokens"]
-            .into_iter()
-            .find_map(|name| Some((name, fields.get(name)?)))
-            .map(|(name, raw)| number::tokens(name, raw.get()))
-            .transpose()?;
+        let limit = fields.output_limit()?;
         let model = fields.get("model").map(|raw| json_row::text("model", raw)).transpose()?;
         left.count(fields);
         Ok(ChatBody { content, model, output_tokens: limit.or(answer_tokens) })
@@ -66,6 +62,14 @@ impl<'a> Fields<'a> {
     /// The value of a field that is there and not null.
     pub(super) fn get(&self, name: &str) -> Option<&'a RawValue> {
         self.0.iter().find(|(key, _)| key == name).map(|(_, raw)| *raw).filter(|raw| raw.get() != "null")
+    }
+}
+
+impl Fields<'_> {
+    /// The most tokens that the answer may have.
+    pub(super) fn output_limit(&self) -> Result<Option<u32>, RowProblem> {
+        let limit = ["max_completion_tokens", "max_tokens"].into_iter().find_map(|name| Some((name, self.get(name)?)));
+        limit.map(|(name, raw)| number::tokens(name, raw.get())).transpose()
     }
 }
 
@@ -103,36 +107,45 @@ struct Message<'a> {
     content: Option<&'a RawValue>,
 }
 
-/// The messages that ask, and the tokens of the one that answers, where the last is the assistant's.
-fn prompt_and_answer(raw: &RawValue) -> Result<(Content, Option<u32>), RowProblem> {
-    let fault =
-        |problem: String| RowProblem::field("messages", problem, "give a list of objects with role and content");
+/// The messages of a list that is not empty, each with its keys; every one has a role.
+fn messages_of<'a>(field: &'static str, raw: &'a RawValue) -> Result<Vec<(Message<'a>, &'a RawValue)>, RowProblem> {
+    let fault = |problem: String| RowProblem::field(field, problem, "give a list of objects with role and content");
     let list: Vec<&RawValue> =
         serde_json::from_str(raw.get()).map_err(|_| fault(format!("{} is no list", shown(raw.get()))))?;
-    let mut asking = list.len();
-    let mut answer_tokens = None;
-    for (index, raw) in list.iter().enumerate() {
+    let mut messages = Vec::with_capacity(list.len());
+    for raw in list {
         let message: Message<'_> = match raw.get().as_bytes().first() {
             Some(b'{') => serde_json::from_str(raw.get()).map_err(|e| fault(json_row::reason(&e)))?,
             _ => return Err(fault(format!("{} is no message", shown(raw.get())))),
         };
-        let Some(role) = message.role else {
-            return Err(fault(format!("message {} has no role", index + 1)));
-        };
-        if index > 0 && index + 1 == list.len() && role == "assistant" {
-            asking = index;
-            let text = message.content.map(|raw| json_row::text("content", raw)).transpose()?;
-            answer_tokens = text.and_then(|text| answer_tokens_of(&text));
+        if message.role.is_none() {
+            return Err(fault(format!("message {} has no role", messages.len() + 1)));
         }
+        messages.push((message, raw));
     }
-    if list.is_empty() {
+    if messages.is_empty() {
         return Err(fault("is empty".into()));
     }
-    if asking == list.len() {
+    Ok(messages)
+}
+
+/// Messages that are sent as they are written.
+pub(super) fn verbatim(field: &'static str, raw: &RawValue) -> Result<Content, RowProblem> {
+    messages_of(field, raw).map(|_| Content::Messages(raw.get().into()))
+}
+
+/// The messages that ask, and the tokens of the one that answers, where the last is the assistant's.
+fn prompt_and_answer(raw: &RawValue) -> Result<(Content, Option<u32>), RowProblem> {
+    let messages = messages_of("messages", raw)?;
+    let (Some((answer, _)), true) = (messages.last(), messages.len() > 1) else {
+        return Ok((Content::Messages(raw.get().into()), None));
+    };
+    if answer.role.as_deref() != Some("assistant") {
         return Ok((Content::Messages(raw.get().into()), None));
     }
-    let kept: Vec<&str> = list[..asking].iter().map(|raw| raw.get()).collect();
-    Ok((Content::Messages(format!("[{}]", kept.join(", ")).into()), answer_tokens))
+    let text = answer.content.map(|raw| json_row::text("content", raw)).transpose()?;
+    let kept: Vec<&str> = messages[..messages.len() - 1].iter().map(|(_, raw)| raw.get()).collect();
+    Ok((Content::Messages(format!("[{}]", kept.join(", ")).into()), text.and_then(|text| answer_tokens_of(&text))))
 }
 
 /// An answer's length, counted by the built-in tokenizer; null where it has no words.
@@ -140,7 +153,7 @@ pub(super) fn answer_tokens_of(text: &str) -> Option<u32> {
     u32::try_from(count_builtin(text)).ok().filter(|&count| count > 0)
 }
 
-fn text_prompt(raw: &RawValue) -> Result<Content, RowProblem> {
+pub(super) fn text_prompt(raw: &RawValue) -> Result<Content, RowProblem> {
     let text = json_row::text("prompt", raw)?;
     if text.trim().is_empty() {
         return Err(RowProblem::field("prompt", "is empty", "give the prompt's text"));
@@ -156,7 +169,8 @@ pub(super) struct LeftOut {
 }
 
 impl LeftOut {
-    fn count(&mut self, fields: &Fields<'_>) {
+    /// Counts the fields of a body that are neither carried nor decided elsewhere.
+    pub(super) fn count(&mut self, fields: &Fields<'_>) {
         const CARRIED: [&str; 5] = ["messages", "prompt", "model", "max_tokens", "max_completion_tokens"];
         for (name, _) in &fields.0 {
             let name = &**name;

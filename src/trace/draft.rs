@@ -14,7 +14,7 @@ use super::dialect::Dialect;
 use super::intern::{BlockNames, Names};
 use super::lines::{Lines, MAX_LINE_BYTES};
 use super::time_axis::TimeAxis;
-use super::{Content, Entry, ReadOptions, Trace, TurnPrompt, Wait, WaitFor, order};
+use super::{Content, Entry, ReadOptions, Trace, Wait, WaitFor, order};
 use crate::error::{Error, Result};
 
 /// The most requests of a trace: nearly ten times those of the largest public one (BurstGPT).
@@ -74,7 +74,6 @@ pub(super) struct Draft {
     waits: Vec<Wait>,
     texts_with_blocks: u64,
     block_tokens: Option<u32>,
-    turn_prompt: TurnPrompt,
     notes: Vec<String>,
 }
 
@@ -98,7 +97,6 @@ impl Draft {
             waits: Vec::new(),
             texts_with_blocks: 0,
             block_tokens: None,
-            turn_prompt: dialect.turn_prompt,
             notes: Vec::new(),
         }
     }
@@ -230,11 +228,6 @@ impl Draft {
         }
     }
 
-    /// Says what later turns' prompts hold, where that is not as usual in the format.
-    pub(super) fn state_turn_prompt(&mut self, turn_prompt: TurnPrompt) {
-        self.turn_prompt = turn_prompt;
-    }
-
     /// Takes note of something that the format's reader found out or did.
     pub(super) fn note(&mut self, note: String) {
         self.notes.push(note);
@@ -278,7 +271,7 @@ impl Draft {
             unique_blocks: 0,
             block_size,
             sessions: self.sessions.into_names(),
-            turn_prompt: self.turn_prompt,
+            turn_prompt: self.dialect.turn_prompt,
             waits,
             models: self.models.into_names(),
             kinds: self.kinds.into_names(),

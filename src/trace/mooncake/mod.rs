@@ -1,18 +1,20 @@
 //! Turns files of the Mooncake family into traces: one JSON object per line, with lengths, prefix hashes and a time.
 //!
 //! In: rows `{"timestamp": ms, "input_length": tokens, "output_length": tokens, "hash_ids": […]}` and their relatives:
-//! `input_tokens`, `output_tokens` and `created_time` as other names, `text_input` for a literal prompt, `session_id` with
-//! `delay` for later turns, times in any unit and as texts, ids as integers or texts. Unknown keys are allowed.
-//! Out: a [`Trace`]. Invariants: as the trace's; every assumption made on the way stands in its notes.
-//! Not here: rows of chat messages or whole request bodies, which are refused by name.
+//! `input_tokens`, `output_tokens` and `created_time` as other names, `text_input`, `messages` or `payload` for a literal
+//! prompt, `session_id` with `delay` for later turns, times in any unit and as texts, ids as integers or texts. Unknown keys
+//! are allowed. Out: a [`Trace`]. Invariants: as the trace's; every assumption made on the way stands in its notes.
+//! Not here: tool definitions and several turns in one row, which are refused by name.
 //!
 //! The format is Mooncake's (kvcache-ai/Mooncake, FAST'25 traces) with aiperf's `mooncake_trace` additions.
 
 mod row;
+mod turns;
 
 use std::io::BufRead;
 
 use super::bad_rows::BadRows;
+use super::chat_body::LeftOut;
 use super::dialect::Dialect;
 use super::draft::Draft;
 use super::{ReadOptions, Trace, TraceFormat, json_row};
@@ -44,9 +46,9 @@ impl TraceFormat for Mooncake {
     fn read(&self, input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Result<Trace> {
         let mut bad = BadRows::new(file, options);
         let mut draft = Draft::new(&DIALECT);
-        let mut rows_with_extra = 0_u64;
+        let (mut rows_with_extra, mut left) = (0_u64, LeftOut::default());
         draft.read_lines(input, &mut bad, |draft, line, number| {
-            let parsed = row::parse(line, number)?;
+            let parsed = row::parse(line, number, &mut left)?;
             draft.add(parsed.row, |names, out| match parsed.hash_ids {
                 Some(raw) => json_row::blocks("hash_ids", raw, names, out),
                 None => Ok(()),
@@ -57,7 +59,10 @@ impl TraceFormat for Mooncake {
         if rows_with_extra > 0 {
             draft.note(format!("{rows_with_extra} rows have `extra` parameters, which are not used"));
         }
-        draft.finish(&mut bad, options)
+        left.note().into_iter().for_each(|note| draft.note(note));
+        let mut trace = draft.finish(&mut bad, options)?;
+        turns::settle(&mut trace).map_err(|(problem, remedy)| bad.file_error(problem, remedy))?;
+        Ok(trace)
     }
 }
 

@@ -6,7 +6,7 @@ use rand::RngExt;
 
 use crate::error::Result;
 use crate::rng::{Seed, Stream};
-use crate::trace::{Content, OnBadRow, ReadOptions, TimeOrigin, Trace, fuzz_parse, parse, read};
+use crate::trace::{Content, OnBadRow, ReadOptions, TimeOrigin, Trace, TurnPrompt, fuzz_parse, parse, read};
 
 fn parsed(rows: &str, options: &ReadOptions) -> Result<Trace> {
     parse(&mut rows.as_bytes(), "t.jsonl", options)
@@ -61,6 +61,58 @@ fn sessions_follow_their_first_turn() {
     assert_eq!(arrivals_ns(&trace), [Some(0), None, Some(100_000_000), None, None]);
     let delays: Vec<_> = trace.entries.iter().map(|e| e.delay_ns).collect();
     assert_eq!(delays, [None, Some(50_500_000), None, Some(900_000_000), None]);
+}
+
+#[test]
+fn literal_prompts_are_kept_as_they_are_written() {
+    let trace = accepted(
+        "{\"timestamp\": 0, \"messages\": [{\"role\": \"user\",  \"content\": \"h\\u00e9\"}], \"output_length\": 3, \"model\": \"a\"}\n\
+         {\"timestamp\": 1, \"payload\": {\"model\": \"b\", \"messages\": [{\"role\": \"user\"}], \"stream\": true, \"max_tokens\": 2, \"temperature\": 0}}\n\
+         {\"timestamp\": 2, \"payload\": {\"prompt\": \"p\", \"max_tokens\": 7}, \"output_length\": 5, \"input_length\": 4}\n",
+    );
+    let messages = |text: &str| Some(Content::Messages(text.into()));
+    let prompts: Vec<_> = trace.entries.iter().map(|e| (e.content.clone(), e.output_tokens, e.input_tokens)).collect();
+    assert_eq!(
+        prompts,
+        [
+            (messages("[{\"role\": \"user\",  \"content\": \"h\\u00e9\"}]"), Some(3), 0),
+            (messages("[{\"role\": \"user\"}]"), Some(2), 0),
+            (Some(Content::Text("p".into())), Some(5), 4),
+        ]
+    );
+    assert_eq!(trace.models, ["a", "b"]);
+    assert_eq!(trace.notes[1], "parameters that are not sent with the prompt: temperature (1 rows)");
+}
+
+#[test]
+fn what_later_turns_hold_is_told_by_their_kind_and_by_their_blocks() {
+    let turn = |rest: &str| format!("{{\"session_id\": 1, \"timestamp\": 0, {rest}}}\n");
+    let held = |turns: &[&str]| parsed(&turns.iter().map(|t| turn(t)).collect::<String>(), &ReadOptions::default());
+    let messages = "\"messages\": [{\"role\": \"user\"}]";
+    for (turns, turn_prompt) in [
+        (&["\"input_length\": 9", "\"text_input\": \"x\""][..], TurnPrompt::Added),
+        (&[messages, messages], TurnPrompt::Whole),
+        (&["\"input_length\": 9", messages], TurnPrompt::Whole),
+        (
+            &["\"input_length\": 600, \"hash_ids\": [1, 2]", "\"input_length\": 700, \"hash_ids\": [1, 3]"],
+            TurnPrompt::Whole,
+        ),
+        (
+            &["\"input_length\": 600, \"hash_ids\": [1, 2]", "\"input_length\": 700, \"hash_ids\": [3, 4]"],
+            TurnPrompt::Added,
+        ),
+        (
+            &["\"input_length\": 600, \"hash_ids\": [1, 2]", "\"input_length\": 520, \"hash_ids\": [1, 3]"],
+            TurnPrompt::Added,
+        ),
+    ] {
+        assert_eq!(held(turns).unwrap().turn_prompt, turn_prompt, "{turns:?}");
+    }
+    let mixed = held(&[messages, messages, "\"input_length\": 9"]).unwrap_err().to_string();
+    assert!(
+        mixed.starts_with("t.jsonl: has 1 later turns of messages, which are whole conversations, and 1 of"),
+        "{mixed}"
+    );
 }
 
 #[test]
@@ -219,15 +271,47 @@ const REFUSALS: &[(&str, &str)] = &[
     ),
     (
         "{\"timestamp\": 5, \"messages\": []}",
-        "t.jsonl:2: field `messages`: holds chat messages; this kind of row is not supported yet (give rows of input_length or text_input)",
+        "t.jsonl:2: field `messages`: is empty (give a list of objects with role and content)",
+    ),
+    (
+        "{\"timestamp\": 5, \"messages\": [{\"content\": \"x\"}]}",
+        "t.jsonl:2: field `messages`: message 1 has no role (give a list of objects with role and content)",
+    ),
+    (
+        "{\"timestamp\": 5, \"messages\": [{\"role\": \"user\"}], \"text_input\": \"x\"}",
+        "t.jsonl:2: field `messages`: stands beside text_input (give the prompt as one of them)",
     ),
     (
         "{\"timestamp\": 5, \"payload\": {}}",
-        "t.jsonl:2: field `payload`: holds a whole request body; this kind of row is not supported yet (give rows of input_length or text_input)",
+        "t.jsonl:2: field `payload`: has neither messages nor prompt (give the prompt as one of them)",
+    ),
+    (
+        "{\"timestamp\": 5, \"payload\": {\"messages\": 3}}",
+        "t.jsonl:2: field `payload`: 3 is no list (give a list of objects with role and content)",
+    ),
+    (
+        "{\"timestamp\": 5, \"payload\": {\"messages\": [{\"role\": \"user\"}], \"tools\": []}}",
+        "t.jsonl:2: field `payload`: holds tools, which would be part of the prompt and are not sent (take them out, or give the prompt as messages)",
+    ),
+    (
+        "{\"timestamp\": 5, \"payload\": {\"prompt\": \"x\"}, \"session_id\": 1}",
+        "t.jsonl:2: field `payload`: holds a prompt where a session's turn needs messages (give it messages)",
+    ),
+    (
+        "{\"timestamp\": 5, \"payload\": {\"prompt\": \"x\", \"max_tokens\": -1}}",
+        "t.jsonl:2: field `max_tokens`: -1 is negative (use a whole number of tokens from 1 to 16777216)",
+    ),
+    (
+        "{\"timestamp\": 5, \"messages\": [], \"tools\": []}",
+        "t.jsonl:2: field `tools`: holds tool definitions, which would be part of the prompt and are not sent (take them out)",
+    ),
+    (
+        "{\"turns\": []}",
+        "t.jsonl:2: field `turns`: holds several turns in one row (give each turn a row, all with the same session_id)",
     ),
     (
         "{\"schema\": \"dynamo.agentic_mooncake\"}",
-        "t.jsonl:2: field `schema`: holds the header of another format; this kind of row is not supported yet (give rows of input_length or text_input)",
+        "t.jsonl:2: field `schema`: holds the header of another format (give rows of input_length, text_input, messages or payload)",
     ),
 ];
 
@@ -347,10 +431,7 @@ fn peers_traces_are_read_or_refused_by_name() {
         ("golden/traces/moon_multi.jsonl", Ok(6)),
         ("golden/traces/sched_200.jsonl", Ok(200)),
         ("golden/traces/edges.jsonl", Ok(20)),
-        (
-            "golden/traces/moon_fixed.jsonl",
-            Err(":7: field `messages`: holds chat messages; this kind of row is not supported yet"),
-        ),
+        ("golden/traces/moon_fixed.jsonl", Ok(9)),
         ("golden/traces/single.jsonl", Err(":1: has neither input_length nor text_input")),
         ("golden/traces/multi.jsonl", Err(":1: field `turns`: holds several turns in one row")),
         ("traces/aiperf-templates/production_trace.jsonl", Ok(10)),
