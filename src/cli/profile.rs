@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::FailOn;
 use super::network::NetworkArgs;
 use super::secret::Secret;
+use crate::trace::FORMATS;
 
 /// Drive load into an OpenAI-compatible endpoint and record the time of every token.
 ///
@@ -61,12 +62,12 @@ pub struct ProfileArgs {
     #[command(flatten)]
     pub network: NetworkArgs,
 
-    /// Trace to replay (JSON lines, plain or gzip).
-    #[arg(long, value_name = "FILE", help_heading = INPUT)]
+    /// Trace to replay: a file (plain, gzip or zstd), or a folder whose .json and .jsonl files are read as one.
+    #[arg(long, value_name = "PATH", help_heading = INPUT)]
     pub input_file: Option<PathBuf>,
 
-    /// Format of the trace; by default it is recognised.
-    #[arg(long, value_name = "FORMAT", help_heading = INPUT)]
+    /// Format of the trace; by default it is recognised by its content.
+    #[arg(long, value_name = "FORMAT", long_help = formats_help(), help_heading = INPUT)]
     pub custom_dataset_type: Option<String>,
 
     /// What to do with a row that cannot be used: stop with its line and field, or skip and count it.
@@ -76,6 +77,11 @@ pub struct ProfileArgs {
     /// Unit of the trace's times; by default inferred and printed.
     #[arg(long, value_enum, default_value_t = TimeUnitArg::Auto, help_heading = INPUT)]
     pub time_unit: TimeUnitArg,
+
+    /// Where the trace's time axis begins: at its first request, at the file's own 0, which keeps a pause before the first, or
+    /// in 1970, for a window --from --to in absolute seconds.
+    #[arg(long, value_enum, default_value_t = TimeOriginArg::First, help_heading = INPUT)]
+    pub time_origin: TimeOriginArg,
 
     /// Tokens in a prefix block of the trace; by default 512, or what the rows imply.
     #[arg(long, alias = "isl-block-size", value_name = "TOKENS", help_heading = INPUT)]
@@ -225,6 +231,11 @@ const LOAD: &str = "When it is asked";
 const OUTPUT: &str = "Results";
 const SIMULATED: &str = "Simulated deployment (without --url)";
 
+fn formats_help() -> String {
+    let lines: String = FORMATS.iter().map(|f| format!("\n  {}: {}", f.name(), f.summary())).collect();
+    format!("Format of the trace; by default it is recognised by its content:{lines}")
+}
+
 const EXAMPLES: &str = "\
 Examples:
   Replay a trace against the simulated deployment, and count goodput:
@@ -267,6 +278,17 @@ pub enum OnBadRowArg {
     Fail,
     /// Skip and count.
     Skip,
+}
+
+/// Origins of time, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum TimeOriginArg {
+    /// The first request.
+    First,
+    /// The file's own 0.
+    Zero,
+    /// 1970.
+    Epoch,
 }
 
 /// Time units, as typed.

@@ -7,7 +7,8 @@ use serde_json::{Map, Value};
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig};
 use super::profile::{
-    ClientArg, EndpointArg, ExportLevelArg, OnBadRowArg, OverloadArg, PacingArg, PatternArg, ProfileArgs, TimeUnitArg,
+    ClientArg, EndpointArg, ExportLevelArg, OnBadRowArg, OverloadArg, PacingArg, PatternArg, ProfileArgs,
+    TimeOriginArg, TimeUnitArg,
 };
 use super::secret::Secret;
 use super::serve;
@@ -24,7 +25,7 @@ use crate::schedule::Overload;
 use crate::schedule::spec::{Cancellation, LengthLaw};
 use crate::sim::server::ServeConfig;
 use crate::time::SECOND_NS;
-use crate::trace::{OnBadRow, ReadOptions, TimeUnit, transform::Window};
+use crate::trace::{OnBadRow, ReadOptions, TimeOrigin, TimeUnit, transform::Window};
 
 impl ProfileArgs {
     /// Checks the arguments against each other and gives them their meaning. Draws a seed where none was given.
@@ -146,8 +147,12 @@ impl ProfileArgs {
                 TimeUnitArg::Us => TimeUnit::Us,
                 TimeUnitArg::Ns => TimeUnit::Ns,
             },
+            time_origin: match self.time_origin {
+                TimeOriginArg::First => TimeOrigin::First,
+                TimeOriginArg::Zero => TimeOrigin::Zero,
+                TimeOriginArg::Epoch => TimeOrigin::Epoch,
+            },
             block_size: self.block_size,
-            ..ReadOptions::default()
         };
         Ok(SourceConfig::Trace { path, options, window, speed: self.speed })
     }

@@ -21,6 +21,7 @@ mod draft;
 pub mod dynamo;
 mod elements;
 mod first_keys;
+mod folder;
 mod intern;
 mod invariants;
 mod json_row;

@@ -45,6 +45,7 @@ struct Keys<'a> {
     output_length: Option<&'a RawValue>,
     hash_ids: Option<&'a RawValue>,
     session_id: Option<&'a RawValue>,
+    token_length: Option<&'a RawValue>,
 }
 
 impl TraceFormat for RagPulse {
@@ -70,7 +71,18 @@ impl TraceFormat for RagPulse {
         let mut draft = Draft::new(&DIALECT);
         let mut tree = PrefixTree::default();
         let piece = options.block_size.unwrap_or(PIECE_TOKENS).max(1);
-        draft.read_lines(input, &mut bad, |draft, line, number| add(draft, &mut tree, piece, line, number))?;
+        let mut lengths = 0_u64;
+        draft.read_lines(input, &mut bad, |draft, line, number| {
+            let keys: Keys<'_> = json_row::object(line)?;
+            if keys.token_length.is_some() {
+                lengths += 1;
+                return Ok(());
+            }
+            add(draft, &mut tree, piece, &keys, number)
+        })?;
+        if lengths > 0 {
+            draft.note(format!("{lengths} rows of side files, with the lengths of pieces, are not used"));
+        }
         if draft.state_block_size(PIECE_TOKENS).is_ok() {
             let note = "pieces of content are read as blocks of 512 tokens, chained; --block-size says otherwise";
             draft.note(note.into());
@@ -83,10 +95,9 @@ fn add(
     draft: &mut Draft,
     tree: &mut PrefixTree,
     piece_tokens: u32,
-    line: &[u8],
+    keys: &Keys<'_>,
     number: u64,
 ) -> std::result::Result<(), RowProblem> {
-    let keys: Keys<'_> = json_row::object(line)?;
     let time = json_row::required("timestamp", keys.timestamp)?;
     let input = json_row::required("input_length", keys.input_length)?;
     let input_tokens = number::tokens("input_length", input.get())?;
@@ -182,6 +193,9 @@ mod tests {
         assert_eq!((trace.block_size, trace.turn_prompt), (512, TurnPrompt::Whole));
         assert_eq!(trace.entries[1].arrival_ns, Some(8_000_000_000), "times are texts of seconds");
         assert_eq!(trace.sessions, ["s82", "s90", "s93"]);
+        let with_lengths =
+            parsed(&format!("{}{{\"sys_prompt_id\": 1, \"token_length\": 512}}\n", rows.concat())).unwrap();
+        assert_eq!((with_lengths.entries.len(), with_lengths.skipped_rows), (3, 0));
     }
 
     #[test]

@@ -10,6 +10,7 @@ use std::path::Path;
 use flate2::bufread::MultiGzDecoder;
 use zstd::stream::read::Decoder as ZstdDecoder;
 
+use super::folder::Folder;
 use super::lines::without_mark;
 use super::{FORMATS, ReadOptions, Trace, TraceFormat};
 use crate::error::{Error, InputError, Result};
@@ -21,13 +22,40 @@ const ZSTD_MAGIC: &[u8] = &[0x28, 0xb5, 0x2f, 0xfd];
 /// The largest window that is unpacked (128 MiB): what `zstd -d` takes without being asked for more.
 const ZSTD_WINDOW_LOG_MAX: u32 = 27;
 
-/// Reads the trace in a file, plain, gzip or zstd (told by its first bytes, not by its name).
+/// Reads the trace in a file, plain, gzip or zstd (told by its first bytes, not by its name), or in all the `.json` and
+/// `.jsonl` files of a folder, as if they were one.
 ///
 /// # Errors
-/// As [`parse`]; and where the file cannot be opened or read.
+/// As [`parse`]; and where a file cannot be opened or read, or a folder holds none.
 pub fn read(path: &Path, options: &ReadOptions) -> Result<Trace> {
+    if path.is_dir() {
+        return read_folder(path, options);
+    }
     let file = File::open(path).map_err(Error::io(path))?;
     parse(&mut BufReader::with_capacity(BUFFER_BYTES, file), &path.display().to_string(), options)
+}
+
+fn read_folder(path: &Path, options: &ReadOptions) -> Result<Trace> {
+    let mut folder = Folder::open(path)?;
+    let result = parse(&mut folder, &path.display().to_string(), options);
+    result.map_err(|e| match e {
+        Error::Input(mut e) => {
+            if let Some((file, line)) = folder.place(e.line) {
+                (e.file, e.line) = (file.display().to_string(), line);
+            }
+            e.into()
+        }
+        Error::Io { source, path } => {
+            let file = folder.current().map_or(path, Path::to_owned);
+            if source.raw_os_error().is_none() {
+                let remedy = "fetch or compress it again";
+                return fault(&file.display().to_string(), &format!("its packed data are damaged: {source}"), remedy)
+                    .into();
+            }
+            Error::Io { source, path: file }
+        }
+        other => other,
+    })
 }
 
 /// Reads a trace from bytes, plain, gzip or zstd. `file` is its name in errors.
@@ -35,22 +63,14 @@ pub fn read(path: &Path, options: &ReadOptions) -> Result<Trace> {
 /// # Errors
 /// An unknown format; the first row that cannot be used (unless such rows are skipped); no usable row; a failed read.
 pub fn parse(input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Result<Trace> {
-    let (head, mut input) = looked_at(input, file)?;
-    let packing = match &head[..] {
-        gzip if gzip.starts_with(GZIP_MAGIC) => "gzip",
-        zstd if zstd.starts_with(ZSTD_MAGIC) => "zstd",
-        _ => return parse_plain(&head, &mut input, file, options),
+    let (head, mut input) = looked_at(input).map_err(Error::io(file))?;
+    let Some(packing) = packing(&head) else {
+        return parse_plain(&head, &mut input, file, options);
     };
-    let unpacked: Box<dyn Read + '_> = if packing == "gzip" {
-        Box::new(MultiGzDecoder::new(input))
-    } else {
-        let mut decoder = ZstdDecoder::with_buffer(input).map_err(Error::io(file))?;
-        decoder.window_log_max(ZSTD_WINDOW_LOG_MAX).map_err(Error::io(file))?;
-        Box::new(decoder)
-    };
+    let unpacked = unpacked(packing, input).map_err(Error::io(file))?;
     let read = || {
         let mut buffered = BufReader::with_capacity(BUFFER_BYTES, unpacked);
-        let (head, mut input) = looked_at(&mut buffered, file)?;
+        let (head, mut input) = looked_at(&mut buffered).map_err(Error::io(file))?;
         parse_plain(&head, &mut input, file, options)
     };
     read().map_err(|e| match e {
@@ -60,10 +80,33 @@ pub fn parse(input: &mut dyn BufRead, file: &str, options: &ReadOptions) -> Resu
     })
 }
 
+/// The content of a file, unpacked where it is packed.
+pub(super) fn unpacked_file(path: &Path) -> io::Result<Box<dyn BufRead>> {
+    let mut file = BufReader::with_capacity(BUFFER_BYTES, File::open(path)?);
+    let Some(packing) = packing(file.fill_buf()?) else {
+        return Ok(Box::new(file));
+    };
+    Ok(Box::new(BufReader::with_capacity(BUFFER_BYTES, unpacked(packing, file)?)))
+}
+
+/// How a file that begins so is packed.
+fn packing(head: &[u8]) -> Option<&'static str> {
+    [("gzip", GZIP_MAGIC), ("zstd", ZSTD_MAGIC)].into_iter().find(|(_, m)| head.starts_with(m)).map(|(name, _)| name)
+}
+
+fn unpacked<'a>(packing: &str, input: impl BufRead + 'a) -> io::Result<Box<dyn Read + 'a>> {
+    if packing == "gzip" {
+        return Ok(Box::new(MultiGzDecoder::new(input)));
+    }
+    let mut decoder = ZstdDecoder::with_buffer(input)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(Box::new(decoder))
+}
+
 /// The first kilobytes, and all bytes.
-fn looked_at<'a>(input: &'a mut dyn BufRead, file: &str) -> Result<(Vec<u8>, impl BufRead + 'a)> {
+fn looked_at<'a>(input: &'a mut dyn BufRead) -> io::Result<(Vec<u8>, impl BufRead + 'a)> {
     let mut head = Vec::new();
-    input.take(BUFFER_BYTES as u64).read_to_end(&mut head).map_err(Error::io(file))?;
+    input.take(BUFFER_BYTES as u64).read_to_end(&mut head)?;
     Ok((head.clone(), Cursor::new(head).chain(input)))
 }
 
@@ -186,6 +229,25 @@ mod tests {
         }
         let empty = parsed(b"", None).unwrap_err().to_string();
         assert_eq!(empty, "t: is empty (a trace has at least one request)");
+    }
+
+    #[test]
+    fn a_folder_is_its_files_one_after_the_other() {
+        let folder = std::env::temp_dir().join(format!("loadline-folder-{}", std::process::id()));
+        std::fs::create_dir_all(&folder).unwrap();
+        let empty = read(&folder, &ReadOptions::default()).unwrap_err().to_string();
+        assert!(empty.ends_with("holds no .json or .jsonl file; name a file, or a folder of traces"), "{empty}");
+        std::fs::write(folder.join("b.jsonl"), ROWS.trim_ascii_end()).unwrap();
+        std::fs::write(folder.join("c.jsonl.gz"), packed(b"\n{\"timestamp\": 4, \"input_length\": 7}")).unwrap();
+        std::fs::write(folder.join("a.json"), b"{\"timestamp\": 2, \"input_length\": 8}").unwrap();
+        std::fs::write(folder.join("README.md"), b"no trace").unwrap();
+        let trace = read(&folder, &ReadOptions::default()).unwrap();
+        assert_eq!(trace.entries.iter().map(|e| e.input_tokens).collect::<Vec<_>>(), [5, 8, 7, 6]);
+        std::fs::write(folder.join("c.jsonl.gz"), packed(b"\n{\"timestamp\": 4, \"input_length\": -7}")).unwrap();
+        let wrong = read(&folder, &ReadOptions::default()).unwrap_err().to_string();
+        std::fs::remove_dir_all(&folder).unwrap();
+        let place = format!("{}:2: field `input_length`: -7 is negative", folder.join("c.jsonl.gz").display());
+        assert!(wrong.starts_with(&place), "{wrong}");
     }
 
     #[test]
