@@ -277,7 +277,6 @@ impl Draft {
             kinds: self.kinds.into_names(),
             notes,
             skipped_rows: bad.skipped(),
-            ..Trace::default()
         };
         trace.renumber();
         Ok(trace)

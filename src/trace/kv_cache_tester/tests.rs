@@ -124,7 +124,7 @@ fn every_refusal_names_line_field_problem_and_remedy() {
         let skip = ReadOptions { on_bad_row: OnBadRow::Skip, ..ReadOptions::default() };
         assert_eq!(parsed(&file, &skip).unwrap().entries.len(), 1);
     }
-    let whole = session("x", &[good.clone()]);
+    let whole = session("x", std::slice::from_ref(&good));
     for (file, message) in [
         (whole[..60].to_owned(), "is cut off: EOF while parsing a string (each line must be one whole JSON object)"),
         (
