@@ -28,6 +28,8 @@ pub struct KvCacheTester;
 
 /// The longest session that is read: twenty times the mean of the longest public ones (AgentX).
 const MAX_SESSION_BYTES: usize = 128 << 20;
+/// How much earlier than its subagent a request may stand on the same clock, in billionths of a second: recorders round.
+const CLOCK_SLACK: i128 = 100_000_000;
 /// How deep subagents may nest.
 const MAX_DEPTH: u32 = 8;
 
@@ -240,7 +242,7 @@ impl Reader<'_> {
             let keys: CallKeys<'_> = json_row::object(raw.get().as_bytes()).ok()?;
             seconds("t", keys.t?).ok()
         });
-        let own_clock = earliest.min().is_some_and(|t| parent.base + t < start);
+        let own_clock = earliest.min().is_some_and(|t| parent.base + t + CLOCK_SLACK < start);
         let name = self.own_name(format!("{}/{agent}", parent.name));
         let base = if own_clock { start } else { parent.base };
         let thread = Thread { name: &name, kind: Some("subagent"), base, spawned_by, depth: parent.depth + 1 };
