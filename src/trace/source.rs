@@ -238,12 +238,14 @@ mod tests {
         let empty = read(&folder, &ReadOptions::default()).unwrap_err().to_string();
         assert!(empty.ends_with("holds no .json or .jsonl file; name a file, or a folder of traces"), "{empty}");
         std::fs::write(folder.join("b.jsonl"), ROWS.trim_ascii_end()).unwrap();
-        std::fs::write(folder.join("c.jsonl.gz"), packed(b"\n{\"timestamp\": 4, \"input_length\": 7}")).unwrap();
+        std::fs::write(folder.join("c.jsonl.gz"), packed(b"\n{\"timestamp\": 4, \"input_length\": 7}", "gzip"))
+            .unwrap();
         std::fs::write(folder.join("a.json"), b"{\"timestamp\": 2, \"input_length\": 8}").unwrap();
         std::fs::write(folder.join("README.md"), b"no trace").unwrap();
         let trace = read(&folder, &ReadOptions::default()).unwrap();
         assert_eq!(trace.entries.iter().map(|e| e.input_tokens).collect::<Vec<_>>(), [5, 8, 7, 6]);
-        std::fs::write(folder.join("c.jsonl.gz"), packed(b"\n{\"timestamp\": 4, \"input_length\": -7}")).unwrap();
+        std::fs::write(folder.join("c.jsonl.gz"), packed(b"\n{\"timestamp\": 4, \"input_length\": -7}", "gzip"))
+            .unwrap();
         let wrong = read(&folder, &ReadOptions::default()).unwrap_err().to_string();
         std::fs::remove_dir_all(&folder).unwrap();
         let place = format!("{}:2: field `input_length`: -7 is negative", folder.join("c.jsonl.gz").display());
