@@ -106,7 +106,9 @@ mod tests {
         assert_eq!(rows, [(Some(0), 374, Some(44), 2), (Some(4_314_579_000), 396, Some(109), 3)]);
         assert_eq!(
             trace.notes,
-            ["times are read as dates (in UTC where no zone is given); the first, 1700158546.681 s, is now 0"]
+            [
+                "times are read as dates (in UTC where no zone is given); the first, 2023-11-16 18:15:46.680590 UTC, is now 0"
+            ]
         );
     }
 

@@ -4,8 +4,8 @@
 //! what was found. Invariants: what the user says wins; what is found out is always noted; a time is never more than
 //! [`LONGEST_NS`] from the origin.
 
-use super::ReadOptions;
 use super::decimal::ONE;
+use super::{ReadOptions, wall_clock};
 use crate::time::{MILLISECOND_NS, SECOND_NS};
 
 /// Unit of a trace's times.
@@ -137,7 +137,11 @@ impl TimeAxis {
         let start = if origin_ns == 0 {
             String::new()
         } else {
-            format!("; the first, {:.3} s, is now 0", origin_ns as f64 / 1e9)
+            let first = match rule {
+                UnitRule::Dates => wall_clock::date(i64::try_from(origin_ns).unwrap_or(0)),
+                _ => format!("{:.3} s", origin_ns as f64 / 1e9),
+            };
+            format!("; the first, {first}, is now 0")
         };
         let note = format!("times are read as {word}{since} ({why}){start}");
         Ok(TimeAxis { unit, origin_ns, bounds_ns, word, note })

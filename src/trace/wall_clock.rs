@@ -1,9 +1,9 @@
-//! Turns dates with a time of day into nanoseconds since 1970.
+//! Turns dates with a time of day into nanoseconds since 1970, and back.
 //!
 //! In: `2023-11-16 18:15:46.6805900`, with or without a fraction or a zone (`Z`, `+02:00`). Out: the instant, read as UTC where
 //! no zone is given.
 
-use chrono::{FixedOffset, NaiveDateTime};
+use chrono::{DateTime, FixedOffset, NaiveDateTime};
 
 /// Nanoseconds since 1970; null where the text is no date.
 pub(super) fn unix_ns(text: &str) -> Option<i64> {
@@ -15,6 +15,11 @@ pub(super) fn unix_ns(text: &str) -> Option<i64> {
         offset => offset.parse::<FixedOffset>().ok()?.local_minus_utc(),
     };
     local.and_utc().timestamp_nanos_opt()?.checked_sub(i64::from(east_s) * crate::time::SECOND_NS)
+}
+
+/// The date of an instant, in UTC, for people.
+pub(super) fn date(unix_ns: i64) -> String {
+    DateTime::from_timestamp_nanos(unix_ns).to_string()
 }
 
 #[cfg(test)]
