@@ -9,9 +9,9 @@ use std::path::{Path, PathBuf};
 
 /// What each top-level module may use, itself aside. `error`, `outcome`, `rng` and `time` may be used by all.
 const LAYERS: &[(&str, &[&str])] = &[
+    ("prompt", &[]),
     ("trace", &["prompt"]),
     ("arrival", &[]),
-    ("prompt", &[]),
     ("wire", &[]),
     ("endpoint", &["prompt", "wire"]),
     ("schedule", &["trace", "arrival", "prompt", "endpoint"]),

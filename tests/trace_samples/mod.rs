@@ -103,7 +103,6 @@ pub(crate) const SAMPLES: &[Sample] = &[
         length: "\"a question\"",
         time: None,
         bytes_per_row: 500,
-        ..JSON_LINES
     },
     Sample {
         format: "chat_jsonl",
