@@ -65,6 +65,7 @@ impl TraceFormat for Bailian {
         let mut draft = Draft::new(&DIALECT);
         let mut chats = Chats::default();
         draft.read_lines(input, &mut bad, |draft, line, number| add(draft, &mut chats, line, number))?;
+        draft.note_silent();
         draft.finish(&mut bad, options)
     }
 }
@@ -80,7 +81,7 @@ fn add(draft: &mut Draft, chats: &mut Chats, line: &[u8], number: u64) -> std::r
         line: number,
         time: Some(number::time("timestamp", time.get(), TimeUnit::S)?),
         input_tokens: number::tokens("input_length", input.get())?,
-        output_tokens: keys.output_length.map(|raw| number::tokens("output_length", raw.get())).transpose()?,
+        output_tokens: number::known_tokens("output_length", keys.output_length.map(RawValue::get))?,
         kind: keys.r#type.map(|raw| json_row::text("type", raw)).transpose()?,
         session: Some(Cow::Owned(chats.session(&chat, parent.as_deref()).into())),
         ..Row::default()

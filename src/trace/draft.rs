@@ -228,6 +228,14 @@ impl Draft {
         }
     }
 
+    /// Takes note of how many rows tell no length of their answer, in a format whose rows should.
+    pub(super) fn note_silent(&mut self) {
+        let silent = self.entries.iter().filter(|e| e.output_tokens.is_none()).count();
+        if silent > 0 {
+            self.note(format!("{silent} rows do not tell how long their answers were"));
+        }
+    }
+
     /// Takes note of something that the format's reader found out or did.
     pub(super) fn note(&mut self, note: String) {
         self.notes.push(note);

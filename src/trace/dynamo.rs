@@ -106,6 +106,7 @@ impl TraceFormat for Dynamo {
         if others > 0 {
             draft.note(format!("{others} events other than request_end are not used"));
         }
+        draft.note_silent();
         draft.finish(&mut bad, options)
     }
 }
@@ -141,10 +142,7 @@ fn add(
         time: Some(json_row::required("request_received_ms", time)?),
         delay_ns: before.zip(time).map(|(before, time)| pause_ns(time - before)),
         input_tokens: number::tokens(field, json_row::required(field, input)?.get())?,
-        output_tokens: match request.output_tokens {
-            Some(raw) => number::tokens_or_none("output_tokens", raw.get())?,
-            None => None,
-        },
+        output_tokens: number::known_tokens("output_tokens", request.output_tokens.map(RawValue::get))?,
         model: request.model.map(|raw| json_row::text("model", raw)).transpose()?,
         session: session.clone(),
         ..Row::default()

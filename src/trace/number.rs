@@ -32,6 +32,11 @@ pub(super) fn tokens_or_none(field: &'static str, text: &str) -> Result<Option<u
     }
 }
 
+/// What a trace tells of an answer's length: null where it is silent, or says 0.
+pub(super) fn known_tokens(field: &'static str, text: Option<&str>) -> Result<Option<u32>, RowProblem> {
+    text.map_or(Ok(None), |text| tokens_or_none(field, text))
+}
+
 fn token_fault(field: &'static str, text: &str, why: &str) -> RowProblem {
     RowProblem::field(field, format!("{} {why}", shown(text)), "use a whole number of tokens from 1 to 16777216")
 }

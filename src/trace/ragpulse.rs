@@ -87,6 +87,7 @@ impl TraceFormat for RagPulse {
             let note = "pieces of content are read as blocks of 512 tokens, chained; --block-size says otherwise";
             draft.note(note.into());
         }
+        draft.note_silent();
         draft.finish(&mut bad, options)
     }
 }
@@ -113,7 +114,7 @@ fn add(
         line: number,
         time: Some(number::time("timestamp", time.get(), TimeUnit::S)?),
         input_tokens,
-        output_tokens: keys.output_length.map(|raw| number::tokens("output_length", raw.get())).transpose()?,
+        output_tokens: number::known_tokens("output_length", keys.output_length.map(RawValue::get))?,
         session: keys
             .session_id
             .map(|raw| json_row::name("session_id", raw, "name the session by a text"))

@@ -93,7 +93,6 @@ impl TraceFormat for KvCacheTester {
             names: Names::default(),
             sessions: 0,
             calls: 0,
-            silent: 0,
         };
         let mut elements = Elements::of_at_most(input, MAX_SESSION_BYTES);
         while let Some(element) = elements.next().map_err(Error::io(file))? {
@@ -119,8 +118,6 @@ struct Reader<'a> {
     sessions: u32,
     /// Requests so far; a request's name is its number.
     calls: u64,
-    /// Requests that answered nothing.
-    silent: u64,
 }
 
 /// The requests of one session or subagent while they are read.
@@ -263,7 +260,6 @@ impl Reader<'_> {
         let lasted = keys.api_time.map(|raw| seconds("api_time", raw)).transpose()?;
         let think_ns = keys.think_time.map(|raw| number::delay_ns("think_time", raw.get(), TimeUnit::S)).transpose()?;
         let input = json_row::required("in", keys.r#in)?;
-        let output = keys.out.map_or(Ok(None), |raw| number::tokens_or_none("out", raw.get()))?;
         let joined: Vec<&Done> = children.iter().filter(|c| c.end.is_none_or(|end| end <= start)).collect();
         let mut waits: Vec<Cause<'_>> = joined.iter().map(|c| c.joined_at(start)).collect();
         if let (None, Some(parent)) = (previous, &thread.spawned_by) {
@@ -286,7 +282,7 @@ impl Reader<'_> {
             time: Some(start),
             delay_ns: previous.as_ref().and(think_ns.filter(|_| joined.is_empty()).or(pause_ns)),
             input_tokens: number::tokens("in", input.get())?,
-            output_tokens: output,
+            output_tokens: number::known_tokens("out", keys.out.map(RawValue::get))?,
             session: Some(Cow::Borrowed(thread.name)),
             model: keys.model.map(|raw| json_row::text("model", raw)).transpose()?,
             kind,
@@ -298,16 +294,12 @@ impl Reader<'_> {
             Some(raw) => json_row::blocks("hash_ids", raw, names, out),
             None => Ok(()),
         })?;
-        self.silent += u64::from(output.is_none());
         children.retain(|c| c.end.is_some_and(|end| end > start));
         Ok(Done { name, start, end: lasted.map(|lasted| start + lasted) })
     }
 
     fn finish(mut self, options: &ReadOptions) -> Result<Trace> {
-        if self.silent > 0 {
-            self.draft
-                .note(format!("{} requests have no output; how much they ask for is not the trace's", self.silent));
-        }
+        self.draft.note_silent();
         let roots = self.sessions;
         let mut trace = self.draft.finish(&mut self.bad, options)?;
         if roots > 1 {
