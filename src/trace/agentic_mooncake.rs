@@ -17,8 +17,9 @@ use serde_json::value::RawValue;
 
 use super::bad_rows::{BadRows, RowProblem, shown};
 use super::dialect::Dialect;
-use super::draft::{Cause, Draft, Row};
+use super::draft::Draft;
 use super::intern::Names;
+use super::row::{Cause, Row};
 use super::time_axis::{TimeUnit, UnitRule};
 use super::{ReadOptions, Trace, TraceFormat, TurnPrompt, WaitFor, json_row, number};
 use crate::error::Result;

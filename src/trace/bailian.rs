@@ -15,7 +15,8 @@ use serde_json::value::RawValue;
 
 use super::bad_rows::{BadRows, RowProblem};
 use super::dialect::Dialect;
-use super::draft::{Draft, Row};
+use super::draft::Draft;
+use super::row::Row;
 use super::time_axis::{TimeUnit, UnitRule};
 use super::{ReadOptions, Trace, TraceFormat, TurnPrompt, json_row, number};
 use crate::error::Result;

@@ -11,7 +11,7 @@ use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::bad_rows::{RowProblem, shown};
-use super::draft::Row;
+use super::row::Row;
 use super::{Content, json_row, number};
 use crate::prompt::count_builtin;
 

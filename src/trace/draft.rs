@@ -4,7 +4,6 @@
 //! is refused leaves nothing behind; sizes are bounded.
 //! Not here: what a row looks like (that is its format's), nor how numbers are written.
 
-use std::borrow::Cow;
 use std::io::BufRead;
 
 use super::bad_rows::{BadRows, RowProblem, shown};
@@ -13,46 +12,15 @@ use super::csv_rows::{CsvRow, CsvRows};
 use super::dialect::Dialect;
 use super::intern::{BlockNames, Names};
 use super::lines::{Lines, MAX_LINE_BYTES};
+use super::row::Row;
 use super::time_axis::TimeAxis;
-use super::{Content, Entry, ReadOptions, Trace, Wait, WaitFor, order};
+use super::{Entry, ReadOptions, Trace, Wait, order};
 use crate::error::{Error, Result};
 
 /// The most requests of a trace: nearly ten times those of the largest public one (BurstGPT).
 pub(super) const MAX_ROWS: usize = 50_000_000;
 /// The most prefix blocks of a trace, all rows together (2 GB).
 const MAX_BLOCKS: usize = 500_000_000;
-
-/// One request as a format's reader found it: its values are in range.
-#[derive(Default)]
-pub(super) struct Row<'a> {
-    /// 1-based line of the file.
-    pub(super) line: u64,
-    /// Its time in billionths of the file's unit, or of a nanosecond since 1970 where the dialect has dates.
-    pub(super) time: Option<i128>,
-    /// Pause after the previous turn's end.
-    pub(super) delay_ns: Option<i64>,
-    /// 0 where only a literal prompt is given.
-    pub(super) input_tokens: u32,
-    pub(super) output_tokens: Option<u32>,
-    pub(super) content: Option<Content>,
-    pub(super) session: Option<Cow<'a, str>>,
-    pub(super) model: Option<Cow<'a, str>>,
-    pub(super) kind: Option<Cow<'a, str>>,
-    /// The name under which others wait for it.
-    pub(super) request: Option<Cow<'a, str>>,
-    /// What it waits for, its session's previous turn aside.
-    pub(super) waits: Vec<Cause<'a>>,
-}
-
-/// Something that a row waits for. It may stand later in the file.
-pub(super) struct Cause<'a> {
-    /// The other row's [`Row::request`].
-    pub(super) request: Cow<'a, str>,
-    /// Which moment of it.
-    pub(super) event: WaitFor,
-    /// Pause after that moment.
-    pub(super) delay_ns: i64,
-}
 
 /// A trace in the making.
 pub(super) struct Draft {

@@ -34,6 +34,7 @@ mod number;
 pub mod openai_batch;
 mod order;
 pub mod ragpulse;
+mod row;
 pub mod sharegpt;
 mod source;
 mod time_axis;

@@ -14,10 +14,11 @@ use serde_json::value::RawValue;
 use super::bad_rows::{BadRows, RowProblem, shown};
 use super::chat_body::answer_tokens_of;
 use super::dialect::Dialect;
-use super::draft::{Draft, Row};
+use super::draft::Draft;
 use super::elements::{Element, Elements};
 use super::first_keys::first_keys;
 use super::lines::MAX_LINE_BYTES;
+use super::row::Row;
 use super::{Content, ReadOptions, Trace, TraceFormat, json_row};
 use crate::error::{Error, Result};
 

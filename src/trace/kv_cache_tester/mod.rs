@@ -16,10 +16,11 @@ use serde_json::value::RawValue;
 use crate::error::{Error, Result};
 use crate::trace::bad_rows::{BadRows, RowProblem};
 use crate::trace::dialect::Dialect;
-use crate::trace::draft::{Cause, Draft, Row};
+use crate::trace::draft::Draft;
 use crate::trace::elements::{Element, Elements};
 use crate::trace::first_keys::first_keys;
 use crate::trace::intern::Names;
+use crate::trace::row::{Cause, Row};
 use crate::trace::time_axis::{TimeUnit, UnitRule};
 use crate::trace::{ReadOptions, Trace, TraceFormat, TurnPrompt, WaitFor, json_row, number};
 

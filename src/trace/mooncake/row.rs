@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::trace::bad_rows::RowProblem;
 use crate::trace::chat_body::{self, Fields, LeftOut};
-use crate::trace::draft::Row;
+use crate::trace::row::Row;
 use crate::trace::time_axis::TimeUnit;
 use crate::trace::{Content, json_row, number};
 
