@@ -7,6 +7,7 @@
 //! Not here: when a request is really sent (that is `schedule`), nor its text (that is `prompt`).
 
 mod bad_rows;
+pub mod bucketing;
 mod decimal;
 mod intern;
 mod invariants;
@@ -166,6 +167,11 @@ impl Trace {
     pub fn blocks(&self, entry: &Entry) -> &[u32] {
         let start = entry.blocks_start as usize;
         &self.block_ids[start..start + entry.blocks_len as usize]
+    }
+
+    /// The arrival times that the trace has, in order.
+    pub fn arrivals_ns(&self) -> impl Iterator<Item = i64> {
+        self.entries.iter().filter_map(|e| e.arrival_ns)
     }
 
     /// What one entry waits for.
