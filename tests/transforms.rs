@@ -13,9 +13,9 @@ use support::{Scratch, rows, run_expecting};
 /// 20 buckets 50 ms apart with three requests each, one of which is long; a turn without a time behind every tenth.
 fn bucketed() -> String {
     let row = |n: u64| {
-        let (at_ms, input) = (n / 3 * 50, if n % 3 == 0 { 900 } else { 100 + n });
+        let (at_ms, input) = (n / 3 * 50, if n.is_multiple_of(3) { 900 } else { 100 + n });
         let session = if n % 10 == 1 { format!(", \"session_id\": \"s{n}\"") } else { String::new() };
-        let ids = if n % 3 == 0 { format!("[0, {n}]") } else { "[0]".into() };
+        let ids = if n.is_multiple_of(3) { format!("[0, {n}]") } else { "[0]".into() };
         let turn = if n % 10 == 1 {
             format!("{{\"delay\": 4, \"input_length\": 7, \"output_length\": 2{session}}}\n")
         } else {

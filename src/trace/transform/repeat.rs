@@ -1,9 +1,9 @@
 //! Turns a trace into several passes of it, one after the other.
 //!
 //! In: how many passes, or how long they are to last, and what becomes of prefixes. Out: the passes, each with sessions and waits of
-//! its own. A pass lasts from its first arrival to its last and one mean gap more, so that the rate stays what it was. With fresh
-//! prefixes the blocks of a pass are shared inside it and with no other, so that it hits as much as the first; with kept ones a
-//! later pass finds what the server still holds of the earlier ones.
+//! its own. A pass lasts from its first arrival to its last and one mean gap between different times more, so that the rate stays
+//! what it was. With fresh prefixes the blocks of a pass are shared inside it and with no other, so that it hits as much as the
+//! first; with kept ones a later pass finds what the server still holds of the earlier ones.
 //! Memory is that of the result, whose size is checked before any of it is made.
 
 use serde::Serialize;
@@ -81,18 +81,20 @@ impl Repeat {
 
     /// How many passes are begun, and how long one is: 0 where the trace has no times.
     fn passes(&self, trace: &Trace) -> Result<(u64, i64)> {
-        let timed = trace.entries.iter().filter(|e| e.arrival_ns.is_some()).count() as i64;
+        let mut instants: Vec<i64> = trace.arrivals_ns().collect();
+        instants.dedup();
+        let instants = instants.len() as i64;
         if matches!(self.until, RepeatUntil::DurationNs(_)) {
             require_times(trace, "--loop-for")?;
         }
         let span_ns = span_ns(trace);
-        if timed > 0 && span_ns == 0 {
+        if instants == 1 {
             let problem = "all requests of the trace arrive at one instant, so nobody knows when its next pass begins";
             return Err(Error::Usage(format!(
                 "{problem}; loop it with --no-fixed-schedule and --request-count instead"
             )));
         }
-        let period_ns = if timed > 0 { span_ns + (span_ns / (timed - 1)).max(1) } else { 0 };
+        let period_ns = if instants > 1 { span_ns + span_ns / (instants - 1) } else { 0 };
         match self.until {
             RepeatUntil::Passes(0) => Err(Error::Usage("--loop must be at least 1".into())),
             RepeatUntil::Passes(passes) => Ok((u64::from(passes), period_ns)),
