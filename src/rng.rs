@@ -31,6 +31,10 @@ pub enum Stream {
     Bootstrap,
     /// Which requests the client cancels.
     Cancellation,
+    /// Where in their gap the requests of a trace's bucket arrive.
+    Spread,
+    /// Which conversations of a trace are kept.
+    TraceSampling,
 }
 
 /// The seed of a run.

@@ -22,7 +22,7 @@ use crate::schedule::spec::{Cancellation, LengthLaw};
 use crate::sim::server::ServeConfig;
 use crate::time::SECOND_NS;
 use crate::trace::ReadOptions;
-use crate::trace::transform::Window;
+use crate::trace::transform::Transforms;
 
 /// Where requests go.
 #[derive(Clone, Debug)]
@@ -42,10 +42,8 @@ pub enum SourceConfig {
         path: PathBuf,
         /// How to read it.
         options: ReadOptions,
-        /// Which part of it.
-        window: Option<Window>,
-        /// How much faster than recorded.
-        speed: f64,
+        /// What is done to it.
+        transforms: Box<Transforms>,
     },
     /// Drawn lengths.
     Synthetic(LengthLaw),
@@ -136,14 +134,12 @@ impl ProfileConfig {
             Destination::Server(url) => json!({"url": url.to_string()}),
         };
         let source = match &self.source {
-            SourceConfig::Trace { path, options, window, speed } => json!({
+            SourceConfig::Trace { path, options, transforms } => json!({
                 "input_file": path.display().to_string(),
                 "format": options.format,
                 "on_bad_row": format!("{:?}", options.on_bad_row).to_lowercase(),
-                "from_s": window.as_ref().map(|w| w.from_ns as f64 / SECOND_NS as f64),
-                "to_s": window.as_ref().filter(|w| w.to_ns < i64::MAX).map(|w| w.to_ns as f64 / SECOND_NS as f64),
-                "speed": speed,
                 "block_size": options.block_size,
+                "transforms": transforms,
             }),
             SourceConfig::Synthetic(law) => {
                 json!({"input_tokens_mean": law.mean_tokens, "input_tokens_stddev": law.stddev_tokens})

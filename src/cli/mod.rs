@@ -12,6 +12,7 @@ pub mod resolve;
 pub mod secret;
 pub mod serve;
 pub mod synth;
+pub mod trace;
 
 use std::path::PathBuf;
 

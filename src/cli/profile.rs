@@ -7,7 +7,7 @@ use clap::ValueEnum;
 use super::FailOn;
 use super::network::NetworkArgs;
 use super::secret::Secret;
-use crate::trace::FORMATS;
+use super::trace::TraceArgs;
 
 /// Drive load into an OpenAI-compatible endpoint and record the time of every token.
 ///
@@ -62,42 +62,9 @@ pub struct ProfileArgs {
     #[command(flatten)]
     pub network: NetworkArgs,
 
-    /// Trace to replay: a file (plain, gzip or zstd), or a folder whose .json and .jsonl files are read as one.
-    #[arg(long, value_name = "PATH", help_heading = INPUT)]
-    pub input_file: Option<PathBuf>,
-
-    /// Format of the trace; by default it is recognised by its content.
-    #[arg(long, value_name = "FORMAT", long_help = formats_help(), help_heading = INPUT)]
-    pub custom_dataset_type: Option<String>,
-
-    /// What to do with a row that cannot be used: stop with its line and field, or skip and count it.
-    #[arg(long, value_enum, default_value_t = OnBadRowArg::Fail, help_heading = INPUT)]
-    pub on_bad_row: OnBadRowArg,
-
-    /// Unit of the trace's times; by default inferred and printed.
-    #[arg(long, value_enum, default_value_t = TimeUnitArg::Auto, help_heading = INPUT)]
-    pub time_unit: TimeUnitArg,
-
-    /// Where the trace's time axis begins: at its first request, at the file's own 0, which keeps a pause before the first, or
-    /// in 1970, for a window --from --to in absolute seconds.
-    #[arg(long, value_enum, default_value_t = TimeOriginArg::First, help_heading = INPUT)]
-    pub time_origin: TimeOriginArg,
-
-    /// Tokens in a prefix block of the trace; by default 512, or what the rows imply.
-    #[arg(long, alias = "isl-block-size", value_name = "TOKENS", help_heading = INPUT)]
-    pub block_size: Option<u32>,
-
-    /// Start of the window of the trace to replay, in seconds.
-    #[arg(long, value_name = "SECONDS", help_heading = INPUT)]
-    pub from: Option<f64>,
-
-    /// End of that window (exclusive), in seconds.
-    #[arg(long, value_name = "SECONDS", help_heading = INPUT)]
-    pub to: Option<f64>,
-
-    /// Replay faster (above 1) or slower (below 1) than recorded.
-    #[arg(long, alias = "synthesis-speedup-ratio", value_name = "FACTOR", default_value_t = 1.0, help_heading = INPUT)]
-    pub speed: f64,
+    /// The trace, and what is done to it.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 
     /// Mean prompt length, in tokens, of drawn requests.
     #[arg(long, alias = "isl", value_name = "TOKENS", default_value_t = 550.0, help_heading = INPUT)]
@@ -226,15 +193,10 @@ pub struct ProfileArgs {
 }
 
 pub(super) const ENDPOINT: &str = "Endpoint";
-const INPUT: &str = "What is asked";
+pub(super) const INPUT: &str = "What is asked";
 const LOAD: &str = "When it is asked";
 const OUTPUT: &str = "Results";
 const SIMULATED: &str = "Simulated deployment (without --url)";
-
-fn formats_help() -> String {
-    let lines: String = FORMATS.iter().map(|f| format!("\n  {}: {}", f.name(), f.summary())).collect();
-    format!("Format of the trace; by default it is recognised by its content:{lines}")
-}
 
 const EXAMPLES: &str = "\
 Examples:
@@ -251,7 +213,10 @@ Examples:
       --benchmark-duration 60 --isl 2048 --osl 256 --extra-inputs ignore_eos:true
 
   Ten minutes of a production trace, from the 20th on, four times as fast:
-    loadline profile --input-file conversation_trace.jsonl --streaming --from 1200 --to 1800 --speed 4";
+    loadline profile --input-file conversation_trace.jsonl --streaming --from 1200 --to 1800 --speed 4
+
+  An hour of that trace at 2 requests per second, without the bursts that its 3 s buckets make:
+    loadline profile --input-file conversation_trace.jsonl --streaming --spread-buckets --target-rate 2 --loop-for 3600";
 
 /// APIs, as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -269,41 +234,6 @@ pub enum Reuse {
     Pooled,
     /// One connection for each request.
     Never,
-}
-
-/// Policy for bad rows, as typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum OnBadRowArg {
-    /// Stop.
-    Fail,
-    /// Skip and count.
-    Skip,
-}
-
-/// Origins of time, as typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TimeOriginArg {
-    /// The first request.
-    First,
-    /// The file's own 0.
-    Zero,
-    /// 1970.
-    Epoch,
-}
-
-/// Time units, as typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum TimeUnitArg {
-    /// Infer it.
-    Auto,
-    /// Seconds.
-    S,
-    /// Milliseconds.
-    Ms,
-    /// Microseconds.
-    Us,
-    /// Nanoseconds.
-    Ns,
 }
 
 /// Arrival patterns, as typed.

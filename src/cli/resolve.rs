@@ -6,10 +6,7 @@ use serde_json::{Map, Value};
 
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig};
-use super::profile::{
-    ClientArg, EndpointArg, ExportLevelArg, OnBadRowArg, OverloadArg, PacingArg, PatternArg, ProfileArgs,
-    TimeOriginArg, TimeUnitArg,
-};
+use super::profile::{ClientArg, EndpointArg, ExportLevelArg, OverloadArg, PacingArg, PatternArg, ProfileArgs};
 use super::secret::Secret;
 use super::serve;
 use crate::arrival::ArrivalParams;
@@ -25,7 +22,7 @@ use crate::schedule::Overload;
 use crate::schedule::spec::{Cancellation, LengthLaw};
 use crate::sim::server::ServeConfig;
 use crate::time::SECOND_NS;
-use crate::trace::{OnBadRow, ReadOptions, TimeOrigin, TimeUnit, transform::Window};
+use crate::trace::transform::Transforms;
 
 impl ProfileArgs {
     /// Checks the arguments against each other and gives them their meaning. Draws a seed where none was given.
@@ -109,9 +106,12 @@ impl ProfileArgs {
     }
 
     fn source(&self) -> Result<SourceConfig> {
-        let Some(path) = self.input_file.clone() else {
-            if self.from.is_some() || self.to.is_some() || self.fixed_schedule || self.custom_dataset_type.is_some() {
-                return usage("--from, --to, --fixed-schedule and --custom-dataset-type need --input-file");
+        let (options, transforms) = (self.trace.read_options(), self.trace.transforms()?);
+        let Some(path) = self.trace.input_file.clone() else {
+            if self.fixed_schedule || options.format.is_some() || transforms != Transforms::default() {
+                return usage(
+                    "--fixed-schedule, --custom-dataset-type and what changes a trace (--from, --to, --speed …) need --input-file",
+                );
             }
             let law = law(
                 "--synthetic-input-tokens-mean",
@@ -120,41 +120,7 @@ impl ProfileArgs {
             )?;
             return Ok(SourceConfig::Synthetic(law));
         };
-        if !(self.speed.is_finite() && self.speed > 0.0) {
-            return usage("--speed must be a positive number: 2 replays twice as fast, 0.5 half as fast");
-        }
-        let window = match (self.from, self.to) {
-            (None, None) => None,
-            (from, to) => {
-                let from_ns = non_negative_ns("--from", from.unwrap_or(0.0))?;
-                let to_ns = to.map(|s| positive_ns("--to", s)).transpose()?.unwrap_or(i64::MAX);
-                if to_ns <= from_ns {
-                    return usage("--to must lie behind --from");
-                }
-                Some(Window { from_ns, to_ns })
-            }
-        };
-        let options = ReadOptions {
-            format: self.custom_dataset_type.clone(),
-            on_bad_row: match self.on_bad_row {
-                OnBadRowArg::Fail => OnBadRow::Fail,
-                OnBadRowArg::Skip => OnBadRow::Skip,
-            },
-            time_unit: match self.time_unit {
-                TimeUnitArg::Auto => TimeUnit::Auto,
-                TimeUnitArg::S => TimeUnit::S,
-                TimeUnitArg::Ms => TimeUnit::Ms,
-                TimeUnitArg::Us => TimeUnit::Us,
-                TimeUnitArg::Ns => TimeUnit::Ns,
-            },
-            time_origin: match self.time_origin {
-                TimeOriginArg::First => TimeOrigin::First,
-                TimeOriginArg::Zero => TimeOrigin::Zero,
-                TimeOriginArg::Epoch => TimeOrigin::Epoch,
-            },
-            block_size: self.block_size,
-        };
-        Ok(SourceConfig::Trace { path, options, window, speed: self.speed })
+        Ok(SourceConfig::Trace { path, options, transforms: Box::new(transforms) })
     }
 
     fn output(&self) -> Result<Option<LengthLaw>> {
@@ -184,7 +150,7 @@ impl ProfileArgs {
             crate::arrival::build(process, &params)?;
             return Ok(LoadConfig::Rate { process, params });
         }
-        if self.input_file.is_some() && !self.no_fixed_schedule {
+        if self.trace.input_file.is_some() && !self.no_fixed_schedule {
             return Ok(LoadConfig::FromTrace);
         }
         if self.max_in_flight.is_some() {
@@ -213,7 +179,7 @@ impl ProfileArgs {
     }
 }
 
-fn usage<T>(text: &str) -> Result<T> {
+pub(super) fn usage<T>(text: &str) -> Result<T> {
     Err(Error::Usage(text.into()))
 }
 
@@ -224,7 +190,7 @@ fn law(flag: &str, mean_tokens: f64, stddev_tokens: f64) -> Result<LengthLaw> {
     Ok(LengthLaw { mean_tokens, stddev_tokens })
 }
 
-fn positive_ns(flag: &str, seconds: f64) -> Result<i64> {
+pub(super) fn positive_ns(flag: &str, seconds: f64) -> Result<i64> {
     match non_negative_ns(flag, seconds)? {
         0 => usage(&format!("{flag} must be more than 0 seconds")),
         ns => Ok(ns),
@@ -232,7 +198,7 @@ fn positive_ns(flag: &str, seconds: f64) -> Result<i64> {
 }
 
 /// Seconds as nanoseconds, at most a century.
-fn non_negative_ns(flag: &str, seconds: f64) -> Result<i64> {
+pub(super) fn non_negative_ns(flag: &str, seconds: f64) -> Result<i64> {
     if seconds.is_nan() || seconds < 0.0 {
         return usage(&format!("{flag} must be a number of seconds, 0 or more"));
     }
@@ -341,6 +307,11 @@ mod tests {
         refused("--from 10", "--input-file");
         refused("--input-file t --from 10 --to 5", "behind");
         refused("--input-file t --speed 0", "positive");
+        refused("--loop 2", "--input-file");
+        refused("--input-file t --loop 2 --loop-for 5", "cannot be used with");
+        refused("--input-file t --loop-prefixes kept", "--loop-for");
+        refused("--input-file t --speed 2 --target-rate 5", "both set the speed");
+        refused("--input-file t --target-rate-by sampling", "--target-rate");
         refused("--arrival-smoothness 2", "--request-rate");
         refused("--header nocolon", "NAME:VALUE");
         refused("--extra-inputs x", "NAME:VALUE");

@@ -11,6 +11,7 @@ pub mod azure;
 mod bad_rows;
 pub mod bailian;
 mod blocks;
+pub mod bucketing;
 pub mod burstgpt;
 mod chat_body;
 pub mod chat_lines;
@@ -203,6 +204,11 @@ impl Trace {
     pub fn blocks(&self, entry: &Entry) -> &[u32] {
         let start = entry.blocks_start as usize;
         &self.block_ids[start..start + entry.blocks_len as usize]
+    }
+
+    /// The arrival times that the trace has, in order.
+    pub fn arrivals_ns(&self) -> impl Iterator<Item = i64> {
+        self.entries.iter().filter_map(|e| e.arrival_ns)
     }
 
     /// What one entry waits for.

@@ -7,7 +7,8 @@ use crate::outcome::Phase;
 use crate::rng::Stream;
 use crate::schedule::Overload;
 use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
-use crate::trace::{self, Trace, transform};
+use crate::trace::bucketing::Bucketing;
+use crate::trace::{self, Trace};
 
 /// Requests of a run that nothing else bounds; aiperf's default.
 const REQUESTS_DEFAULT: u64 = 10;
@@ -17,14 +18,16 @@ const POOL_DEFAULT: u64 = 100;
 /// Reads the source and gives each phase its load.
 pub(super) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec> {
     let trace = match &config.source {
-        SourceConfig::Trace { path, options, window, speed } => {
+        SourceConfig::Trace { path, options, transforms } => {
             let mut trace = trace::read(path, options)?;
-            if let Some(window) = window {
-                trace = transform::window(trace, *window)?;
+            let bucketing = Bucketing::of(trace.arrivals_ns());
+            let at_its_times = matches!(config.load, LoadConfig::FromTrace | LoadConfig::Recorded);
+            if bucketing.detected && at_its_times && !transforms.spread_buckets {
+                trace.notes.push(format!(
+                    "warning: {bucketing}; their bursts are the recorder's: --spread-buckets takes them apart"
+                ));
             }
-            if *speed != 1.0 {
-                trace = transform::speed(trace, *speed)?;
-            }
+            transforms.apply(&mut trace, config.seed)?;
             Some(trace)
         }
         SourceConfig::Synthetic(_) => None,
