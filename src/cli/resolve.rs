@@ -175,7 +175,7 @@ impl ProfileArgs {
         }
         if let Some(rate) = self.request_rate {
             let (process, smoothness) = self.process()?;
-            let params = ArrivalParams { rate_rps: Some(rate), smoothness, sine: None };
+            let params = ArrivalParams { rate_rps: Some(rate), smoothness, curve: None };
             crate::arrival::build(process, &params)?;
             return Ok(LoadConfig::Rate { process, params });
         }
@@ -313,7 +313,7 @@ mod tests {
         assert_eq!(resolve("--input-file t.jsonl --concurrency 7").unwrap().in_flight_max, Some(7));
         let rate = |process, smoothness| LoadConfig::Rate {
             process,
-            params: ArrivalParams { rate_rps: Some(5.0), smoothness, sine: None },
+            params: ArrivalParams { rate_rps: Some(5.0), smoothness, curve: None },
         };
         assert_eq!(load("--request-rate 5"), rate("poisson", None));
         assert_eq!(load("--request-rate 5 --arrival-pattern constant"), rate("constant", None));

@@ -8,7 +8,7 @@ use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::arrival::{self, ArrivalParams, SineRate, Sinusoid, bucketed, index_of_dispersion};
+use crate::arrival::{self, ArrivalParams, Rescaled, SineRate, UnitGaps, bucketed, index_of_dispersion};
 use crate::cli::synth::{SynthCommand, SynthMooncakeArgs, SynthSinArgs, seed_or_drawn};
 use crate::error::{Error, Result};
 use crate::rng::{Seed, Stream};
@@ -105,13 +105,15 @@ pub fn sin(args: &SynthSinArgs, stdout: &mut dyn Write) -> Result<SynthReport> {
         total_blocks: args.total_blocks,
     };
     let blocks_per_request = f64::from(args.isl1.max(args.isl2).div_ceil(args.block_size));
+    rate.validate()?;
     check_size(rate.expected_count(args.time_duration), blocks_per_request, "--time-duration")?;
     let mut rng = seed.stream(Stream::Arrival);
     let (arrivals_ns, expected, form) = if args.compat_bucketed {
         let (arrivals_ns, expected) = bucketed(&rate, args.time_duration, args.process_interval, &mut rng);
         (arrivals_ns, expected, TimeForm::WholeMs)
     } else {
-        let arrivals_ns = arrival::before(nanoseconds(args.time_duration), &mut Sinusoid::new(rate)?, &mut rng);
+        let mut process = Rescaled::new(rate.curve(), UnitGaps::Exponential);
+        let arrivals_ns = arrival::before(nanoseconds(args.time_duration), &mut process, &mut rng);
         (arrivals_ns, rate.expected_count(args.time_duration), TimeForm::DecimalMs)
     };
     let trace = mixture.generate(&arrivals_ns, seed);
