@@ -31,6 +31,8 @@ pub enum Stream {
     Bootstrap,
     /// Which requests the client cancels.
     Cancellation,
+    /// Turns and think times of sessions.
+    Session,
 }
 
 /// The seed of a run.

@@ -7,13 +7,16 @@
 //! Not here: when a request is really sent (that is `schedule`), nor its text (that is `prompt`).
 
 mod bad_rows;
+pub mod conversations;
 mod decimal;
 mod intern;
 mod invariants;
+pub mod lengths;
 mod lines;
 pub mod mixture;
 pub mod mooncake;
 pub mod mooncake_shape;
+pub mod sharing;
 mod source;
 mod time_axis;
 pub mod transform;
