@@ -102,6 +102,15 @@ impl LengthStreams {
 }
 
 impl Lengths {
+    /// Mean length of a prompt, in tokens; of a mix, that of the longer shape.
+    pub fn mean_input(&self) -> f64 {
+        match self {
+            Lengths::Laws { input, .. } => input.mean_tokens,
+            Lengths::Pairs(pairs) => pairs.iter().map(|p| f64::from(p.input_tokens)).sum::<f64>() / pairs.len() as f64,
+            Lengths::Mix { first, second, .. } => f64::from(first.input_tokens.max(second.input_tokens)),
+        }
+    }
+
     /// The lengths of a request that arrives at `at_s`. `input` takes the place of the prompt's law.
     pub(super) fn draw(&self, at_s: f64, input: Option<&Law>, streams: &mut LengthStreams) -> Shape {
         let drawn = match self {

@@ -13,7 +13,7 @@
 
 use std::fmt;
 
-use super::functions::{Build, FUNCTIONS, Function};
+use super::functions::{Build, FUNCTIONS, Function, Point};
 use super::pieces::Pieces;
 use super::wave::Wave;
 
@@ -188,8 +188,8 @@ impl<'a> Parser<'a> {
     }
 
     /// Points `time:value`, up to and with the closing parenthesis.
-    fn points(&mut self, function: &Function) -> Parsed<Vec<(f64, f64)>> {
-        let mut points: Vec<(f64, f64)> = Vec::new();
+    fn points(&mut self, function: &Function) -> Parsed<Vec<Point>> {
+        let mut points: Vec<Point> = Vec::new();
         while self.peek() != Some(')') {
             if !points.is_empty() {
                 self.expect(',', &format!("write {}", function.usage()))?;
@@ -226,7 +226,7 @@ impl<'a> Parser<'a> {
         let digits = |parser: &mut Self| parser.skip(|c| c.is_ascii_digit() || c == '.');
         digits(self);
         // The e of an exponent is followed by a digit or a sign.
-        let rest = self.text[self.at..].as_bytes();
+        let rest = &self.text.as_bytes()[self.at..];
         if self.at > place
             && matches!(rest, [b'e' | b'E', b'0'..=b'9', ..] | [b'e' | b'E', b'+' | b'-', b'0'..=b'9', ..])
         {

@@ -15,13 +15,19 @@ pub(super) struct Parameter {
     pub(super) default: Option<f64>,
 }
 
+/// Time in seconds, and the value there.
+pub(super) type Point = (f64, f64);
+
+/// Pieces, or what is wrong.
+type Built = Result<Pieces, &'static str>;
+
 /// How a function is made.
 #[derive(Clone, Copy)]
 pub(super) enum Build {
     /// From its parameters, in the order of the table.
-    Parameters(fn(&[f64]) -> Result<Pieces, &'static str>),
+    Parameters(fn(&[f64]) -> Built),
     /// From points of time and value.
-    Points(fn(&[(f64, f64)]) -> Result<Pieces, &'static str>),
+    Points(fn(&[Point]) -> Built),
 }
 
 /// A name that expressions may use.
@@ -99,7 +105,7 @@ impl Function {
 }
 
 /// `amplitude sin(2 pi (t / period + phase))`; the phase is in turns.
-fn sin(p: &[f64]) -> Result<Pieces, &'static str> {
+fn sin(p: &[f64]) -> Built {
     let &[period_s, amplitude, phase] = p else { return Err("its parameters are not there") };
     if period_s <= 0.0 {
         return Err("a period must be above 0");
@@ -109,7 +115,7 @@ fn sin(p: &[f64]) -> Result<Pieces, &'static str> {
 }
 
 /// One value up to the start, another from the end on, a straight line between.
-fn ramp(p: &[f64]) -> Result<Pieces, &'static str> {
+fn ramp(p: &[f64]) -> Built {
     let &[from, to, start_s, end_s] = p else { return Err("its parameters are not there") };
     if start_s >= end_s {
         return Err("it must end after its start");
@@ -118,7 +124,7 @@ fn ramp(p: &[f64]) -> Result<Pieces, &'static str> {
 }
 
 /// A triangle: 0, up to the height in half its width, down again, 0.
-fn spike(p: &[f64]) -> Result<Pieces, &'static str> {
+fn spike(p: &[f64]) -> Built {
     let &[at_s, width_s, height] = p else { return Err("its parameters are not there") };
     if width_s <= 0.0 {
         return Err("its width must be above 0");
@@ -127,7 +133,7 @@ fn spike(p: &[f64]) -> Result<Pieces, &'static str> {
 }
 
 /// A rectangle that begins at `at`.
-fn pulse(p: &[f64]) -> Result<Pieces, &'static str> {
+fn pulse(p: &[f64]) -> Built {
     let &[at_s, width_s, height] = p else { return Err("its parameters are not there") };
     if width_s <= 0.0 {
         return Err("its width must be above 0");
@@ -136,7 +142,7 @@ fn pulse(p: &[f64]) -> Result<Pieces, &'static str> {
 }
 
 /// A day: a raised cosine between two values, highest at `peak`.
-fn diurnal(p: &[f64]) -> Result<Pieces, &'static str> {
+fn diurnal(p: &[f64]) -> Built {
     let &[low, high, peak_s, period_s] = p else { return Err("its parameters are not there") };
     if low > high {
         return Err("`low` is above `high`");
@@ -146,7 +152,7 @@ fn diurnal(p: &[f64]) -> Result<Pieces, &'static str> {
 }
 
 /// Straight lines from point to point, level before the first and after the last.
-fn piecewise(points: &[(f64, f64)]) -> Result<Pieces, &'static str> {
+fn piecewise(points: &[Point]) -> Built {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return Err("it has no points") };
     let mut parts = vec![(f64::NEG_INFINITY, vec![first.1])];
     for pair in points.windows(2) {
@@ -162,7 +168,7 @@ fn piecewise(points: &[(f64, f64)]) -> Result<Pieces, &'static str> {
 }
 
 /// Each value from its time on, the first before it too.
-fn steps(points: &[(f64, f64)]) -> Result<Pieces, &'static str> {
+fn steps(points: &[Point]) -> Built {
     if points.is_empty() {
         return Err("it has no points");
     }

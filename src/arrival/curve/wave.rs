@@ -9,8 +9,8 @@ use std::f64::consts::FRAC_PI_2;
 /// Nodes and weights of Gauss-Legendre quadrature on [-1, 1], order 8, the positive half (Abramowitz and Stegun 1964, table
 /// 25.4). It integrates polynomials up to degree 15 without error.
 const GAUSS_8: [(f64, f64); 4] = [
-    (0.183_434_642_495_649_8, 0.362_683_783_378_362_0),
-    (0.525_532_409_916_329_0, 0.313_706_645_877_887_3),
+    (0.183_434_642_495_649_8, 0.362_683_783_378_362),
+    (0.525_532_409_916_329, 0.313_706_645_877_887_3),
     (0.796_666_477_413_626_7, 0.222_381_034_453_374_5),
     (0.960_289_856_497_536_3, 0.101_228_536_290_376_3),
 ];
