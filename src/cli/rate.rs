@@ -8,14 +8,14 @@ use crate::error::{Error, Result};
 /// The highest rate, in requests per second.
 const MAX_RATE_RPS: f64 = 1e6;
 
-/// A rate in requests per second: nowhere negative over `[0, duration_s)`, and not 0 all the time.
+/// A rate in requests per second: nowhere negative over `[0, duration_s)`, not 0 all the time, and 0 afterwards.
 ///
 /// # Errors
 /// A usage error with the place and the remedy.
 pub fn rate(flag: &str, text: &str, duration_s: f64) -> Result<Curve> {
     let curve = parsed(flag, text)?;
     let problem = match curve.require_within(0.0, MAX_RATE_RPS, duration_s) {
-        Ok(()) if curve.integral(duration_s) > 0.0 => return Ok(curve),
+        Ok(()) if curve.integral(duration_s) > 0.0 => return Ok(curve.until(duration_s)),
         Ok(()) => format!("{flag} {text:?} makes no requests; use a rate above 0"),
         Err(None) => swings_too_often(flag),
         Err(Some(found)) if found.value < 0.0 => format!(

@@ -119,7 +119,7 @@ impl<'a> Parser<'a> {
                     let remedy = "a time stands only inside a function's parentheses";
                     return self.fault(place, "a time is no rate", remedy);
                 }
-                Ok(Pieces::always(Wave::polynomial(vec![value])))
+                Ok(Pieces::always(vec![Wave::polynomial(vec![value])]))
             }
             Some(c) if c.is_ascii_alphabetic() => self.call(),
             Some(_) => {
@@ -297,7 +297,7 @@ impl<'a> Parser<'a> {
 }
 
 fn negated(pieces: &Pieces) -> Result<Pieces, &'static str> {
-    pieces.times(&Pieces::always(Wave::polynomial(vec![-1.0])))
+    pieces.times(&Pieces::always(vec![Wave::polynomial(vec![-1.0])]))
 }
 
 #[cfg(test)]

@@ -111,7 +111,7 @@ fn sin(p: &[f64]) -> Built {
         return Err("a period must be above 0");
     }
     let wave = Wave::new(vec![amplitude], TAU / period_s, TAU * phase - FRAC_PI_2);
-    if wave.is_finite() { Ok(Pieces::always(wave)) } else { Err("its parameters are out of range") }
+    if wave.is_finite() { Ok(Pieces::always(vec![wave])) } else { Err("its parameters are out of range") }
 }
 
 /// One value up to the start, another from the end on, a straight line between.
@@ -148,7 +148,7 @@ fn diurnal(p: &[f64]) -> Built {
         return Err("`low` is above `high`");
     }
     let swing = sin(&[period_s, (high - low) / 2.0, 0.25 - peak_s / period_s])?;
-    swing.plus(&Pieces::always(Wave::polynomial(vec![low.midpoint(high)])))
+    swing.plus(&Pieces::always(vec![Wave::polynomial(vec![low.midpoint(high)])]))
 }
 
 /// Straight lines from point to point, level before the first and after the last.

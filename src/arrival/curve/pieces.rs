@@ -38,9 +38,16 @@ impl Piece {
 }
 
 impl Pieces {
-    /// The same wave for all time.
-    pub(super) fn always(wave: Wave) -> Pieces {
-        Pieces(vec![Piece { start_s: 0.0, waves: vec![wave] }])
+    /// The sum of the same waves for all time.
+    pub(super) fn always(waves: Vec<Wave>) -> Pieces {
+        Pieces(vec![Piece { start_s: 0.0, waves }])
+    }
+
+    /// The same up to `end_s`, and 0 from there on.
+    pub(super) fn until(mut self, end_s: f64) -> Pieces {
+        self.0.retain(|p| p.start_s < end_s);
+        self.0.push(Piece { start_s: end_s, waves: vec![Wave::polynomial(vec![0.0])] });
+        self
     }
 
     /// Polynomials that follow each other, each in seconds since its own start, the first holding before its start too; what
@@ -143,7 +150,7 @@ mod tests {
     #[test]
     fn sums_and_products_are_those_of_the_values_on_either_side_of_every_start() {
         let a = Pieces::polynomials(vec![(0.0, vec![1.0, 2.0]), (5.0, vec![3.0])]);
-        let b = Pieces::always(Wave::new(vec![2.0], 1.5, 0.3));
+        let b = Pieces::always(vec![Wave::new(vec![2.0], 1.5, 0.3)]);
         let c = Pieces::polynomials(vec![(0.0, vec![2.0]), (3.0, vec![0.0, 1.0])]);
         let value = |p: &Pieces, t: f64| p.as_slice()[p.at(t)].value(t);
         let all = a.plus(&b).unwrap().times(&c).unwrap();
@@ -155,7 +162,7 @@ mod tests {
 
     #[test]
     fn growth_is_bounded() {
-        let wave = |n: u32| Pieces::always(Wave::new(vec![1.0], f64::from(n), 0.0));
+        let wave = |n: u32| Pieces::always(vec![Wave::new(vec![1.0], f64::from(n), 0.0)]);
         let mut product = wave(1);
         let grown =
             (2..20).try_for_each(|n| wave(n * n).plus(&wave(n)).and_then(|w| product.times(&w)).map(|p| product = p));

@@ -83,6 +83,9 @@ fn what_never_comes_is_null_and_a_pause_is_passed_over() {
     assert_eq!(ends.time_of_integral(10.5, 14.5), None);
     let pauses = curve("pulse(at=1s, width=1s, height=2) + pulse(at=500s, width=1s, height=2)");
     assert!((pauses.time_of_integral(2.5, 1.9).unwrap() - 500.25).abs() < 1e-9);
+    let cut = curve("10 - ramp(to=20, end=200s)").until(50.0);
+    assert_eq!((cut.integral(50.0), cut.integral(90.0), cut.value(50.0)), (375.0, 375.0, 0.0));
+    assert_eq!(cut.time_of_integral(375.1, 0.0), None);
 }
 
 #[test]

@@ -15,7 +15,7 @@ struct Line {
 fn generate(flags: &str) -> Result<(String, SynthReport)> {
     let words = ["synth", "load", "-o", "-"].into_iter().chain(flags.split_whitespace());
     let mut out = Vec::new();
-    let report = super::super::run(&Line::try_parse_from(words).unwrap().command, &mut out)?;
+    let report = crate::commands::synth::run(&Line::try_parse_from(words).unwrap().command, &mut out)?;
     Ok((String::from_utf8(out).unwrap(), report))
 }
 
