@@ -1,16 +1,19 @@
 //! Time to make a schedule from a trace in memory: slots, corpus and shape, without reading a file.
 //!
 //! `corpus` isolates the text that prompts are slices of, which is made once a run; `plan` is everything for 10,000
-//! requests of 20 blocks each; `body` is what the send path does for one of them.
+//! requests of 20 blocks each; `body` is what the send path does for one of them; `arrivals` inverts a rate that is a product
+//! of a sum 10,000 times.
 
 use std::hint::black_box;
 
 use criterion::{BatchSize, Criterion, criterion_group, criterion_main};
+use loadline::arrival::curve::Curve;
+use loadline::arrival::{self, Rescaled, UnitGaps};
 use loadline::endpoint::{EndpointType, RequestOptions};
 use loadline::outcome::Phase;
 use loadline::prompt::arena::Arena;
 use loadline::prompt::corpus::Corpus;
-use loadline::rng::Seed;
+use loadline::rng::{Seed, Stream};
 use loadline::schedule::Overload;
 use loadline::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
 use loadline::trace::{Entry, Trace};
@@ -67,6 +70,14 @@ fn schedule(c: &mut Criterion) {
     group.bench_function("plan", |b| b.iter_batched(spec, |s| s.build().map(|p| p.len()), BatchSize::LargeInput));
     let plan = spec().build().expect("the spec above can be built");
     group.bench_function("body", |b| b.iter(|| plan.body(black_box(&plan.phases[0].slots[5]), 5)));
+    let rate = "(10 + sin(amplitude=5, period=60s)) * ramp(from=1, to=2, end=10m)";
+    let rate = Curve::parse(rate).expect("the rate above can be read");
+    group.bench_function("arrivals", |b| {
+        b.iter(|| {
+            let mut process = Rescaled::new(rate.clone(), UnitGaps::Exponential);
+            arrival::first(REQUESTS as usize, &mut process, &mut Seed(1).stream(Stream::Arrival))
+        });
+    });
     group.finish();
 }
 

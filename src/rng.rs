@@ -35,6 +35,8 @@ pub enum Stream {
     Spread,
     /// Which conversations of a trace are kept.
     TraceSampling,
+    /// Turns and think times of sessions.
+    Session,
 }
 
 /// The seed of a run.

@@ -1,11 +1,11 @@
 //! Turns a mean rate into arrivals whose gaps are alike: constant, exponential or gamma-distributed.
 //!
 //! In: a rate in requests per second (and gamma's shape). Out: [`ArrivalProcess`]es. Invariant: the mean rate is kept,
-//! whatever the shape. Not here: rates that change with time ([`super::sinusoid`]).
+//! whatever the shape. Not here: rates that change with time (`rescaled`).
 
 use rand_distr::{Distribution, Exp1};
 
-use super::{ArrivalParams, ArrivalProcess, required_rate};
+use super::{ArrivalParams, ArrivalProcess, required_rate, smoothness};
 use crate::error::{Error, Result};
 use crate::rng::Rng;
 use crate::time::SECOND_NS;
@@ -62,14 +62,10 @@ impl Gamma {
     /// Shape and scale as aiperf's `gammavariate(smoothness, 1 / (rate * smoothness))`.
     pub(super) fn boxed(params: &ArrivalParams) -> Result<Box<dyn ArrivalProcess>> {
         let rate_rps = required_rate(params)?;
-        let smoothness = params.smoothness.unwrap_or(1.0);
-        let refused =
-            || Error::Usage(format!("a smoothness of {smoothness} gives no gaps; use a number from 0.001 to 1e6"));
-        if !(0.001..=1e6).contains(&smoothness) {
-            return Err(refused());
-        }
+        let smoothness = smoothness(params)?;
         let scale_ns = SECOND_NS as f64 / (rate_rps * smoothness);
-        let gap_ns = rand_distr::Gamma::new(smoothness, scale_ns).map_err(|_| refused())?;
+        let gap_ns = rand_distr::Gamma::new(smoothness, scale_ns)
+            .map_err(|e| Error::Usage(format!("a smoothness of {smoothness} at {rate_rps} per second: {e}")))?;
         Ok(Box::new(Gamma { gap_ns, at_ns: 0.0 }))
     }
 }
@@ -88,7 +84,7 @@ mod tests {
     use crate::rng::{Seed, Stream};
 
     fn times(name: &str, rate_rps: f64, smoothness: f64, count: usize, seed: u64) -> Vec<i64> {
-        let params = ArrivalParams { rate_rps: Some(rate_rps), smoothness: Some(smoothness), sine: None };
+        let params = ArrivalParams { rate_rps: Some(rate_rps), smoothness: Some(smoothness), curve: None };
         first(count, &mut *build(name, &params).unwrap(), &mut Seed(seed).stream(Stream::Arrival))
     }
 

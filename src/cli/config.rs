@@ -11,6 +11,7 @@ use super::base_url::BaseUrl;
 use super::network::NetworkConfig;
 use super::secret::{MASK, Secret, is_secret_header};
 use crate::arrival::ArrivalParams;
+use crate::arrival::curve::Curve;
 use crate::endpoint::RequestOptions;
 use crate::engine::HttpClient;
 use crate::engine::pace::Pacing;
@@ -148,7 +149,7 @@ impl ProfileConfig {
         let load = match &self.load {
             LoadConfig::FromTrace | LoadConfig::Recorded => json!({"fixed_schedule": true}),
             LoadConfig::Rate { process, params } => json!({"request_rate": params.rate_rps, "arrival_pattern": process,
-                "arrival_smoothness": params.smoothness}),
+                "arrival_smoothness": params.smoothness, "rate_profile": params.curve.as_ref().map(Curve::text)}),
             LoadConfig::Lanes(lanes) => json!({"concurrency": lanes}),
         };
         let shown = |(name, value): &(String, String)| {
@@ -187,7 +188,9 @@ impl ProfileConfig {
             LoadConfig::FromTrace | LoadConfig::Recorded => "fixed_schedule".into(),
             LoadConfig::Rate { params, .. } => {
                 let cap = self.in_flight_max.map(|n| format!("concurrency{n}-")).unwrap_or_default();
-                format!("{cap}request_rate{:?}", params.rate_rps.unwrap_or(0.0))
+                let rate =
+                    params.rate_rps.map_or_else(|| "rate_profile".into(), |rate| format!("request_rate{rate:?}"));
+                cap + &rate
             }
             LoadConfig::Lanes(lanes) => format!("concurrency{lanes}"),
         }

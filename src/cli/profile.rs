@@ -94,6 +94,12 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "PER_SECOND", help_heading = LOAD)]
     pub request_rate: Option<f64>,
 
+    /// Requests per second as an expression of time, such as "10 + sin(amplitude=5, period=60s)"; `synth load --help` tells
+    /// its grammar. The warm-up is closed-loop then.
+    #[arg(long, value_name = "EXPRESSION", conflicts_with = "request_rate", requires = "benchmark_duration",
+        allow_hyphen_values = true, help_heading = LOAD)]
+    pub rate_profile: Option<String>,
+
     /// How requests at that rate are spaced.
     #[arg(long, value_enum, default_value_t = PatternArg::Poisson, help_heading = LOAD)]
     pub arrival_pattern: PatternArg,
@@ -121,7 +127,7 @@ pub struct ProfileArgs {
     pub request_cancellation_delay: f64,
 
     /// Replay the trace at its own times, however slow the answers are.
-    #[arg(long, conflicts_with_all = ["request_rate", "no_fixed_schedule"], help_heading = LOAD)]
+    #[arg(long, conflicts_with_all = ["request_rate", "rate_profile", "no_fixed_schedule"], help_heading = LOAD)]
     pub fixed_schedule: bool,
 
     /// Use the trace's requests, but not its times.

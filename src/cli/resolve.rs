@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig};
 use super::profile::{ClientArg, EndpointArg, ExportLevelArg, OverloadArg, PacingArg, PatternArg, ProfileArgs};
+use super::rate::rate;
 use super::secret::Secret;
 use super::serve;
 use crate::arrival::ArrivalParams;
@@ -138,15 +139,19 @@ impl ProfileArgs {
         if self.request_count == Some(0) {
             return usage("--request-count must be at least 1");
         }
-        if self.arrival_smoothness.is_some() && self.request_rate.is_none() {
-            return usage("--arrival-smoothness needs --request-rate");
+        let has_rate = self.request_rate.is_some() || self.rate_profile.is_some();
+        if self.arrival_smoothness.is_some() && !has_rate {
+            return usage("--arrival-smoothness needs --request-rate or --rate-profile");
         }
         if self.fixed_schedule {
             return Ok(LoadConfig::Recorded);
         }
-        if let Some(rate) = self.request_rate {
+        if has_rate {
             let (process, smoothness) = self.process()?;
-            let params = ArrivalParams { rate_rps: Some(rate), smoothness, sine: None };
+            let duration_s = self.benchmark_duration.unwrap_or(0.0);
+            let curve = |text: &String| rate("--rate-profile", text, duration_s);
+            let curve = self.rate_profile.as_ref().map(curve).transpose()?;
+            let params = ArrivalParams { rate_rps: self.request_rate, smoothness, curve };
             crate::arrival::build(process, &params)?;
             return Ok(LoadConfig::Rate { process, params });
         }
@@ -284,11 +289,16 @@ mod tests {
         assert_eq!(resolve("--input-file t.jsonl --concurrency 7").unwrap().in_flight_max, Some(7));
         let rate = |process, smoothness| LoadConfig::Rate {
             process,
-            params: ArrivalParams { rate_rps: Some(5.0), smoothness, sine: None },
+            params: ArrivalParams { rate_rps: Some(5.0), smoothness, curve: None },
         };
         assert_eq!(load("--request-rate 5"), rate("poisson", None));
         assert_eq!(load("--request-rate 5 --arrival-pattern constant"), rate("constant", None));
         assert_eq!(load("--request-rate 5 --arrival-smoothness 2"), rate("gamma", Some(2.0)));
+        let profile = resolve("--rate-profile 5+sin(period=9s) --benchmark-duration 60").unwrap();
+        assert_eq!(
+            (profile.stimulus(), &profile.to_json()["load"]["rate_profile"]),
+            ("rate_profile".into(), &json!("5+sin(period=9s)"))
+        );
         let capped = resolve("--request-rate 5 --concurrency 3").unwrap();
         assert_eq!((capped.in_flight_max, capped.stimulus()), (Some(3), "concurrency3-request_rate5.0".into()));
     }
@@ -296,6 +306,9 @@ mod tests {
     #[test]
     fn what_cannot_be_is_refused_with_a_reason() {
         refused("--url localhost:8000", "--model");
+        refused("--rate-profile 5", "--benchmark-duration");
+        refused("--rate-profile 5 --request-rate 5 --benchmark-duration 9", "cannot be used with");
+        refused("--rate-profile sin(period=9s) --benchmark-duration 9", "--rate-profile falls to -1.0000 at 6.750 s");
         refused("--request-rate 0", "rate of 0");
         refused("--request-rate nan", "NaN");
         refused("--concurrency 0", "at least 1");

@@ -1,17 +1,168 @@
-//! Turns the flags of `synth` into typed arguments: `synth sin` with the flags of sin_synth.py, and `synth mooncake`.
+//! Turns the flags of `synth` into typed arguments: `synth load`, `synth sin` with the flags of sin_synth.py, and `synth mooncake`.
 //!
 //! In: the command line. Out: [`SynthCommand`]. Not here: whether the values make sense together (`commands::synth`).
 
 use std::hash::{BuildHasher, Hasher};
+use std::path::PathBuf;
 
+use super::profile::PatternArg;
 use crate::rng::Seed;
 
 /// What to generate.
 #[derive(Clone, Debug, clap::Subcommand)]
 #[expect(missing_docs, reason = "a doc comment here would replace the arguments' own in the help")]
 pub enum SynthCommand {
+    Load(Box<SynthLoadArgs>),
     Sin(SynthSinArgs),
     Mooncake(SynthMooncakeArgs),
+}
+
+/// Generates a trace of any rate, lengths, shared prefixes and sessions.
+///
+/// The rate is an expression of time, in requests per second. Its terms are joined with +, - and *:
+///   10                                          a constant
+///   sin(period=60s, amplitude=5, phase=0.25)    amplitude * sin(2 pi (t / period + phase))
+///   ramp(from=1, to=2, start=0s, end=5m)        a straight line, level before and after it
+///   step(at=60s, from=0, to=1)                  one value, then another
+///   spike(at=60s, width=10s, height=50)         a triangle with its peak there
+///   pulse(at=60s, width=10s, height=50)         a rectangle that begins there
+///   diurnal(low=2, high=20, peak=14h)           a day (period=24h) between two values
+///   piecewise(0s:5, 60s:20, 2m:5)               straight lines from point to point
+///   steps(0s:5, 60s:20)                         each value from its time on
+/// Times are in seconds, or have a unit: ms, s, m, h, d. Arrivals are exact: the cumulative rate is a
+/// closed form, and inverted.
+///
+/// What was drawn is told on standard error beside what was to be expected. The file is of Mooncake's
+/// format; later turns of a session hold what they add, and the delay after the answer before them, as
+/// aiperf's sessions do.
+#[derive(Clone, Debug, clap::Args)]
+#[command(
+    verbatim_doc_comment,
+    after_long_help = "\
+Examples:
+  Ten minutes that swing between 5 and 15 requests per second and grow to twice that, 40 % of the prompts' tokens seen before:
+    loadline synth load --rate \"(10 + sin(amplitude=5, period=60s)) * ramp(from=1, to=2, end=10m)\" --time-duration 600 \\
+      --isl 2048 --isl-stddev 500 --osl 256 --hit-rate 0.4 --prefix-depth 2 --seed 42 -o load.jsonl
+    loadline profile --input-file load.jsonl --streaming
+
+  Bursty sessions of four turns on average, with the lengths of a recorded trace:
+    loadline synth load --rate 0.5 --arrival-pattern gamma --arrival-smoothness 0.25 --time-duration 1800 \\
+      --lengths-from conversation_trace.jsonl --turns 4 --think-time 15 --turn-isl 200 --seed 42 -o sessions.jsonl"
+)]
+pub struct SynthLoadArgs {
+    /// Requests per second (sessions per second, with --turns) as an expression of time
+    #[arg(long, value_name = "EXPRESSION", allow_hyphen_values = true, help_heading = ARRIVALS)]
+    pub rate: String,
+    /// Length of the trace in seconds
+    #[arg(long, alias = "duration", value_name = "S", default_value_t = 100.0, allow_negative_numbers = true, help_heading = ARRIVALS)]
+    pub time_duration: f64,
+    /// How requests at that rate are spaced
+    #[arg(long, value_enum, default_value_t = PatternArg::Poisson, help_heading = ARRIVALS)]
+    pub arrival_pattern: PatternArg,
+    /// Shape of gamma arrivals: 1 is Poisson, less is burstier, more is smoother
+    #[arg(long, aliases = ["burstiness", "vllm-burstiness"], value_name = "SHAPE", allow_negative_numbers = true, help_heading = ARRIVALS)]
+    pub arrival_smoothness: Option<f64>,
+
+    /// Mean prompt length, in tokens [default: 2048]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, help_heading = LENGTHS)]
+    pub isl: Option<f64>,
+    /// Standard deviation of the prompt length
+    #[arg(long, value_name = "TOKENS", requires = "isl", allow_negative_numbers = true, help_heading = LENGTHS)]
+    pub isl_stddev: Option<f64>,
+    /// Mean answer length, in tokens [default: 256]
+    #[arg(long, value_name = "TOKENS", allow_negative_numbers = true, help_heading = LENGTHS)]
+    pub osl: Option<f64>,
+    /// Standard deviation of the answer length
+    #[arg(long, value_name = "TOKENS", requires = "osl", allow_negative_numbers = true, help_heading = LENGTHS)]
+    pub osl_stddev: Option<f64>,
+    /// How lengths vary about their mean
+    #[arg(long, value_enum, default_value_t = LengthLawArg::Normal, help_heading = LENGTHS)]
+    pub length_law: LengthLawArg,
+    /// Trace whose lengths to draw from, prompt and answer of one request together
+    #[arg(long, value_name = "FILE", conflicts_with_all = BY_LAW.into_iter().chain(["shapes"]), help_heading = LENGTHS)]
+    pub lengths_from: Option<PathBuf>,
+    /// Two shapes of requests, as prompt and answer tokens, instead: 3000/150,150/20
+    #[arg(long, value_name = "ISL/OSL,ISL/OSL", conflicts_with_all = BY_LAW, help_heading = LENGTHS)]
+    pub shapes: Option<String>,
+    /// Share of requests that have the first of the shapes, 0 to 1, as an expression of time [default: 0.5]
+    #[arg(long, value_name = "EXPRESSION", requires = "shapes", conflicts_with_all = BY_LAW, allow_hyphen_values = true, help_heading = LENGTHS)]
+    pub first_share: Option<String>,
+
+    /// Share of all prompt tokens, 0 to 1, that a prefix cache without bounds has seen before; none is shared without it
+    #[arg(long, value_name = "SHARE", allow_negative_numbers = true, help_heading = PREFIXES)]
+    pub hit_rate: Option<f64>,
+    /// Levels of the tree of prefixes: a system prompt is one, a system prompt and documents are two
+    #[arg(long, value_name = "LEVELS", default_value_t = 1, help_heading = PREFIXES)]
+    pub prefix_depth: u32,
+    /// Prefixes on the first level, and branches of every prefix after it
+    #[arg(long, value_name = "BRANCHES", default_value_t = 10, help_heading = PREFIXES)]
+    pub prefix_branching: u32,
+    /// Tokens in a block of prompt that can be shared; each block has one hash id
+    #[arg(long, value_name = "TOKENS", default_value_t = 512, help_heading = PREFIXES)]
+    pub block_size: u32,
+
+    /// Mean number of turns of a session [default: 1, no sessions]
+    #[arg(long, value_name = "TURNS", allow_negative_numbers = true, help_heading = SESSIONS)]
+    pub turns: Option<f64>,
+    /// Mean time between an answer's end and the next turn, in seconds
+    #[arg(long, value_name = "S", default_value_t = 10.0, allow_negative_numbers = true, help_heading = SESSIONS)]
+    pub think_time: f64,
+    /// Mean number of tokens that a later turn adds to the prompt [default: drawn like a first turn's prompt]
+    #[arg(long, value_name = "TOKENS", requires = "turns", allow_negative_numbers = true, help_heading = SESSIONS)]
+    pub turn_isl: Option<f64>,
+    /// Standard deviation of that number
+    #[arg(long, value_name = "TOKENS", requires = "turn_isl", allow_negative_numbers = true, help_heading = SESSIONS)]
+    pub turn_isl_stddev: Option<f64>,
+    /// Whether sessions differ: geometric numbers of turns and exponential think times, or all alike
+    #[arg(long, value_enum, default_value_t = SessionLawArg::Random, help_heading = SESSIONS)]
+    pub session_law: SessionLawArg,
+
+    /// Seed; equal seeds and flags give equal files [default: drawn, and printed]
+    #[arg(long, help_heading = SEEDS)]
+    pub seed: Option<u64>,
+    /// Seed of the arrivals alone [default: --seed]
+    #[arg(long, value_name = "SEED", help_heading = SEEDS)]
+    pub seed_arrivals: Option<u64>,
+    /// Seed of the lengths alone [default: --seed]
+    #[arg(long, value_name = "SEED", help_heading = SEEDS)]
+    pub seed_lengths: Option<u64>,
+    /// Seed of the shared prefixes alone [default: --seed]
+    #[arg(long, value_name = "SEED", help_heading = SEEDS)]
+    pub seed_prefixes: Option<u64>,
+    /// Seed of turns and think times alone [default: --seed]
+    #[arg(long, value_name = "SEED", help_heading = SEEDS)]
+    pub seed_sessions: Option<u64>,
+
+    /// Where to write the trace; `-` is standard output
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub output_file: String,
+}
+
+/// Flags of lengths by law. clap drops a `requires` whose flag conflicts with another one, so that each conflict is named.
+const BY_LAW: [&str; 4] = ["isl", "isl_stddev", "osl", "osl_stddev"];
+
+const ARRIVALS: &str = "Arrivals";
+const LENGTHS: &str = "Lengths";
+const PREFIXES: &str = "Shared prefixes";
+const SESSIONS: &str = "Sessions";
+const SEEDS: &str = "Seeds";
+
+/// Laws of lengths, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum LengthLawArg {
+    /// Normal, from 1 on.
+    Normal,
+    /// Log-normal: long tails.
+    Lognormal,
+}
+
+/// Laws of sessions, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum SessionLawArg {
+    /// Geometric and exponential.
+    Random,
+    /// All have the mean.
+    Constant,
 }
 
 /// Generates a trace whose request rate and whose mix of two request shapes swing like sines.
@@ -161,7 +312,7 @@ mod tests {
     fn sin(flags: &[&str]) -> SynthSinArgs {
         match Line::try_parse_from(["synth", "sin"].iter().chain(flags)).unwrap().command {
             SynthCommand::Sin(args) => args,
-            SynthCommand::Mooncake(_) => panic!("sin was asked for"),
+            other => panic!("sin was asked for: {other:?}"),
         }
     }
 

@@ -1,19 +1,23 @@
 //! Turns the arguments of `synth` into a trace file and a report on it.
 //!
-//! In: [`SynthSinArgs`] or [`SynthMooncakeArgs`], and a place for standard output. Out: the file, whole or not at all, and a
+//! In: a [`SynthCommand`], and a place for standard output. Out: the file, whole or not at all, and a
 //! [`SynthReport`] for the caller to print. Not here: how traces are drawn (`trace`, `arrival`).
+
+mod load;
 
 use std::fmt;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
-use crate::arrival::{self, ArrivalParams, SineRate, Sinusoid, bucketed, index_of_dispersion};
+use crate::arrival::{self, ArrivalParams, Rescaled, SineRate, UnitGaps, bucketed, index_of_dispersion};
 use crate::cli::synth::{SynthCommand, SynthMooncakeArgs, SynthSinArgs, seed_or_drawn};
 use crate::error::{Error, Result};
 use crate::rng::{Seed, Stream};
 use crate::time::SECOND_NS;
 use crate::trace::Trace;
+use crate::trace::conversations::Hits;
+use crate::trace::lengths::MAX_TOKENS;
 use crate::trace::mixture::{Mixture, Shape};
 use crate::trace::mooncake_shape;
 use crate::trace::writer::{self, TimeForm};
@@ -23,8 +27,6 @@ const MAX_REQUESTS: f64 = 10_000_000.0;
 const MAX_BLOCKS: f64 = 200_000_000.0;
 /// The longest trace, in seconds: a year.
 const MAX_DURATION_S: f64 = 366.0 * 86_400.0;
-/// The longest prompt or answer, in tokens: what readers accept.
-const MAX_TOKENS: u32 = 16 << 20;
 /// Above this rate a reader that guesses the unit from gaps may take milliseconds for seconds.
 const AMBIGUOUS_RATE_RPS: f64 = 500.0;
 
@@ -35,12 +37,15 @@ pub struct SynthReport {
     pub path: String,
     /// The seed, given or drawn.
     pub seed: u64,
-    /// Requests in the trace.
+    /// Arrivals of the trace: requests, or first turns of sessions.
     pub drawn: u64,
-    /// Requests to be expected, where their number is random.
+    /// Arrivals to be expected, where their number is random.
     pub expected: Option<f64>,
-    /// How far the drawn number is from the expected, in standard deviations of a Poisson count.
+    /// How far the drawn number is from the expected, in standard deviations of a count (of a Poisson count, unless the arrivals
+    /// are smoother or burstier).
     pub z_score: Option<f64>,
+    /// What else is known of a general load.
+    pub load: Option<LoadReport>,
     /// Index of dispersion of the counts per 100 ms: 1 for Poisson arrivals of constant rate.
     pub idc_100ms: Option<f64>,
     /// The same per second.
@@ -51,17 +56,47 @@ pub struct SynthReport {
     pub warning: Option<String>,
 }
 
+/// Turns, lengths and prefixes of a general load.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Serialize)]
+pub struct LoadReport {
+    /// Requests in the trace and their expected number, where the arrivals are sessions.
+    pub turns: Option<(u64, f64)>,
+    /// Mean length of what requests add to their prompts, in tokens, as drawn.
+    pub mean_isl: f64,
+    /// Mean length of the answers, in tokens, as drawn.
+    pub mean_osl: f64,
+    /// What a prefix cache without bounds finds.
+    pub hits: Hits,
+}
+
 impl fmt::Display for SynthReport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let SynthReport { path, seed, drawn, duration_s, .. } = self;
-        write!(f, "{path}: {drawn} requests over {duration_s:.3} s, seed {seed}")?;
-        if let (Some(expected), Some(z)) = (self.expected, self.z_score) {
-            write!(f, "\nexpected {expected:.2} requests, z-score {z:+.2}")?;
+        let turns = self.load.and_then(|load| load.turns);
+        let what = if turns.is_some() { "sessions" } else { "requests" };
+        write!(f, "{path}: {drawn} {what} over {duration_s:.3} s, seed {seed}")?;
+        if let Some(expected) = self.expected {
+            write!(f, "\nexpected {expected:.2} {what}")?;
+        }
+        if let Some(z) = self.z_score {
+            write!(f, ", z-score {z:+.2}")?;
+        }
+        if let Some((drawn, expected)) = turns {
+            write!(f, "\n{drawn} requests, expected {expected:.2}")?;
         }
         if let (Some(short), Some(long)) = (self.idc_100ms, self.idc_1s) {
             write!(
                 f,
                 "\nindex of dispersion {short:.2} at 100 ms, {long:.2} at 1 s (1 is Poisson at a constant rate)"
+            )?;
+        }
+        if let Some(LoadReport { mean_isl, mean_osl, hits, .. }) = &self.load {
+            write!(f, "\nmean lengths {mean_isl:.1} tokens in, {mean_osl:.1} out")?;
+            let target = hits.target.map_or_else(String::new, |target| format!("target {target:.4}, "));
+            let Hits { expected, drawn, .. } = hits;
+            write!(
+                f,
+                "\nprefix hit rate by token, cache without bounds: {target}expected {expected:.4}, drawn {drawn:.4}"
             )?;
         }
         match &self.warning {
@@ -77,6 +112,7 @@ impl fmt::Display for SynthReport {
 /// A usage error that names the flag; a file that cannot be written.
 pub fn run(command: &SynthCommand, stdout: &mut dyn Write) -> Result<SynthReport> {
     match command {
+        SynthCommand::Load(args) => load::run(args, stdout),
         SynthCommand::Sin(args) => sin(args, stdout),
         SynthCommand::Mooncake(args) => mooncake(args, stdout),
     }
@@ -105,13 +141,15 @@ pub fn sin(args: &SynthSinArgs, stdout: &mut dyn Write) -> Result<SynthReport> {
         total_blocks: args.total_blocks,
     };
     let blocks_per_request = f64::from(args.isl1.max(args.isl2).div_ceil(args.block_size));
+    rate.validate()?;
     check_size(rate.expected_count(args.time_duration), blocks_per_request, "--time-duration")?;
     let mut rng = seed.stream(Stream::Arrival);
     let (arrivals_ns, expected, form) = if args.compat_bucketed {
         let (arrivals_ns, expected) = bucketed(&rate, args.time_duration, args.process_interval, &mut rng);
         (arrivals_ns, expected, TimeForm::WholeMs)
     } else {
-        let arrivals_ns = arrival::before(nanoseconds(args.time_duration), &mut Sinusoid::new(rate)?, &mut rng);
+        let mut process = Rescaled::new(rate.curve(), UnitGaps::Exponential);
+        let arrivals_ns = arrival::before(nanoseconds(args.time_duration), &mut process, &mut rng);
         (arrivals_ns, rate.expected_count(args.time_duration), TimeForm::DecimalMs)
     };
     let trace = mixture.generate(&arrivals_ns, seed);
@@ -283,6 +321,7 @@ fn report(path: String, seed: Seed, arrivals_ns: &[i64], expected: Option<f64>, 
         drawn,
         expected,
         z_score: expected.map(|expected| (drawn as f64 - expected) / expected.sqrt()),
+        load: None,
         idc_100ms: idc(SECOND_NS / 10),
         idc_1s: idc(SECOND_NS),
         duration_s,

@@ -102,14 +102,16 @@ impl<'a> Resolved<'a> {
         })
     }
 
-    /// The warm-up has the load of the measurement; a trace's own times are replaced by closed-loop load, since a
-    /// part of them would leave the rest out of time.
+    /// The warm-up has the load of the measurement; a trace's own times, and a rate that changes with time, are replaced by
+    /// closed-loop load, since a part of them would leave the rest out of time.
     fn warmup(&self) -> Result<PhaseSpec> {
         let n = self.config.warmup_requests;
         let load = match &self.load {
-            LoadConfig::Rate { .. } => Load::Times(self.times(Stream::WarmupArrival, Some(n), None)?),
+            LoadConfig::Rate { params, .. } if params.curve.is_none() => {
+                Load::Times(self.times(Stream::WarmupArrival, Some(n), None)?)
+            }
             LoadConfig::Lanes(lanes) => Load::Lanes { lanes: *lanes, requests: Some(n) },
-            LoadConfig::FromTrace | LoadConfig::Recorded => {
+            LoadConfig::FromTrace | LoadConfig::Recorded | LoadConfig::Rate { .. } => {
                 Load::Lanes { lanes: self.in_flight_max.unwrap_or(1), requests: Some(n) }
             }
         };
