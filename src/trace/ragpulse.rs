@@ -4,9 +4,9 @@
 //! "history": […], "web_search": […], "user_input": […]}, "session_id"}`: ids name a piece of content wherever it stands.
 //! Out: a [`Trace`] whose prompts are the pieces in the order in which the row names them. Invariants: a piece after different
 //! beginnings is a different block, since no prefix cache knows it again there; a piece counts as one block of
-//! 512 tokens, which is the size at which the system prompts were cut, until the prompt's length is used up.
-//! Not here: the side files with the length of every piece. What many prompts share are the whole 512-token pieces at the
-//! start of their system prompts; behind those hardly a prefix is shared, so the lengths of other pieces hardly matter.
+//! 512 tokens, the size at which long system prompts are cut, until the prompt's length is used up.
+//! Not here: the side files with the length of every piece. To count other pieces as 512 tokens is an approximation, which
+//! is noted: it is exact while what prompts share are whole 512-token pieces at their start.
 
 use std::fmt;
 use std::io::BufRead;
@@ -85,7 +85,7 @@ impl TraceFormat for RagPulse {
             draft.note(format!("{lengths} rows of side files, with the lengths of pieces, are not used"));
         }
         if draft.state_block_size(PIECE_TOKENS).is_ok() {
-            let note = "pieces of content are read as blocks of 512 tokens, chained; --block-size says otherwise";
+            let note = "every piece of content counts as a block of 512 tokens, which is an approximation; --block-size says otherwise";
             draft.note(note.into());
         }
         draft.note_silent();
