@@ -11,6 +11,7 @@ pub mod profile;
 pub mod resolve;
 pub mod secret;
 pub mod serve;
+pub mod session;
 pub mod synth;
 pub mod trace;
 
