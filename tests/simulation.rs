@@ -80,7 +80,9 @@ fn draw_trace(rng: &mut Rng) -> Trace {
         let later = session.is_some_and(|s| std::mem::replace(&mut begun[s as usize], true)) || waits_len > 0;
         let content = match rng.random_range(0..10) {
             0 => Some(Content::Text("say \"hi\" to me".into())),
-            1 => Some(Content::Messages(r#"[{"role":"system","content":"be so"},{"role":"user","content":"go"}]"#.into())),
+            1 => Some(Content::Messages(
+                r#"[{"role":"system","content":"be so"},{"role":"user","content":"go"}]"#.into(),
+            )),
             _ => None,
         };
         entries.push(Entry {
@@ -344,7 +346,9 @@ fn check_conversations(plan: &Plan, got: &Outcomes) -> u64 {
     for row in &got.rows {
         let (index, slot) = slot_of(phase, row);
         // What was given up before its first write is, in the end, not sent: its row tells the plan.
-        let Some(truth) = got.truths.get(&row.x_request_id).filter(|_| row.outcome != Outcome::NotSent) else { continue };
+        let Some(truth) = got.truths.get(&row.x_request_id).filter(|_| row.outcome != Outcome::NotSent) else {
+            continue;
+        };
         let answered = 4 * row.output_tokens.unwrap_or(0) <= slot.max_tokens.map_or(0, |n| (16 * n).max(64));
         let keeps = plan.history == History::Live && row.outcome == Outcome::Completed && answered;
         stood_in += u64::from(plan.history == History::Live && slot.is_continued && !keeps);

@@ -20,7 +20,8 @@ pub fn parse(json: &str) -> Result<Messages<'_>, String> {
     if list.is_empty() || !list.iter().all(Value::is_object) {
         return Err("no list of chat messages: it holds none, or something else".into());
     }
-    let texts: Vec<String> = list.iter().map(|message| text_of(&message["content"])).filter(|t| !t.is_empty()).collect();
+    let texts: Vec<String> =
+        list.iter().map(|message| text_of(&message["content"])).filter(|t| !t.is_empty()).collect();
     let bare = json.trim();
     Ok(Messages { inner: bare[1..bare.len() - 1].trim(), text: texts.join("\n") })
 }

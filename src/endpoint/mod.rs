@@ -201,7 +201,11 @@ mod tests {
             let [first, answer, next] = ["say", " no", "why"].map(|t| arena.add(t.as_bytes()));
             let messages = arena.add(br#"{"role":"system","content":"s"}"#);
             let mut body = shape.begin();
-            if list { body.messages(messages) } else { body.prompt_apart().push(first) }
+            if list {
+                body.messages(messages)
+            } else {
+                body.prompt_apart().push(first)
+            }
             body.answer().push(answer);
             body.prompt_apart().push(next);
             let spans = body.finish(Some(4));

@@ -356,7 +356,7 @@ mod tests {
         assert_eq!(agenda.on_not_sent(0, 7), [due(2, 7, None), due(3, 7, None)]);
         assert_eq!(agenda.leftovers(9), [due(1, 0, None), due(4, 9, None)], "2 and 3 are out already");
         let mut agenda = Agenda::new(&p, 0, 0, 1);
-        [0, 0].map(|t| agenda.next_due(t).unwrap());
+        assert_eq!([0, 0].map(|t| agenda.next_due(t).unwrap().ordinal), [0, 1]);
         agenda.on_not_sent(0, 7);
         agenda.on_end(1, 8);
         assert_eq!(agenda.next_due(99), Some(due(4, 8, Some(8))));

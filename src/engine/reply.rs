@@ -29,7 +29,8 @@ impl ReplyText {
 
     /// Makes room for an answer of so many tokens.
     pub(super) fn keep(&mut self, max_tokens: Option<u32>) {
-        self.room = max_tokens.map_or(BYTES_DEFAULT, |n| (n as usize).saturating_mul(BYTES_PER_TOKEN).clamp(64, BYTES_MAX));
+        self.room =
+            max_tokens.map_or(BYTES_DEFAULT, |n| (n as usize).saturating_mul(BYTES_PER_TOKEN).clamp(64, BYTES_MAX));
         self.quoted.clear();
         self.quoted.reserve(self.room + 2);
         self.quoted.push(b'"');

@@ -156,7 +156,7 @@ mod tests {
     use crate::schedule::graph::Link;
     use crate::schedule::spec::LengthLaw;
     use crate::schedule::{Overload, Release};
-    use crate::trace::{Entry, Wait, WaitFor};
+    use crate::trace::{Entry, TurnPrompt, Wait, WaitFor};
 
     fn spec(source: Source, phases: Vec<PhaseSpec>) -> PlanSpec {
         let request = RequestOptions {
@@ -223,6 +223,104 @@ mod tests {
         let timed: Vec<Release> = slots.iter().map(|s| s.release).filter(|r| matches!(r, Release::At(_))).collect();
         assert_eq!(timed, [10, 20, 30, 40].map(Release::At));
         assert_eq!(slots.iter().map(|s| s.turn).collect::<Vec<_>>(), [0, 1, 0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn requests_that_hang_together_begin_with_one_time_or_one_lane() {
+        let wait = |entry, event| Wait { entry, event, delay_ns: 7 };
+        let waiting = |waits_start, waits_len| Entry { waits_start, waits_len, ..entry(Some(50), None, None) };
+        // 0 and 1 begin by themselves, 2 joins them; 3 stands alone.
+        let source = || {
+            Source::Trace(Trace {
+                entries: vec![waiting(0, 0), waiting(0, 0), waiting(0, 2), waiting(2, 0)],
+                waits: vec![wait(0, WaitFor::Dispatch), wait(1, WaitFor::End)],
+                block_size: 8,
+                ..Trace::default()
+            })
+        };
+        let slots_of = |load| spec(source(), vec![phase(Phase::Profiling, load)]).build().unwrap().phases.remove(0);
+        let by_clock = slots_of(Load::Recorded);
+        let at = Release::At(50_000_000);
+        assert_eq!(
+            by_clock.slots.iter().map(|s| s.release).collect::<Vec<_>>(),
+            [at, at, Release::After(50_000_000), at]
+        );
+        let at_rate = slots_of(Load::Times(vec![10, 20, 30]));
+        let after = Release::After(0);
+        assert_eq!(
+            at_rate.slots.iter().map(|s| s.release).collect::<Vec<_>>(),
+            [Release::At(10), after, after, Release::At(20), Release::At(30), after, after]
+        );
+        let link = |slot, event, delay_ns| Link { slot, event, delay_ns };
+        assert_eq!(at_rate.graph.links(4), [link(5, WaitFor::Dispatch, 0), link(6, WaitFor::Dispatch, 7)]);
+        let lanes = slots_of(Load::Lanes { lanes: 1, requests: Some(4) });
+        assert_eq!(
+            lanes.slots.iter().map(|s| s.release).collect::<Vec<_>>(),
+            [Release::Lane, after, after, Release::Lane]
+        );
+    }
+
+    #[test]
+    fn what_hangs_on_a_request_behind_the_end_is_left_out_with_it() {
+        let waiting = Entry { waits_len: 1, ..entry(None, None, None) };
+        let source = Source::Trace(Trace {
+            entries: vec![
+                entry(Some(0), Some(0), None),
+                entry(Some(9), Some(0), None),
+                entry(None, Some(0), Some(1)),
+                waiting,
+            ],
+            waits: vec![Wait { entry: 2, event: WaitFor::End, delay_ns: 0 }],
+            block_size: 8,
+            sessions: vec!["a".into()],
+            ..Trace::default()
+        });
+        let phase = PhaseSpec { duration_ns: Some(9_000_000), ..phase(Phase::Profiling, Load::Recorded) };
+        assert_eq!(spec(source, vec![phase]).build().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_turn_that_adds_is_sent_with_what_was_said_and_a_whole_one_alone() {
+        let plan_of = |turn_prompt| {
+            let mut entries = vec![entry(Some(0), Some(0), None); 3];
+            entries[1].content = Some(Literal::Text("why not".into()));
+            entries[1].input_tokens = 0;
+            let source = Trace { entries, turn_prompt, block_size: 8, sessions: vec!["a".into()], ..Trace::default() };
+            spec(Source::Trace(source), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap()
+        };
+        let added = plan_of(TurnPrompt::Added);
+        let texts: Vec<String> = (0..3).map(|n| prompt_text(&added, 0, n)).collect();
+        assert_eq!(texts.iter().map(|t| count_builtin(t)).collect::<Vec<_>>(), [20, 20 + 3 + 2, 25 + 3 + 20]);
+        assert_eq!(added.phases[0].slots.iter().map(|s| s.input_tokens).collect::<Vec<_>>(), [20, 25, 48]);
+        assert!(texts[1].starts_with(&texts[0]) && texts[2].starts_with(&texts[1]) && texts[1].ends_with("\nwhy not"));
+        let whole = plan_of(TurnPrompt::Whole);
+        assert_eq!((0..3).map(|n| count_builtin(&prompt_text(&whole, 0, n))).collect::<Vec<_>>(), [20, 2, 20]);
+    }
+
+    #[test]
+    fn messages_are_a_chat_as_they_are_and_the_lines_of_a_completion() {
+        let list = r#"[{"role":"system","content":"be"},{"role":"user","content":"say \"hi\"","name":"x"}]"#;
+        let source = |json: &str| {
+            let content = Some(Literal::Messages(json.into()));
+            trace(vec![Entry { input_tokens: 0, content, ..entry(Some(0), None, None) }])
+        };
+        let plan = spec(source(list), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap();
+        assert_eq!((prompt_text(&plan, 0, 0), plan.phases[0].slots[0].input_tokens), ("be\nsay \"hi\"".into(), 3));
+        let mut chat = spec(source(list), vec![phase(Phase::Profiling, Load::Recorded)]);
+        chat.request.endpoint = EndpointType::Chat;
+        let plan = chat.build().unwrap();
+        let body = String::from_utf8(plan.body(&plan.phases[0], 0, None).to_vec()).unwrap();
+        assert!(body.starts_with(&format!(r#"{{"messages":{list},"model":"m""#)), "{body}");
+        let error = spec(source("[7]"), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap_err();
+        assert!(error.to_string().contains("line 0 has no list of chat messages"), "{error}");
+    }
+
+    #[test]
+    fn answers_of_unknown_length_are_told_of() {
+        let entries = vec![Entry { output_tokens: None, ..entry(Some(0), Some(0), None) }; 2];
+        let plan = spec(trace(entries), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap();
+        assert!(plan.notes[0].starts_with("1 turns have no output length"), "{:?}", plan.notes);
+        assert_eq!(plan.phases[0].slots[1].input_tokens, 40);
     }
 
     #[test]

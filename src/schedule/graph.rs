@@ -57,7 +57,11 @@ impl Graph {
     /// What waits for a slot.
     pub fn links(&self, slot: u32) -> &[Link] {
         let slot = slot as usize;
-        if self.links.is_empty() { &[] } else { &self.links[self.starts[slot] as usize..self.starts[slot + 1] as usize] }
+        if self.links.is_empty() {
+            &[]
+        } else {
+            &self.links[self.starts[slot] as usize..self.starts[slot + 1] as usize]
+        }
     }
 
     /// How many things a slot waits for.

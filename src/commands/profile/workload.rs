@@ -5,8 +5,8 @@ use crate::cli::config::{LoadConfig, ProfileConfig, SourceConfig};
 use crate::error::Result;
 use crate::outcome::Phase;
 use crate::rng::Stream;
-use crate::schedule::{Overload, graph};
 use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
+use crate::schedule::{Overload, graph};
 use crate::trace::bucketing::Bucketing;
 use crate::trace::{self, Trace};
 
