@@ -25,11 +25,12 @@ impl PlanSpec {
     /// Makes the plan. Fails where the phases ask for what the source does not have.
     pub fn build(self) -> Result<Plan> {
         let mut arena = Arena::default();
-        let blocks = match &self.source {
-            Source::Trace(t) => u64::from(t.unique_blocks),
-            Source::Synthetic { .. } => 0,
+        let (blocks, has_answers) = match &self.source {
+            Source::Trace(t) => (u64::from(t.unique_blocks), !t.sessions.is_empty()),
+            Source::Synthetic { .. } => (0, false),
         };
-        let corpus = Corpus::build(&mut arena, self.seed, blocks + self.requests_expected());
+        let codes = blocks + self.requests_expected() * (1 + u64::from(has_answers));
+        let corpus = Corpus::build(&mut arena, self.seed, codes);
         let requests = self.requests(&mut arena)?;
         if requests.is_empty() {
             return Err(Error::Usage("there is nothing to send: the source has no requests".into()));

@@ -10,9 +10,6 @@ use std::sync::Arc;
 use super::{PhasePlan, Plan, Prompt};
 use crate::prompt::arena::{Pieces, Span};
 
-/// Codes from here on are texts of planned answers; far beyond those of any prompt.
-const ANSWER_CODES: u64 = 1 << 62;
-
 /// Which answers the later turns of a session are sent with.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum History {
@@ -99,8 +96,9 @@ impl Plan {
             match replies.and_then(|r| r.turns.get(n).copied().flatten()) {
                 Some(span) => answer.push(Span { start: self.arena.len() + span.start, len: span.len }),
                 None => {
-                    let tokens = phase.slots[turn as usize].max_tokens.unwrap_or(0);
-                    self.corpus.spans(ANSWER_CODES + request_id, tokens, answer);
+                    // Codes behind those of prompts. Where a phase repeats they may meet, and no prefix is the same for it.
+                    let code = u64::from(self.unique_blocks) + self.len() + request_id;
+                    self.corpus.spans(code, phase.slots[turn as usize].max_tokens.unwrap_or(0), answer);
                 }
             }
         }
