@@ -6,6 +6,8 @@
 //! nanosecond. A failure names its seed; `LOADLINE_SEED=N cargo test --test simulation` repeats it alone,
 //! `LOADLINE_SEEDS=N` runs more of them.
 
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
 use std::collections::HashMap;
 use std::future::Future;
 use std::pin::pin;

@@ -202,9 +202,9 @@ mod tests {
             let messages = arena.add(br#"{"role":"system","content":"s"}"#);
             let mut body = shape.begin();
             if list {
-                body.messages(messages)
+                body.messages(messages);
             } else {
-                body.prompt_apart().push(first)
+                body.prompt_apart().push(first);
             }
             body.answer().push(answer);
             body.prompt_apart().push(next);

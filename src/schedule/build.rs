@@ -2,7 +2,7 @@
 //!
 //! In: a trace or length distributions, and for each phase what releases its requests. Out: slots, and the texts they
 //! are slices of. Every draw is on its own stream of the seed.
-//! Not here: reading traces, drawing arrival times, who waits for whom ([`super::place`]).
+//! Not here: reading traces, drawing arrival times, who waits for whom (`place`).
 
 use std::sync::Arc;
 
