@@ -8,6 +8,7 @@
 use std::sync::Arc;
 
 use super::{PhasePlan, Plan, Prompt};
+use crate::endpoint::body::Body;
 use crate::prompt::arena::{Pieces, Span};
 
 /// Which answers the later turns of a session are sent with.
@@ -111,15 +112,14 @@ impl Plan {
         }
     }
 
-    fn add_prompt(&self, phase: &PhasePlan, index: u32, request_id: u64, body: &mut crate::endpoint::body::Body<'_>) {
+    fn add_prompt(&self, phase: &PhasePlan, index: u32, request_id: u64, body: &mut Body<'_>) {
         let slot = &phase.slots[index as usize];
-        match slot.prompt {
-            Prompt::Messages(span) => body.messages(span),
-            Prompt::Literal(span) => body.prompt_apart().push(span),
-            Prompt::Unique | Prompt::Blocks { .. } => {
-                let tokens = slot.input_tokens - phase.history_tokens(index);
-                self.prompt_spans(slot.prompt, tokens, request_id, body.prompt());
-            }
-        }
+        let out = match slot.prompt {
+            Prompt::Messages(span) => return body.messages(span),
+            Prompt::Literal(_) => body.prompt_apart(),
+            Prompt::Unique | Prompt::Blocks { .. } => body.prompt(),
+        };
+        let tokens = slot.input_tokens - phase.history_tokens(index);
+        self.prompt_spans(slot.prompt, tokens, request_id, out);
     }
 }
