@@ -15,6 +15,7 @@ use loadline::prompt::arena::Arena;
 use loadline::prompt::corpus::Corpus;
 use loadline::rng::{Seed, Stream};
 use loadline::schedule::Overload;
+use loadline::schedule::conversation::History;
 use loadline::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
 use loadline::trace::{Entry, Trace};
 
@@ -50,6 +51,7 @@ fn spec() -> PlanSpec {
         },
         source: Source::Trace(trace()),
         output: None,
+        history: History::Planned,
         phases: vec![PhaseSpec {
             phase: Phase::Profiling,
             load: Load::Recorded,
@@ -69,7 +71,6 @@ fn schedule(c: &mut Criterion) {
     group.bench_function("corpus", |b| b.iter(|| Corpus::build(&mut Arena::default(), Seed(1), 200_000)));
     group.bench_function("plan", |b| b.iter_batched(spec, |s| s.build().map(|p| p.len()), BatchSize::LargeInput));
     let plan = spec().build().expect("the spec above can be built");
-    group.bench_function("body", |b| b.iter(|| plan.body(black_box(&plan.phases[0].slots[5]), 5)));
     let rate = "(10 + sin(amplitude=5, period=60s)) * ramp(from=1, to=2, end=10m)";
     let rate = Curve::parse(rate).expect("the rate above can be read");
     group.bench_function("arrivals", |b| {
@@ -78,6 +79,7 @@ fn schedule(c: &mut Criterion) {
             arrival::first(REQUESTS as usize, &mut process, &mut Seed(1).stream(Stream::Arrival))
         });
     });
+    group.bench_function("body", |b| b.iter(|| plan.body(black_box(&plan.phases[0]), 5, None)));
     group.finish();
 }
 

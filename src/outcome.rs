@@ -33,6 +33,8 @@ pub enum Outcome {
 pub const DROPPED: &str = "dropped: ";
 /// Begins the reason of a [`Outcome::NotSent`] at which, or behind which, an overload aborted the run.
 pub const ABORTED: &str = "aborted: ";
+/// The reason of a [`Outcome::NotSent`] that waits for another one.
+pub const LOST: &str = "what it waits for was not sent";
 /// Begins the reason of a [`Outcome::Cancelled`] that was asked for.
 pub const ON_REQUEST: &str = "cancelled by the client, as asked, ";
 

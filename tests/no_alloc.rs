@@ -59,14 +59,22 @@ fn feed(flight: &mut Flight, events: usize, step: usize, recorder: &mut Recorder
 fn a_token_event_allocates_nothing_however_its_bytes_are_cut() {
     let (mut recorder, mut intake) = ring(64);
     let mut flight = Flight::default();
-    for step in [EVENT.len(), 100, 7] {
+    for (step, max_tokens) in
+        [EVENT.len(), 100, 7].into_iter().flat_map(|s| [None, Some(2_000), Some(20_000)].map(|m| (s, m)))
+    {
         flight.begin(0, 0, 0, None);
+        // An answer that is kept for later turns, too long for its room or not, allocates when it is asked for, and no more.
+        if let Some(max_tokens) = max_tokens {
+            flight.keep_reply(Some(max_tokens));
+        }
         flight.on_head(200, true);
         feed(&mut flight, 1_000, step, &mut recorder, &mut intake);
         let before = ALLOCATIONS.load(Ordering::Relaxed);
         let seen = feed(&mut flight, 10_000, step, &mut recorder, &mut intake);
         let allocated = ALLOCATIONS.load(Ordering::Relaxed) - before;
         assert_eq!((seen, allocated), (10_000, 0), "pieces of {step} bytes");
+        let whole = max_tokens == Some(20_000);
+        assert_eq!(flight.reply().map(|text| text == b" log".repeat(11_000)), whole.then_some(true));
     }
     // The counter itself: a guard that counts nothing would pass everything.
     let before = ALLOCATIONS.load(Ordering::Relaxed);

@@ -1,9 +1,12 @@
 //! The engine in simulated time: a schedule and a seeded network in, rows out, over many seeds.
 //!
-//! Every seed draws a schedule (open loop, closed loop, sessions, caps, durations, interruptions) and the fate of each
-//! request. Whatever happens: each slot has exactly one row, no event is lost, order is kept, and every time is the
-//! network's truth to the nanosecond. A failure names its seed; `LOADLINE_SEED=N cargo test --test simulation` repeats
-//! it alone, `LOADLINE_SEEDS=N` runs more of them.
+//! Every seed draws a schedule (open loop, closed loop, sessions, joins and spawns, caps, durations, interruptions) and the
+//! fate of each request. Whatever happens: each slot has exactly one row, no event is lost, order is kept, nothing is sent
+//! before what it waits for, a later turn's body holds the conversation, and every time is the network's truth to the
+//! nanosecond. A failure names its seed; `LOADLINE_SEED=N cargo test --test simulation` repeats it alone,
+//! `LOADLINE_SEEDS=N` runs more of them.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -15,18 +18,22 @@ use loadline::endpoint::{EndpointType, RequestOptions};
 use loadline::engine::live::LiveCounters;
 use loadline::engine::stop::{Stop, StopSwitch};
 use loadline::engine::worker::{PhaseShare, Worker, WorkerSpec};
-use loadline::outcome::{ABORTED, DROPPED, EventKind, ON_REQUEST, Outcome, Phase};
+use loadline::outcome::{ABORTED, DROPPED, EventKind, LOST, ON_REQUEST, Outcome, Phase};
+use loadline::prompt::count_builtin;
 use loadline::record::ring::{Parcel, ring};
 use loadline::record::row::{RequestRow, TokenRow};
 use loadline::rng::{Rng, Seed, Stream};
+use loadline::schedule::conversation::History;
 use loadline::schedule::spec::{Cancellation, LengthLaw, Load, PhaseSpec, PlanSpec, Source};
-use loadline::schedule::{Overload, Plan};
+use loadline::schedule::{Overload, PhasePlan, Plan, Prompt, Release, Slot, WaitFor};
 use loadline::sim::network::{SimNetwork, Truth};
 use loadline::time::SimClock;
-use loadline::trace::{Entry, Trace};
+use loadline::trace::{Content, Entry, Trace, TurnPrompt, Wait};
 use rand::RngExt;
 
 const MS: i64 = 1_000_000;
+/// When the phase starts.
+const START_NS: i64 = 3 * MS;
 
 /// What one simulated worker left behind.
 struct Outcomes {
@@ -34,6 +41,19 @@ struct Outcomes {
     rows: Vec<RequestRow>,
     tokens: HashMap<u64, Vec<TokenRow>>,
     truths: HashMap<String, Truth>,
+    stood_in: u64,
+    interrupted: bool,
+}
+
+impl Outcomes {
+    fn row(&self, request_id: u64) -> Option<&RequestRow> {
+        self.rows.iter().find(|r| r.request_id == request_id)
+    }
+}
+
+fn slot_of<'a>(phase: &'a PhasePlan, row: &RequestRow) -> (u32, &'a Slot) {
+    let index = row.request_id % phase.slots.len() as u64;
+    (index as u32, &phase.slots[index as usize])
 }
 
 fn block_on<T>(future: impl Future<Output = T>) -> T {
@@ -46,25 +66,46 @@ fn block_on<T>(future: impl Future<Output = T>) -> T {
 
 fn draw_trace(rng: &mut Rng) -> Trace {
     let n = rng.random_range(1..60);
-    let mut t = 0;
-    let entries = (0..n)
-        .map(|_| {
-            t += rng.random_range(0..20) * MS;
-            Entry {
-                arrival_ns: Some(t),
-                input_tokens: rng.random_range(1..50),
-                output_tokens: Some(rng.random_range(1..50)),
-                session: rng.random_bool(0.4).then(|| rng.random_range(0..5)),
-                delay_ns: rng.random_bool(0.3).then(|| rng.random_range(0..50) * MS),
-                ..Entry::default()
-            }
-        })
-        .collect();
-    Trace { entries, block_size: 16, sessions: (0..5).map(|s| format!("s{s}")).collect(), ..Trace::default() }
+    let (mut t, mut waits) = (0, Vec::new());
+    let share = [0.0, 0.2, 0.6][rng.random_range(0..3)];
+    let mut begun = [false; 5];
+    let mut entries = Vec::new();
+    for index in 0..n {
+        t += rng.random_range(0..20) * MS;
+        let session = rng.random_bool(0.4).then(|| rng.random_range(0..5));
+        let waits_start = waits.len() as u32;
+        while index > 0 && rng.random_bool(share) {
+            let event = if rng.random_bool(0.4) { WaitFor::Dispatch } else { WaitFor::End };
+            waits.push(Wait { entry: rng.random_range(0..index), event, delay_ns: rng.random_range(0..30) * MS });
+        }
+        let waits_len = waits.len() as u32 - waits_start;
+        let later = session.is_some_and(|s| std::mem::replace(&mut begun[s as usize], true)) || waits_len > 0;
+        let content = match rng.random_range(0..10) {
+            0 => Some(Content::Text("say \"hi\" to me".into())),
+            1 => Some(Content::Messages(
+                r#"[{"role":"system","content":"be so"},{"role":"user","content":"go"}]"#.into(),
+            )),
+            _ => None,
+        };
+        entries.push(Entry {
+            arrival_ns: (!later || rng.random_bool(0.5)).then_some(t),
+            input_tokens: if content.is_some() { 0 } else { rng.random_range(1..50) },
+            output_tokens: Some(rng.random_range(1..50)),
+            session,
+            delay_ns: rng.random_bool(0.3).then(|| rng.random_range(0..50) * MS),
+            content,
+            waits_start,
+            waits_len,
+            ..Entry::default()
+        });
+    }
+    let turn_prompt = if rng.random_bool(0.7) { TurnPrompt::Added } else { TurnPrompt::Whole };
+    let sessions = (0..5).map(|s| format!("s{s}")).collect();
+    Trace { entries, waits, turn_prompt, block_size: 16, sessions, ..Trace::default() }
 }
 
 fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
-    let (source, load) = match rng.random_range(0..4) {
+    let (source, load) = match rng.random_range(0..5) {
         0 => (Source::Trace(draw_trace(rng)), Load::Recorded),
         1 => {
             let mut t = 0;
@@ -75,9 +116,9 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
             let times = times.collect();
             (Source::Trace(draw_trace(rng)), Load::Times(times))
         }
-        2 => {
+        2 | 3 => {
             let lanes = rng.random_range(1..9);
-            let requests = Some(rng.random_range(1..80));
+            let requests = rng.random_bool(0.7).then(|| rng.random_range(1..80));
             (Source::Trace(draw_trace(rng)), Load::Lanes { lanes, requests })
         }
         _ => {
@@ -97,6 +138,7 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
         },
         source,
         output: None,
+        history: if rng.random_bool(0.5) { History::Planned } else { History::Live },
         phases: vec![PhaseSpec {
             phase: Phase::Profiling,
             load,
@@ -120,7 +162,8 @@ fn simulate(seed: u64) -> (Plan, Outcomes) {
     let clock = SimClock::default();
     let stop = Arc::new(StopSwitch::default());
     let mut network = SimNetwork::new(clock.clone(), seed);
-    if rng.random_bool(0.3) {
+    let interrupted = rng.random_bool(0.3);
+    if interrupted {
         let degree = if rng.random_bool(0.5) { Stop::Drain } else { Stop::Cut };
         network.interrupt_at(rng.random_range(0..500) * MS, degree, stop.clone());
     }
@@ -128,8 +171,9 @@ fn simulate(seed: u64) -> (Plan, Outcomes) {
     let spec = WorkerSpec { worker: 0, workers: 1, timeout_ns: 2_000 * MS, run_id: "run".into(), burn_ns: 0 };
     let mut worker =
         Worker::new(spec, plan.clone(), (clock, network), recorder, (Arc::new(LiveCounters::default()), stop));
-    let share = block_on(worker.run_phase(0, 3 * MS));
+    let share = block_on(worker.run_phase(0, START_NS));
     let truths = worker.transport().truths().iter().map(|t| (t.x_request_id.clone(), t.clone())).collect();
+    let stood_in = worker.replies_stood_in();
     drop(worker);
     let (mut rows, mut tokens) = (Vec::new(), HashMap::<u64, Vec<TokenRow>>::new());
     while let Some(parcel) = intake.pop() {
@@ -139,7 +183,7 @@ fn simulate(seed: u64) -> (Plan, Outcomes) {
         }
     }
     let plan = Arc::into_inner(plan).expect("the worker is gone");
-    (plan, Outcomes { share, rows, tokens, truths })
+    (plan, Outcomes { share, rows, tokens, truths, stood_in, interrupted })
 }
 
 /// The law of conservation: each slot one row, and no row without a slot.
@@ -158,8 +202,11 @@ fn check_conservation(plan: &Plan, got: &Outcomes) {
     let sent = got.rows.iter().filter(|r| r.sent_ns.is_some()).count();
     assert!(sent <= got.truths.len());
     for row in &got.rows {
-        let slot = &phase.slots[(row.request_id % phase.slots.len() as u64) as usize];
-        assert_eq!((row.turn, row.input_tokens, row.max_tokens), (slot.turn, slot.input_tokens, slot.max_tokens));
+        let slot = slot_of(phase, row).1;
+        assert_eq!((row.turn, row.max_tokens), (slot.turn, slot.max_tokens));
+        if plan.history == History::Planned {
+            assert_eq!(row.input_tokens, slot.input_tokens);
+        }
     }
 }
 
@@ -223,32 +270,120 @@ fn check_policies(plan: &Plan, row: &RequestRow, truth: Option<&Truth>) {
         assert!(phase.lanes == 0 || says(ABORTED), "a lane's request was dropped at the cap: {row:?}");
     }
     if says(ON_REQUEST) {
-        let slot = &phase.slots[(row.request_id % phase.slots.len() as u64) as usize];
-        assert!(slot.cancel && row.outcome == Outcome::Cancelled, "{row:?}");
+        assert!(slot_of(phase, row).1.cancel && row.outcome == Outcome::Cancelled, "{row:?}");
         let (sent, end) = (row.written_ns.or(row.sent_ns), row.end_ns);
         assert!(sent.is_some() && end >= sent.map(|t| t + phase.cancel_after_ns), "given up too early: {row:?}");
     }
 }
 
-/// A later turn is released by the end of the one before, and sent no earlier.
-fn check_sessions(plan: &Plan, got: &Outcomes) {
-    let by_id: HashMap<u64, &RequestRow> = got.rows.iter().map(|r| (r.request_id, r)).collect();
-    let len = plan.phases[0].slots.len() as u64;
+/// A slot is released by the last of what it waits for, is due when that and its own time say, and is never sent where
+/// something that it waits for was not.
+fn check_causality(plan: &Plan, got: &Outcomes) {
+    let phase = &plan.phases[0];
+    let nothing_stops = !got.interrupted && phase.duration_ns.is_none() && phase.on_overload != Overload::Abort;
+    let mut causes: HashMap<u64, Vec<(&RequestRow, WaitFor, i64)>> = HashMap::new();
     for row in &got.rows {
-        let slot = &plan.phases[0].slots[(row.request_id % len) as usize];
-        let Some(next) = slot.next_turn else { continue };
-        let Some(next) = by_id.get(&(row.request_id - row.request_id % len + u64::from(next))) else { continue };
-        if let (Some(end), Some(sent)) = (row.end_ns, next.sent_ns) {
-            assert!(sent >= end, "turn {} was sent before turn {} ended", next.turn, row.turn);
-            assert_eq!(next.released_ns, Some(end));
+        let (index, _) = slot_of(phase, row);
+        for link in phase.graph.links(index) {
+            let waiting = row.request_id - u64::from(index) + u64::from(link.slot);
+            causes.entry(waiting).or_default().push((row, link.event, link.delay_ns));
         }
     }
+    for row in &got.rows {
+        let (index, slot) = slot_of(phase, row);
+        if nothing_stops && row.outcome == Outcome::NotSent {
+            assert!(row.error.as_ref().is_some_and(|e| e.starts_with(DROPPED) || e == LOST), "left over: {row:?}");
+        }
+        let Release::After(not_before_ns) = slot.release else { continue };
+        let waits = causes.get(&row.request_id).map_or(&[][..], Vec::as_slice);
+        let lost = waits.iter().any(|(cause, ..)| cause.outcome == Outcome::NotSent);
+        if row.released_ns.is_none() {
+            assert_eq!((row.outcome, row.sent_ns), (Outcome::NotSent, None), "{row:?}");
+            assert!(lost || row.error.as_deref() != Some(LOST), "lost without a cause: {row:?}");
+            continue;
+        }
+        assert!(!lost && waits.len() == phase.graph.waits(index) as usize, "released too early: {row:?}");
+        let (mut released_ns, mut due_ns) = (i64::MIN, START_NS + not_before_ns);
+        for (cause, event, delay_ns) in waits {
+            let at_ns = match event {
+                WaitFor::Dispatch => cause.sent_ns.or(cause.end_ns).unwrap(),
+                WaitFor::End => cause.end_ns.unwrap(),
+            };
+            released_ns = released_ns.max(at_ns);
+            due_ns = due_ns.max(at_ns + delay_ns);
+        }
+        assert_eq!((row.released_ns, row.scheduled_ns), (Some(released_ns), due_ns), "{row:?}");
+        assert!(row.sent_ns.is_none_or(|sent| sent >= due_ns), "sent too early: {row:?}");
+    }
+}
+
+/// A lane is held by one group of requests until all of it has ended.
+fn check_lanes(plan: &Plan, got: &Outcomes) {
+    let phase = &plan.phases[0];
+    let mut spans: HashMap<u64, (i64, i64)> = HashMap::new();
+    for row in got.rows.iter().filter(|r| phase.lanes > 0 && r.outcome != Outcome::NotSent) {
+        let (index, _) = slot_of(phase, row);
+        let group = row.request_id - u64::from(index) + u64::from(phase.graph.group(index));
+        let span = spans.entry(group).or_insert((i64::MAX, i64::MIN));
+        *span = (span.0.min(row.scheduled_ns), span.1.max(row.end_ns.unwrap()));
+    }
+    for (from, _) in spans.values() {
+        let open = spans.values().filter(|(start, end)| start <= from && from < end).count();
+        assert!(open <= phase.lanes as usize, "{open} groups on {} lanes", phase.lanes);
+    }
+}
+
+/// The roles and texts of a chat's body.
+fn messages(truth: &Truth) -> Vec<(String, String)> {
+    let body: serde_json::Value = serde_json::from_slice(&truth.body).expect("a body is JSON");
+    let text = |message: &serde_json::Value, key: &str| message[key].as_str().unwrap().to_string();
+    body["messages"].as_array().unwrap().iter().map(|m| (text(m, "role"), text(m, "content"))).collect()
+}
+
+/// A body has the tokens that its row tells, and a later turn's begins with the conversation before it: the previous body,
+/// and the answer to it. Gives how many answers had to be stood in for.
+fn check_conversations(plan: &Plan, got: &Outcomes) -> u64 {
+    let phase = &plan.phases[0];
+    let mut stood_in = 0;
+    for row in &got.rows {
+        let (index, slot) = slot_of(phase, row);
+        // What was given up before its first write is, in the end, not sent: its row tells the plan.
+        let Some(truth) = got.truths.get(&row.x_request_id).filter(|_| row.outcome != Outcome::NotSent) else {
+            continue;
+        };
+        let answered = 4 * row.output_tokens.unwrap_or(0) <= slot.max_tokens.map_or(0, |n| (16 * n).max(64));
+        let keeps = plan.history == History::Live && row.outcome == Outcome::Completed && answered;
+        stood_in += u64::from(plan.history == History::Live && slot.is_continued && !keeps);
+        let sent = messages(truth);
+        let tokens: usize = sent.iter().map(|(_, text)| count_builtin(text)).sum();
+        assert_eq!(tokens, row.input_tokens as usize, "{row:?} {sent:?}");
+        let Some(previous) = slot.previous_turn.filter(|_| slot.continues) else {
+            let literal = matches!(slot.prompt, Prompt::Messages(_));
+            assert_eq!(sent.len(), if literal { 2 } else { 1 });
+            continue;
+        };
+        let before = got.row(row.request_id - u64::from(index) + u64::from(previous)).unwrap();
+        let earlier = messages(&got.truths[&before.x_request_id]);
+        assert_eq!(sent[..earlier.len()], earlier, "the conversation was changed");
+        let [(role, answer), (user, _)] = &sent[earlier.len()..] else { panic!("{sent:?} behind {earlier:?}") };
+        assert_eq!((&role[..], &user[..]), ("assistant", "user"));
+        let max = slot_of(phase, before).1.max_tokens.unwrap();
+        let fits = 4 * before.output_tokens.unwrap_or(0) <= (16 * max).max(64);
+        if plan.history == History::Live && before.outcome == Outcome::Completed && fits {
+            assert_eq!(*answer, " tok".repeat(before.output_tokens.unwrap() as usize));
+        } else {
+            assert_eq!(count_builtin(answer), max as usize);
+        }
+    }
+    stood_in
 }
 
 fn check(seed: u64) {
     let (plan, got) = simulate(seed);
     check_conservation(&plan, &got);
-    check_sessions(&plan, &got);
+    check_causality(&plan, &got);
+    check_lanes(&plan, &got);
+    assert_eq!(check_conversations(&plan, &got), got.stood_in);
     for row in &got.rows {
         check_order(row);
         check_policies(&plan, row, got.truths.get(&row.x_request_id));
@@ -302,5 +437,5 @@ fn the_fates_are_all_met() {
         (0..60)
             .any(|seed| simulate(seed).1.rows.iter().any(|r| r.error.as_ref().is_some_and(|e| e.starts_with(prefix))))
     };
-    assert!([DROPPED, ABORTED, ON_REQUEST].into_iter().all(said), "a policy was never met");
+    assert!([DROPPED, ABORTED, LOST, ON_REQUEST].into_iter().all(said), "a policy was never met");
 }

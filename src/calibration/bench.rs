@@ -26,6 +26,7 @@ use crate::record::row::{RequestRow, TokenRow};
 use crate::rng::Seed;
 use crate::schedule::Overload;
 use crate::schedule::Plan;
+use crate::schedule::conversation::History;
 use crate::schedule::spec::{LengthLaw, Load as Release, PhaseSpec, PlanSpec, Source};
 use crate::sim::oracle::Oracle;
 use crate::sim::server::{self, ServeConfig, Timing};
@@ -196,6 +197,7 @@ fn plan(load: &Load, model: &str) -> Result<Plan> {
         },
         source: Source::Synthetic { input: exactly(PROMPT_TOKENS), pool: load.times_ns.len().max(1) as u64 },
         output: Some(exactly(f64::from(load.output_tokens))),
+        history: History::Planned,
         phases,
     }
     .build()

@@ -19,6 +19,7 @@ use crate::export::ExportLevel;
 use crate::record::manifest::SloBound;
 use crate::rng::Seed;
 use crate::schedule::Overload;
+use crate::schedule::conversation::History;
 use crate::schedule::spec::{Cancellation, LengthLaw};
 use crate::sim::server::ServeConfig;
 use crate::time::SECOND_NS;
@@ -83,6 +84,8 @@ pub struct ProfileConfig {
     pub source: SourceConfig,
     /// Answer length where the source gives none.
     pub output: Option<LengthLaw>,
+    /// The answers that later turns of a session are sent with.
+    pub history: History,
     /// When it is asked.
     pub load: LoadConfig,
     /// Cap on requests in flight.
@@ -170,6 +173,7 @@ impl ProfileConfig {
             "warmup_request_count": self.warmup_requests,
             "request_timeout_s": self.timeout_ns as f64 / SECOND_NS as f64,
             "output_tokens_mean": self.output.map(|l| l.mean_tokens),
+            "history": self.history.as_str(),
             "output_tokens_stddev": self.output.map(|l| l.stddev_tokens),
             "network": self.network.to_json(),
             "http_client": self.client.as_str(),

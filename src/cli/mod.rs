@@ -12,6 +12,7 @@ pub mod rate;
 pub mod resolve;
 pub mod secret;
 pub mod serve;
+pub mod session;
 pub mod synth;
 pub mod trace;
 

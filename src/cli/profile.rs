@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::FailOn;
 use super::network::NetworkArgs;
 use super::secret::Secret;
+use super::session::SessionArgs;
 use super::trace::TraceArgs;
 
 /// Drive load into an OpenAI-compatible endpoint and record the time of every token.
@@ -81,6 +82,10 @@ pub struct ProfileArgs {
     /// Standard deviation of the answer length.
     #[arg(long, alias = "osl-stddev", value_name = "TOKENS", default_value_t = 0.0, help_heading = INPUT)]
     pub output_tokens_stddev: f64,
+
+    /// How sessions are sent.
+    #[command(flatten)]
+    pub session: SessionArgs,
 
     /// Seed of every draw; by default one is drawn, and recorded.
     #[arg(long, value_name = "SEED", help_heading = INPUT)]
@@ -222,7 +227,11 @@ Examples:
     loadline profile --input-file conversation_trace.jsonl --streaming --from 1200 --to 1800 --speed 4
 
   An hour of that trace at 2 requests per second, without the bursts that its 3 s buckets make:
-    loadline profile --input-file conversation_trace.jsonl --streaming --spread-buckets --target-rate 2 --loop-for 3600";
+    loadline profile --input-file conversation_trace.jsonl --streaming --spread-buckets --target-rate 2 --loop-for 3600
+
+  Conversations (rows with a session_id), each turn with the server's real replies before it, eight at a time:
+    loadline profile --url localhost:8000 --model Qwen/Qwen3-32B --streaming --input-file chats.jsonl \\
+      --no-fixed-schedule --concurrency 8 --history live";
 
 /// APIs, as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

@@ -54,6 +54,7 @@ impl ProfileArgs {
             api_key: self.api_key.clone().or_else(key_from_environment),
             source: self.source()?,
             output: self.output()?,
+            history: self.session.history(),
             in_flight_max: self.max_in_flight.or(self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_)))),
             on_overload: match self.on_overload {
                 OverloadArg::Queue => Overload::Queue,

@@ -1,11 +1,16 @@
 //! How one API is spoken: the request's path, headers and body around the prompt, and how its answer is read.
 //!
-//! A body is `prefix · prompt · suffix`, all three spans of one arena, encoded before the run: the send path formats
-//! nothing. Key order and field names are aiperf's, so that a server sees what aiperf would send.
+//! A body is `prefix · prompt · suffix`, or the turns of a conversation with joints between them, all of them spans of one
+//! arena, encoded before the run: the send path formats nothing. Key order and field names are aiperf's, so that a server
+//! sees what aiperf would send.
 //! Not here: connections (`engine`), and the events' JSON, which both APIs share ([`crate::wire::delta`]).
+
+pub mod body;
+pub mod messages;
 
 use std::collections::BTreeMap;
 
+use body::Body;
 use serde_json::{Map, Value};
 
 use crate::prompt::arena::{Arena, Span};
@@ -68,35 +73,49 @@ pub struct RequestOptions {
     pub extra: Map<String, Value>,
 }
 
-/// The body around the prompt, encoded.
+/// The body around its prompts and answers, encoded.
 #[derive(Debug)]
 pub struct Shape {
+    endpoint: EndpointType,
+    /// Before the first turn's text.
     prefix: Span,
+    /// Before a list of whole messages.
+    list_prefix: Span,
+    /// Between a turn's text and the answer to it.
+    to_assistant: Span,
+    /// Between a text and a user's.
+    to_user: Span,
+    /// The end of a line, inside a text.
+    line_end: Span,
     suffixes: BTreeMap<Option<u32>, Span>,
 }
 
 impl Shape {
     /// Encodes into `arena` the part before the prompt, and the part behind it for each limit of output tokens.
     pub fn encode(arena: &mut Arena, options: &RequestOptions, limits: impl Iterator<Item = Option<u32>>) -> Shape {
-        let prefix = match options.endpoint {
-            EndpointType::Chat => r#"{"messages":[{"role":"user","content":""#,
-            EndpointType::Completions => r#"{"prompt":""#,
+        let list = r#"{"messages":["#;
+        let (prefix, to_assistant, to_user) = match options.endpoint {
+            EndpointType::Chat => (
+                r#"{"messages":[{"role":"user","content":""#,
+                r#""},{"role":"assistant","content":""#,
+                r#""},{"role":"user","content":""#,
+            ),
+            EndpointType::Completions => (r#"{"prompt":""#, "", ""),
         };
-        let prefix = arena.add(prefix.as_bytes());
+        let mut add = |text: &str| arena.add(text.as_bytes());
+        let prefix = add(prefix);
+        let list_prefix = Span { start: prefix.start, len: list.len() };
+        let (to_assistant, to_user, line_end) = (add(to_assistant), add(to_user), add("\\n"));
         let mut suffixes = BTreeMap::new();
         for limit in limits {
-            suffixes.entry(limit).or_insert_with(|| arena.add(suffix(options, limit).as_bytes()));
+            suffixes.entry(limit).or_insert_with(|| add(&suffix(options, limit)));
         }
-        Shape { prefix, suffixes }
+        Shape { endpoint: options.endpoint, prefix, list_prefix, to_assistant, to_user, line_end, suffixes }
     }
 
-    /// The spans of a whole body, given those of its prompt.
-    pub fn body(&self, prompt: impl FnOnce(&mut Vec<Span>), max_tokens: Option<u32>) -> Vec<Span> {
-        let mut spans = Vec::with_capacity(8);
-        spans.push(self.prefix);
-        prompt(&mut spans);
-        spans.push(self.suffixes[&max_tokens]);
-        spans
+    /// A body, of which nothing is written yet.
+    pub fn begin(&self) -> Body<'_> {
+        Body::new(self)
     }
 }
 
@@ -142,8 +161,9 @@ mod tests {
             RequestOptions { endpoint, model: "m\"1".into(), streaming, extra: extra.as_object().unwrap().clone() };
         let shape = Shape::encode(&mut arena, &options, [limit, None].into_iter());
         let text = arena.add(escape_json(prompt).as_bytes());
-        let spans = shape.body(|out| out.push(text), limit);
-        let bytes = Pieces::new(Arc::new(arena), spans).to_vec();
+        let mut body = shape.begin();
+        body.prompt().push(text);
+        let bytes = Pieces::new(Arc::new(arena), body.finish(limit)).to_vec();
         serde_json::from_slice::<Value>(&bytes).expect("a body is JSON");
         String::from_utf8(bytes).unwrap()
     }
@@ -169,6 +189,45 @@ mod tests {
         assert_eq!(
             text,
             r#"{"prompt":"a","model":"m\"1","stream":true,"ignore_eos":true,"max_tokens":9,"stream_options":{"include_usage":false}}"#
+        );
+    }
+
+    #[test]
+    fn a_conversation_is_messages_in_a_chat_and_one_text_in_a_completion() {
+        let told = |endpoint, list: bool| {
+            let mut arena = Arena::default();
+            let options = RequestOptions { endpoint, model: "m".into(), streaming: false, extra: Map::new() };
+            let shape = Shape::encode(&mut arena, &options, [Some(4)].into_iter());
+            let [first, answer, next] = ["say", " no", "why"].map(|t| arena.add(t.as_bytes()));
+            let messages = arena.add(br#"{"role":"system","content":"s"}"#);
+            let mut body = shape.begin();
+            if list {
+                body.messages(messages);
+            } else {
+                body.prompt_apart().push(first);
+            }
+            body.answer().push(answer);
+            body.prompt_apart().push(next);
+            let spans = body.finish(Some(4));
+            let mut alone = shape.begin();
+            alone.messages(messages);
+            let alone = alone.finish(Some(4));
+            let arena = Arc::new(arena);
+            let text = |spans| String::from_utf8(Pieces::new(arena.clone(), spans).to_vec()).unwrap();
+            (text(spans), text(alone))
+        };
+        let rest = r#"{"role":"assistant","content":" no"},{"role":"user","content":"why"}],"model":"m","stream":false,"max_completion_tokens":4}"#;
+        assert_eq!(
+            told(EndpointType::Chat, false).0,
+            format!(r#"{{"messages":[{{"role":"user","content":"say"}},{rest}"#)
+        );
+        let (behind_list, alone) = told(EndpointType::Chat, true);
+        assert_eq!(behind_list, format!(r#"{{"messages":[{{"role":"system","content":"s"}},{rest}"#));
+        let end = r#""model":"m","stream":false,"max_completion_tokens":4}"#;
+        assert_eq!(alone, format!(r#"{{"messages":[{{"role":"system","content":"s"}}],{end}"#));
+        assert_eq!(
+            told(EndpointType::Completions, false).0,
+            r#"{"prompt":"say no\nwhy","model":"m","stream":false,"max_tokens":4}"#
         );
     }
 

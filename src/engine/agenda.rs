@@ -1,13 +1,14 @@
 //! What a worker has to send next, and when: its slots of one phase, in the order in which they come due.
 //!
-//! Three sources are merged: slots that the clock releases (a sorted list), slots that a completion released (a heap)
-//! and lanes of closed-loop load (free or not). Pure: time is passed in.
-//! Invariant: each slot of the shard comes out once: from [`Agenda::next_due`], or from [`Agenda::leftovers`].
+//! Three sources are merged: slots that the clock releases (a sorted list), slots of which all has happened that they
+//! wait for (a heap) and lanes of closed-loop load (free or not). Pure: time is passed in.
+//! Invariant: each slot of the shard comes out once: from [`Agenda::next_due`], from [`Agenda::on_not_sent`], or from
+//! [`Agenda::leftovers`].
 
 use std::cmp::Reverse;
-use std::collections::{BinaryHeap, VecDeque};
+use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 
-use crate::schedule::{PhasePlan, Release, Slot, shard};
+use crate::schedule::{PhasePlan, Release, Slot, WaitFor, shard};
 
 /// A slot that is due.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,8 +17,21 @@ pub struct Due {
     pub ordinal: u64,
     /// When it should be sent.
     pub scheduled_ns: i64,
-    /// When a completion released it.
+    /// When the last of what it waits for happened.
     pub released_ns: Option<i64>,
+}
+
+/// A slot that waits, and how far that has come.
+#[derive(Clone, Copy, Debug)]
+struct Waiting {
+    /// Things that are still to happen.
+    left: u32,
+    /// When it is due, by what has happened so far.
+    due_ns: i64,
+    /// When the last of that happened.
+    released_ns: i64,
+    /// Something that it waits for will never happen.
+    is_lost: bool,
 }
 
 /// The slots of one worker in one phase.
@@ -28,11 +42,15 @@ pub struct Agenda<'a> {
     /// Slots that the clock releases, in order of time.
     timed: Vec<u32>,
     next_timed: usize,
-    /// Slots that a completion released: when they are due, which, and when they were released.
+    /// Slots that wait for nothing any more: when they are due, which, and when they were released.
     released: BinaryHeap<Reverse<(i64, u64, i64)>>,
-    /// First turns that wait for a lane.
+    /// Slots that wait for several things, once one of them has come; by position.
+    waiting: HashMap<u64, Waiting>,
+    /// First slots of groups that wait for a lane.
     laned: Vec<u32>,
     next_laned: u64,
+    /// Slots that are yet to end of each group that holds a lane; by position of its first. None for groups of one.
+    lane_holders: HashMap<u64, u32>,
     /// When each free lane became free.
     free_lanes: VecDeque<i64>,
 }
@@ -45,7 +63,7 @@ impl<'a> Agenda<'a> {
             match phase.slots[index as usize].release {
                 Release::At(_) => timed.push(index),
                 Release::Lane => laned.push(index),
-                Release::AfterPrevious { .. } => {}
+                Release::After(_) => {}
             }
         }
         let lanes = shard::share_of(phase.lanes, worker, workers);
@@ -55,8 +73,10 @@ impl<'a> Agenda<'a> {
             timed,
             next_timed: 0,
             released: BinaryHeap::new(),
+            waiting: HashMap::new(),
             laned,
             next_laned: 0,
+            lane_holders: HashMap::new(),
             free_lanes: (0..lanes).map(|_| start_ns).collect(),
         }
     }
@@ -97,19 +117,99 @@ impl<'a> Agenda<'a> {
         Some(Due { ordinal, scheduled_ns: free_ns, released_ns: Some(free_ns) })
     }
 
-    /// Tells that the request at a position ended: releases the session's next turn, or frees its lane.
+    /// Whether the moment of a request's sending releases something.
+    pub fn is_sending_awaited(&self, ordinal: u64) -> bool {
+        let links = self.phase.graph.links(self.split(ordinal).1);
+        links.iter().any(|link| link.event == WaitFor::Dispatch)
+    }
+
+    /// Tells that the request at a position was sent.
+    pub fn on_sent(&mut self, ordinal: u64, sent_ns: i64) {
+        self.happened(ordinal, WaitFor::Dispatch, sent_ns);
+    }
+
+    /// Tells that the request at a position ended: releases what waits for that, or frees its lane.
     pub fn on_end(&mut self, ordinal: u64, end_ns: i64) {
-        let slot = self.slot(ordinal);
-        if let Some(next) = slot.next_turn {
-            let len = self.phase.slots.len() as u64;
-            let next_ordinal = ordinal - ordinal % len + u64::from(next);
-            if let Release::AfterPrevious { think_ns, not_before_ns } = self.slot(next_ordinal).release {
-                let due = (end_ns + think_ns).max(self.start_ns + not_before_ns);
-                self.released.push(Reverse((due, next_ordinal, end_ns)));
+        self.happened(ordinal, WaitFor::End, end_ns);
+        self.leave_lane(ordinal, end_ns);
+    }
+
+    /// Tells that the request at a position will never be sent. Gives what hangs on it, and so will not be sent either; of
+    /// closed-loop load bounded by time alone nothing, since that was not scheduled.
+    pub fn on_not_sent(&mut self, ordinal: u64, now_ns: i64) -> Vec<Due> {
+        let graph = &self.phase.graph;
+        let (mut lost, mut next) = (Vec::new(), vec![ordinal]);
+        while let Some(ordinal) = next.pop() {
+            let (pass, index) = self.split(ordinal);
+            for link in graph.links(index) {
+                let waiting = pass + u64::from(link.slot);
+                if self.count_down(waiting, None) {
+                    lost.push(Due { ordinal: waiting, scheduled_ns: now_ns, released_ns: None });
+                    next.push(waiting);
+                }
             }
-        } else if self.phase.lanes > 0 {
-            self.free_lanes.push_back(end_ns);
+            self.leave_lane(ordinal, now_ns);
         }
+        if self.phase.repeat { Vec::new() } else { lost }
+    }
+
+    /// The position at which a pass over the slots began, and the place in it.
+    fn split(&self, ordinal: u64) -> (u64, u32) {
+        let index = ordinal % self.phase.slots.len() as u64;
+        (ordinal - index, index as u32)
+    }
+
+    fn happened(&mut self, ordinal: u64, event: WaitFor, at_ns: i64) {
+        let (pass, index) = self.split(ordinal);
+        for link in self.phase.graph.links(index).iter().filter(|link| link.event == event) {
+            self.count_down(pass + u64::from(link.slot), Some((at_ns, link.delay_ns)));
+        }
+    }
+
+    /// One of the things that a slot waits for happened then, with a pause behind it, or never will. Tells whether the slot
+    /// is lost by that.
+    fn count_down(&mut self, ordinal: u64, happened: Option<(i64, i64)>) -> bool {
+        let index = self.split(ordinal).1;
+        let mut waiting = self.waiting.remove(&ordinal).unwrap_or_else(|| Waiting {
+            left: self.phase.graph.waits(index),
+            due_ns: self.time_of(index),
+            released_ns: i64::MIN,
+            is_lost: false,
+        });
+        let was_lost = waiting.is_lost;
+        waiting.left -= 1;
+        match happened {
+            Some((at_ns, delay_ns)) => {
+                waiting.due_ns = waiting.due_ns.max(at_ns.saturating_add(delay_ns));
+                waiting.released_ns = waiting.released_ns.max(at_ns);
+            }
+            None => waiting.is_lost = true,
+        }
+        if waiting.left > 0 {
+            self.waiting.insert(ordinal, waiting);
+        } else if !waiting.is_lost {
+            self.released.push(Reverse((waiting.due_ns, ordinal, waiting.released_ns)));
+        }
+        waiting.is_lost && !was_lost
+    }
+
+    /// The last slot of a group that ends frees the group's lane.
+    fn leave_lane(&mut self, ordinal: u64, now_ns: i64) {
+        if self.phase.lanes == 0 {
+            return;
+        }
+        let (pass, index) = self.split(ordinal);
+        let group = self.phase.graph.group(index);
+        let size = self.phase.graph.group_size(group);
+        if size > 1 {
+            let left = self.lane_holders.entry(pass + u64::from(group)).or_insert(size);
+            *left -= 1;
+            if *left > 0 {
+                return;
+            }
+            self.lane_holders.remove(&(pass + u64::from(group)));
+        }
+        self.free_lanes.push_back(now_ns);
     }
 
     /// Whether nothing will come due any more without a completion.
@@ -131,27 +231,34 @@ impl<'a> Agenda<'a> {
             for index in self.laned.iter().skip(self.next_laned as usize) {
                 left.push(Due { ordinal: u64::from(*index), scheduled_ns: stop_ns, released_ns: None });
             }
-            let reached: Vec<u64> = left.iter().map(|due| due.ordinal).collect();
-            for ordinal in reached {
-                self.push_later_turns(ordinal, stop_ns, &mut left);
-            }
+            self.push_what_hangs_on(stop_ns, &mut left);
         }
         left
     }
 
-    /// Appends the turns behind one that was not sent: nothing ever released them.
-    fn push_later_turns(&self, ordinal: u64, stop_ns: i64, left: &mut Vec<Due>) {
-        let mut next = self.slot(ordinal).next_turn;
-        while let Some(index) = next {
-            left.push(Due { ordinal: u64::from(index), scheduled_ns: stop_ns, released_ns: None });
-            next = self.phase.slots[index as usize].next_turn;
+    /// Appends what waits for slots that were not sent: nothing ever released it.
+    fn push_what_hangs_on(&self, stop_ns: i64, left: &mut Vec<Due>) {
+        let mut joins = HashSet::new();
+        let mut next: Vec<u64> = left.iter().map(|due| due.ordinal).collect();
+        while let Some(ordinal) = next.pop() {
+            let (pass, index) = self.split(ordinal);
+            for link in self.phase.graph.links(index) {
+                let waiting = pass + u64::from(link.slot);
+                let is_lost = self.waiting.get(&waiting).is_some_and(|w| w.is_lost);
+                if is_lost || (self.phase.graph.waits(link.slot) > 1 && !joins.insert(waiting)) {
+                    continue;
+                }
+                left.push(Due { ordinal: waiting, scheduled_ns: stop_ns, released_ns: None });
+                next.push(waiting);
+            }
         }
     }
 
+    /// When the clock lets a slot be sent.
     fn time_of(&self, index: u32) -> i64 {
         match self.phase.slots[index as usize].release {
-            Release::At(t) => self.start_ns + t,
-            Release::AfterPrevious { .. } | Release::Lane => self.start_ns,
+            Release::At(t) | Release::After(t) => self.start_ns + t,
+            Release::Lane => self.start_ns,
         }
     }
 
@@ -170,25 +277,32 @@ impl<'a> Agenda<'a> {
 mod tests {
     use super::*;
     use crate::outcome::Phase;
+    use crate::schedule::WaitFor::{Dispatch, End};
+    use crate::schedule::graph::{Graph, Link};
     use crate::schedule::{Overload, Prompt};
 
-    fn slot(release: Release, session: Option<u32>, next_turn: Option<u32>) -> Slot {
+    fn slot(release: Release) -> Slot {
         Slot {
             release,
             prompt: Prompt::Unique,
             input_tokens: 1,
             max_tokens: None,
-            session,
+            session: None,
             turn: 0,
-            next_turn,
+            previous_turn: None,
+            continues: false,
+            is_continued: false,
             cancel: false,
         }
     }
 
-    fn phase(slots: Vec<Slot>, lanes: u32, repeat: bool) -> PhasePlan {
+    /// Links, each as: from, to, moment, pause.
+    fn phase(releases: &[Release], links: &[(u32, u32, WaitFor, i64)], lanes: u32, repeat: bool) -> PhasePlan {
+        let link = |&(from, slot, event, delay_ns): &(u32, u32, WaitFor, i64)| (from, Link { slot, event, delay_ns });
         PhasePlan {
             phase: Phase::Profiling,
-            slots,
+            slots: releases.iter().map(|release| slot(*release)).collect(),
+            graph: Graph::new(releases.len(), links.iter().map(link).collect()),
             first_request_id: 0,
             lanes,
             repeat,
@@ -200,38 +314,75 @@ mod tests {
         }
     }
 
-    #[test]
-    fn a_turn_waits_for_the_previous_ones_end_and_for_its_own_time() {
-        let after = Release::AfterPrevious { think_ns: 5, not_before_ns: 100 };
-        let p = phase(vec![slot(Release::At(10), Some(0), Some(1)), slot(after, Some(0), None)], 0, false);
-        let mut agenda = Agenda::new(&p, 1000, 0, 1);
-        assert_eq!((agenda.next_due(1009), agenda.next_due_ns()), (None, Some(1010)));
-        let first = agenda.next_due(1012).unwrap();
-        assert_eq!(first, Due { ordinal: 0, scheduled_ns: 1010, released_ns: None });
-        assert!(agenda.is_done());
-        agenda.on_end(0, 1050);
-        assert_eq!(agenda.next_due(1100), Some(Due { ordinal: 1, scheduled_ns: 1100, released_ns: Some(1050) }));
+    fn due(ordinal: u64, scheduled_ns: i64, released_ns: Option<i64>) -> Due {
+        Due { ordinal, scheduled_ns, released_ns }
     }
 
     #[test]
-    fn lanes_are_held_by_a_whole_session() {
-        let after = Release::AfterPrevious { think_ns: 0, not_before_ns: 0 };
-        let slots =
-            vec![slot(Release::Lane, Some(0), Some(1)), slot(after, Some(0), None), slot(Release::Lane, None, None)];
-        let p = phase(slots, 1, false);
+    fn a_turn_waits_for_the_previous_ones_end_and_for_its_own_time() {
+        for (think_ns, expect_ns) in [(5, 1100), (80, 1130)] {
+            let p = phase(&[Release::At(10), Release::After(100)], &[(0, 1, End, think_ns)], 0, false);
+            let mut agenda = Agenda::new(&p, 1000, 0, 1);
+            assert_eq!((agenda.next_due(1009), agenda.next_due_ns()), (None, Some(1010)));
+            assert_eq!(agenda.next_due(1012), Some(due(0, 1010, None)));
+            assert!(agenda.is_done());
+            agenda.on_end(0, 1050);
+            assert_eq!(agenda.next_due(2000), Some(due(1, expect_ns, Some(1050))));
+        }
+    }
+
+    #[test]
+    fn a_join_waits_for_all_and_a_spawn_for_the_sending_alone() {
+        let links = [(0, 1, Dispatch, 3), (0, 2, End, 9), (1, 2, End, 0)];
+        let p = phase(&[Release::At(0), Release::After(0), Release::After(0)], &links, 0, false);
+        let mut agenda = Agenda::new(&p, 0, 0, 1);
+        agenda.next_due(0).unwrap();
+        assert_eq!((agenda.is_sending_awaited(0), agenda.is_sending_awaited(1)), (true, false));
+        agenda.on_sent(0, 2);
+        assert_eq!(agenda.next_due(9), Some(due(1, 5, Some(2))));
+        agenda.on_end(1, 30);
+        assert!(agenda.is_done(), "the other one has not ended");
+        agenda.on_end(0, 25);
+        assert_eq!(agenda.next_due(99), Some(due(2, 34, Some(30))));
+    }
+
+    #[test]
+    fn what_hangs_on_a_slot_that_is_not_sent_comes_out_once_and_is_never_released() {
+        let links = [(0, 2, End, 0), (1, 2, End, 0), (2, 3, Dispatch, 0), (2, 3, End, 0), (1, 4, End, 0)];
+        let releases = [Release::At(0), Release::At(0), Release::After(0), Release::After(0), Release::After(0)];
+        let p = phase(&releases, &links, 0, false);
+        let mut agenda = Agenda::new(&p, 0, 0, 1);
+        agenda.next_due(0).unwrap();
+        assert_eq!(agenda.on_not_sent(0, 7), [due(2, 7, None), due(3, 7, None)]);
+        assert_eq!(agenda.leftovers(9), [due(1, 0, None), due(4, 9, None)], "2 and 3 are out already");
+        let mut agenda = Agenda::new(&p, 0, 0, 1);
+        assert_eq!([0, 0].map(|t| agenda.next_due(t).unwrap().ordinal), [0, 1]);
+        agenda.on_not_sent(0, 7);
+        agenda.on_end(1, 8);
+        assert_eq!(agenda.next_due(99), Some(due(4, 8, Some(8))));
+        assert_eq!((agenda.next_due(99), agenda.leftovers(100)), (None, vec![]));
+    }
+
+    #[test]
+    fn lanes_are_held_by_a_whole_group() {
+        let releases = [Release::Lane, Release::After(0), Release::Lane, Release::After(0)];
+        let p = phase(&releases, &[(0, 1, End, 0), (0, 3, Dispatch, 0)], 1, false);
         let mut agenda = Agenda::new(&p, 0, 0, 1);
         assert_eq!(agenda.next_due(0).unwrap().ordinal, 0);
         assert_eq!(agenda.next_due(0), None);
+        agenda.on_sent(0, 1);
+        assert_eq!(agenda.next_due(1).unwrap().ordinal, 3);
         agenda.on_end(0, 7);
         assert_eq!(agenda.next_due(7).unwrap().ordinal, 1);
-        assert_eq!(agenda.next_due(8), None);
         agenda.on_end(1, 9);
-        assert_eq!(agenda.next_due(9), Some(Due { ordinal: 2, scheduled_ns: 9, released_ns: Some(9) }));
+        assert_eq!(agenda.next_due(9), None, "the other one holds the lane");
+        assert_eq!(agenda.on_not_sent(3, 12), []);
+        assert_eq!(agenda.next_due(12), Some(due(2, 12, Some(12))));
     }
 
     #[test]
     fn repeated_lanes_give_every_request_an_id_of_its_own() {
-        let p = phase((0..5).map(|_| slot(Release::Lane, None, None)).collect(), 4, true);
+        let p = phase(&[Release::Lane; 5], &[], 4, true);
         let mut seen = Vec::new();
         for worker in 0..2 {
             let mut agenda = Agenda::new(&p, 0, worker, 2);
@@ -250,17 +401,12 @@ mod tests {
 
     #[test]
     fn what_was_not_sent_is_left_over_with_all_that_hangs_on_it() {
-        let after = Release::AfterPrevious { think_ns: 0, not_before_ns: 0 };
-        let slots = vec![
-            slot(Release::At(1), None, None),
-            slot(Release::At(2), Some(0), Some(2)),
-            slot(after, Some(0), Some(3)),
-            slot(after, Some(0), None),
-        ];
-        let p = phase(slots, 0, false);
+        let releases = [Release::At(1), Release::At(2), Release::After(0), Release::After(0), Release::After(0)];
+        let links = [(1, 2, End, 0), (2, 3, End, 0), (1, 4, End, 0), (3, 4, End, 0)];
+        let p = phase(&releases, &links, 0, false);
         let mut agenda = Agenda::new(&p, 0, 0, 1);
         agenda.next_due(1);
         let left: Vec<(u64, i64)> = agenda.leftovers(50).iter().map(|d| (d.ordinal, d.scheduled_ns)).collect();
-        assert_eq!(left, [(1, 2), (2, 50), (3, 50)]);
+        assert_eq!(left, [(1, 2), (2, 50), (4, 50), (3, 50)]);
     }
 }

@@ -5,6 +5,7 @@
 //! Invariants: the clock reading that an event bears is that of the read that completed its data line; nothing is
 //! allocated per event.
 
+use super::reply::ReplyText;
 use super::transport::{Marks, ReadStamp};
 use crate::outcome::{EventKind, Outcome, TokenSource};
 use crate::record::ring::Recorder;
@@ -54,6 +55,7 @@ struct Answer {
     request_id: u64,
     http_status: Option<u16>,
     learned: Learned,
+    reply: ReplyText,
     chunk: Option<Box<TokenChunk>>,
     first_token_ns: Option<i64>,
     first_output_ns: Option<i64>,
@@ -75,15 +77,27 @@ impl Flight {
     pub fn begin(&mut self, request_id: u64, ordinal: u64, scheduled_ns: i64, released_ns: Option<i64>) {
         let mut learned = std::mem::take(&mut self.answer.learned);
         let mut kept = std::mem::take(&mut self.answer.kept);
+        let mut reply = std::mem::take(&mut self.answer.reply);
         self.scanner.reset();
         learned.forget();
         kept.clear();
+        reply.forget();
         self.request_id = request_id;
         self.ordinal = ordinal;
         self.scheduled_ns = scheduled_ns;
         self.released_ns = released_ns;
         self.body = Body::Unknown;
-        self.answer = Answer { request_id, learned, kept, ..Answer::default() };
+        self.answer = Answer { request_id, learned, kept, reply, ..Answer::default() };
+    }
+
+    /// Keeps the text of the answer, which is limited to so many tokens; there is room for it from now on.
+    pub fn keep_reply(&mut self, max_tokens: Option<u32>) {
+        self.answer.reply.keep(max_tokens);
+    }
+
+    /// The text of the answer, where it was kept and is whole: as it stands between the quotes of a JSON string.
+    pub fn reply(&mut self) -> Option<&[u8]> {
+        self.answer.reply.whole()
     }
 
     /// Takes the answer's head.
@@ -169,7 +183,12 @@ impl Flight {
 impl Answer {
     fn on_event(&mut self, data: &[u8], stamp: ReadStamp, recorder: &mut Recorder) {
         let (kind, tokens) = match self.learned.recognise(data) {
-            Some(kind) => (kind, None),
+            Some(kind) => {
+                if self.reply.is_kept() && kind == EventKind::Output {
+                    self.reply.push(self.learned.text(data));
+                }
+                (kind, None)
+            }
             None => self.walk(data),
         };
         if kind.is_content() {
@@ -216,6 +235,9 @@ impl Answer {
     /// tells.
     fn take_delta(&mut self, delta: &Delta<'_>) -> Option<u16> {
         let mut tokens = None;
+        if let (true, EventKind::Output, Some(text)) = (self.reply.is_kept(), delta.kind, delta.text) {
+            self.reply.push(text);
+        }
         if let Some(usage) = delta.usage {
             if let (true, Some(now)) = (delta.kind.is_content(), usage.completion_tokens) {
                 let before = self.usage.completion_tokens.unwrap_or(0);

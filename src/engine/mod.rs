@@ -5,6 +5,7 @@
 
 pub mod affinity;
 pub mod agenda;
+mod conversations;
 pub mod dial;
 pub mod flight;
 pub mod http1;
@@ -17,6 +18,7 @@ pub mod live;
 pub mod pace;
 pub mod realtime;
 pub(crate) mod recv;
+mod reply;
 pub mod reuse;
 pub mod stamped;
 pub mod stream;
@@ -319,6 +321,7 @@ impl Job {
             spun_ns: ran.spun_ns,
             clock_steps: ran.clock_steps,
             transmit: ran.transmit,
+            replies_stood_in: ran.replies_stood_in,
             gap_max_ns: ran.interference.as_ref().map_or(0, Interference::gap_max_ns),
             run_delay_ns: cpu.run_delay_ns,
             timeline: ran.interference.map(Interference::windows).unwrap_or_default(),
@@ -338,6 +341,7 @@ impl Job {
         }
         ran.connections = worker.transport().connections();
         ran.tokens_lost = worker.tokens_lost();
+        ran.replies_stood_in = worker.replies_stood_in();
         ask(worker.transport(), ran);
         ran.interference = Some(worker.into_interference());
     }
@@ -352,6 +356,7 @@ struct Ran {
     spun_ns: i64,
     clock_steps: u64,
     transmit: Option<TransmitStamps>,
+    replies_stood_in: u64,
     interference: Option<Interference>,
 }
 

@@ -10,14 +10,16 @@ use std::collections::{BinaryHeap, VecDeque};
 use std::sync::Arc;
 
 use super::agenda::{Agenda, Due};
+use super::conversations::{Conversations, Turn};
 use super::flight::Flight;
 use super::interference::Interference;
 use super::live::LiveCounters;
 use super::stop::{Stop, StopSwitch};
 use super::transport::{FlightKey, Outgoing, ReadStamp, Signal, Transport};
-use crate::outcome::{ABORTED, DROPPED, ON_REQUEST, Outcome, OutcomeCounts};
+use crate::outcome::{ABORTED, DROPPED, LOST, ON_REQUEST, Outcome, OutcomeCounts};
 use crate::record::ring::Recorder;
 use crate::record::row::RequestRow;
+use crate::schedule::conversation::History;
 use crate::schedule::{Overload, PhasePlan, Plan, shard};
 use crate::time::{Clock, MILLISECOND_NS};
 
@@ -71,6 +73,10 @@ pub struct Worker<C, T> {
     deadlines: VecDeque<(i64, FlightKey)>,
     /// When requests that the client gives up on purpose are to be looked at, and their keys.
     cancellations: BinaryHeap<Reverse<(i64, u32, u32)>>,
+    /// Flights whose sending others wait for, until it is seen.
+    unsent: Vec<FlightKey>,
+    /// What the server said in sessions whose later turns hold it.
+    conversations: Conversations,
     interference: Interference,
     share: PhaseShare,
 }
@@ -106,6 +112,8 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             in_flight: 0,
             deadlines: VecDeque::new(),
             cancellations: BinaryHeap::new(),
+            unsent: Vec::new(),
+            conversations: Conversations::default(),
             interference,
             share: PhaseShare::default(),
         }
@@ -119,6 +127,11 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     /// Token rows that found the ring full.
     pub fn tokens_lost(&self) -> u64 {
         self.recorder.tokens_lost()
+    }
+
+    /// Answers that later turns were to be sent with, and for which the planned ones stood in.
+    pub fn replies_stood_in(&self) -> u64 {
+        self.conversations.stood_in()
     }
 
     /// Ends the worker; what is left of it is what it did to the run.
@@ -141,11 +154,13 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             give_up_ns: phase.duration_ns.map_or(i64::MAX, |d| (start_ns + d).saturating_add(phase.grace_ns)),
         };
         self.share = PhaseShare { end_ns: start_ns, ..PhaseShare::default() };
+        self.conversations.clear();
         // Between phases the thread waits for its leader; that is no gap.
         self.interference.woke(self.clock.now_ns(), i64::MAX);
         loop {
             let now_ns = self.clock.now_ns();
             self.heed_stops(&mut run, now_ns);
+            self.note_sendings(&mut run);
             self.dispatch_due(&mut run, now_ns);
             self.expire(&mut run, now_ns);
             self.cancel_due(&mut run, now_ns);
@@ -173,7 +188,8 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         let cancel_ns = self.cancellations.peek().map(|Reverse((t, ..))| *t);
         let deadline_ns = self.deadlines.front().map(|(t, _)| *t).into_iter().chain(cancel_ns).min();
         let stop_ns = if run.releasing { run.release_end_ns } else { run.give_up_ns };
-        let look_up_ns = self.clock.now_ns() + LOOK_UP_NS;
+        // A transport need not come back when it has written.
+        let look_up_ns = self.clock.now_ns() + if self.unsent.is_empty() { LOOK_UP_NS } else { MILLISECOND_NS };
         due_ns.unwrap_or(i64::MAX).min(deadline_ns.unwrap_or(i64::MAX)).min(stop_ns).min(look_up_ns)
     }
 
@@ -214,8 +230,19 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         row.error = Some(self.no_room(run, &why));
         row.end_ns = Some(now_ns);
         self.finish_row(row);
+        self.not_sent(run, due.ordinal, now_ns);
+    }
+
+    /// A slot was not sent: neither is what hangs on it.
+    fn not_sent(&mut self, run: &mut PhaseRun<'_>, ordinal: u64, now_ns: i64) {
         self.share.end_ns = self.share.end_ns.max(now_ns);
-        run.agenda.on_end(due.ordinal, now_ns);
+        self.conversations.end(run.phase, ordinal);
+        for due in run.agenda.on_not_sent(ordinal, now_ns) {
+            let mut row = self.row(run.phase, due);
+            row.error = Some(LOST.into());
+            row.end_ns = Some(now_ns);
+            self.finish_row(row);
+        }
     }
 
     /// The reason of a slot that is not sent for want of room. Stops the run where that is asked for.
@@ -228,7 +255,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         format!("{DROPPED}{why}")
     }
 
-    fn send(&mut self, run: &PhaseRun<'_>, due: Due, now_ns: i64) {
+    fn send(&mut self, run: &mut PhaseRun<'_>, due: Due, now_ns: i64) {
         let slot = run.agenda.slot(due.ordinal);
         let request_id = run.phase.first_request_id + due.ordinal;
         let index = self.free.pop().unwrap_or_else(|| {
@@ -238,13 +265,20 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         let place = &mut self.places[index as usize];
         place.taken = true;
         place.flight.begin(request_id, due.ordinal, due.scheduled_ns, due.released_ns);
+        if self.plan.history == History::Live && slot.is_continued {
+            place.flight.keep_reply(slot.max_tokens);
+        }
         let key = FlightKey { index, generation: place.generation };
         let outgoing = Outgoing {
-            body: self.plan.body(slot, request_id),
+            body: self.plan.body(run.phase, due.ordinal, self.conversations.before(run.phase, due.ordinal)),
             x_request_id: self.x_request_id(request_id),
             session: slot.session.map(|s| self.plan.sessions[s as usize].clone()),
         };
         self.transport.start(key, outgoing);
+        if run.agenda.is_sending_awaited(due.ordinal) {
+            self.unsent.push(key);
+            self.note_sendings(run);
+        }
         self.deadlines.push_back((now_ns.saturating_add(self.spec.timeout_ns), key));
         if slot.cancel {
             let at_ns = now_ns.saturating_add(run.phase.cancel_after_ns);
@@ -254,6 +288,15 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         self.share.in_flight_max = self.share.in_flight_max.max(u64::from(self.in_flight));
         self.live.on_start(now_ns - due.scheduled_ns);
         self.interference.dispatched(now_ns, now_ns - due.scheduled_ns);
+    }
+
+    /// Looks which flights that others wait for have been sent by now.
+    fn note_sendings(&mut self, run: &mut PhaseRun<'_>) {
+        self.unsent.retain(|key| {
+            let Some(sent_ns) = self.transport.marks(*key).sent_ns else { return true };
+            run.agenda.on_sent(self.places[key.index as usize].flight.ordinal, sent_ns);
+            false
+        });
     }
 
     fn x_request_id(&self, request_id: u64) -> String {
@@ -395,6 +438,11 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         row.outcome = outcome;
         row.error = error;
         row.end_ns = Some(end_ns);
+        if self.plan.history == History::Live && outcome != Outcome::NotSent {
+            let text = if outcome == Outcome::Completed { flight.reply() } else { None };
+            let tokens = row.output_tokens.map(|n| n.saturating_sub(row.reasoning_tokens.unwrap_or(0)));
+            row.input_tokens = self.conversations.take(run.phase, due.ordinal, Turn { text, tokens });
+        }
         self.finish_row(row);
         self.live.on_end(outcome);
         let place = &mut self.places[key.index as usize];
@@ -404,6 +452,15 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         self.free.push(key.index);
         self.in_flight -= 1;
         self.share.end_ns = self.share.end_ns.max(end_ns);
+        let unseen = self.unsent.iter().position(|unsent| *unsent == key).map(|at| self.unsent.swap_remove(at));
+        if outcome == Outcome::NotSent {
+            self.not_sent(run, due.ordinal, end_ns);
+            return;
+        }
+        if unseen.is_some() {
+            // A request that failed before its first write was never sent; what waits for that goes on with its end.
+            run.agenda.on_sent(due.ordinal, marks.sent_ns.unwrap_or(end_ns));
+        }
         run.agenda.on_end(due.ordinal, end_ns);
     }
 

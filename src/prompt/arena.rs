@@ -47,9 +47,11 @@ impl Arena {
 }
 
 /// A request body: spans of a shared arena, read in order as one [`Buf`], so that it goes out as a vectored write.
+/// Spans that begin behind the arena's end are of a tail that this body alone has.
 #[derive(Clone, Debug)]
 pub struct Pieces {
     arena: Arc<Arena>,
+    tail: Option<Arc<Vec<u8>>>,
     spans: Vec<Span>,
     /// The first span that has bytes left; its start moves as it is consumed.
     next: usize,
@@ -60,12 +62,25 @@ impl Pieces {
     /// A body of these spans.
     pub fn new(arena: Arc<Arena>, spans: Vec<Span>) -> Self {
         let remaining = spans.iter().map(|s| s.len).sum();
-        Pieces { arena, spans, next: 0, remaining }
+        Pieces { arena, tail: None, spans, next: 0, remaining }
+    }
+
+    /// The same body, with the bytes that stand behind the arena's.
+    pub fn with_tail(mut self, tail: Arc<Vec<u8>>) -> Self {
+        self.tail = Some(tail);
+        self
+    }
+
+    fn slice(&self, span: Span) -> &[u8] {
+        match (&self.tail, span.start.checked_sub(self.arena.len())) {
+            (Some(tail), Some(start)) => &tail[start..start + span.len],
+            _ => self.arena.slice(span),
+        }
     }
 
     /// The whole body as text, for files that show it.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.spans[self.next..].iter().flat_map(|s| self.arena.slice(*s)).copied().collect()
+        self.spans[self.next..].iter().flat_map(|s| self.slice(*s)).copied().collect()
     }
 }
 
@@ -75,14 +90,14 @@ impl Buf for Pieces {
     }
 
     fn chunk(&self) -> &[u8] {
-        self.spans[self.next..].iter().find(|s| s.len > 0).map_or(&[], |s| self.arena.slice(*s))
+        self.spans[self.next..].iter().find(|s| s.len > 0).map_or(&[], |s| self.slice(*s))
     }
 
     fn chunks_vectored<'a>(&'a self, dst: &mut [IoSlice<'a>]) -> usize {
         let spans = self.spans[self.next..].iter().filter(|s| s.len > 0);
         let mut n = 0;
         for (slot, span) in dst.iter_mut().zip(spans) {
-            *slot = IoSlice::new(self.arena.slice(*span));
+            *slot = IoSlice::new(self.slice(*span));
             n += 1;
         }
         n
@@ -111,12 +126,14 @@ mod tests {
     #[test]
     fn a_body_reads_the_same_whatever_the_steps() {
         let mut arena = Arena::default();
-        let spans: Vec<Span> = ["{\"a\":\"", "", "one two", "\"}"].iter().map(|t| arena.add(t.as_bytes())).collect();
-        let arena = Arc::new(arena);
-        let whole = Pieces::new(arena.clone(), spans.clone());
-        assert_eq!(whole.to_vec(), b"{\"a\":\"one two\"}");
+        let mut spans: Vec<Span> =
+            ["{\"a\":\"", "", "one two", "\"}"].iter().map(|t| arena.add(t.as_bytes())).collect();
+        spans.insert(3, Span { start: arena.len() + 1, len: 6 });
+        let (arena, tail) = (Arc::new(arena), Arc::new(b"? three".to_vec()));
+        let whole = Pieces::new(arena.clone(), spans.clone()).with_tail(tail.clone());
+        assert_eq!(whole.to_vec(), b"{\"a\":\"one two three\"}");
         for step in 1..=whole.remaining() {
-            let mut body = Pieces::new(arena.clone(), spans.clone());
+            let mut body = Pieces::new(arena.clone(), spans.clone()).with_tail(tail.clone());
             let mut got = Vec::new();
             while body.has_remaining() {
                 let mut slices = [IoSlice::new(&[]); 2];

@@ -115,6 +115,8 @@ pub struct WorkerSummary {
     /// The kernel's transmit stamps of a sample of requests; null where the transport takes none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub transmit: Option<TransmitStamps>,
+    /// Answers that later turns were to be sent with, and for which the planned ones stood in.
+    pub replies_stood_in: u64,
     /// Longest time without a look at the schedule.
     pub gap_max_ns: i64,
     /// Time that the thread could have run but waited for its core.

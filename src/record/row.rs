@@ -23,10 +23,10 @@ pub struct RequestRow {
     pub shard: u32,
     /// The worker thread that ran it.
     pub worker: u32,
-    /// When it should have been sent. Of a slot that a completion releases: when that completion released it; if
-    /// nothing ever did, when the run stopped.
+    /// When it should have been sent. Of a slot that waits for others: when the last of that had happened, with its pause; if
+    /// it never did, when the run stopped or that became known.
     pub scheduled_ns: i64,
-    /// When a slot that waits for a completion was released; null of a slot that waits for the clock alone.
+    /// When the last of what a slot waits for happened; null of a slot that waits for the clock alone.
     pub released_ns: Option<i64>,
     /// The clock just before the first write of the request.
     pub sent_ns: Option<i64>,
@@ -53,7 +53,7 @@ pub struct RequestRow {
     pub error: Option<String>,
     /// The server's finish reason.
     pub finish_reason: Option<String>,
-    /// Tokens of prompt that were asked for.
+    /// Tokens of prompt that were asked for, the conversation in front of a turn included.
     pub input_tokens: u32,
     /// Tokens of prompt that the server counted.
     pub prompt_tokens: Option<u32>,

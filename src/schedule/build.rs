@@ -2,52 +2,48 @@
 //!
 //! In: a trace or length distributions, and for each phase what releases its requests. Out: slots, and the texts they
 //! are slices of. Every draw is on its own stream of the seed.
-//! Not here: reading traces, drawing arrival times.
+//! Not here: reading traces, drawing arrival times, who waits for whom (`place`).
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use rand::RngExt;
 
+use super::conversation::History;
+use super::place::{Content, Pool, phase};
 use super::spec::{Load, PhaseSpec, PlanSpec, Source};
-use super::{PhasePlan, Plan, Prompt, Release, Slot};
-use crate::endpoint::{Shape, escape_json};
+use super::{PhasePlan, Plan, Prompt};
+use crate::endpoint::{EndpointType, Shape, escape_json, messages};
 use crate::error::{Error, Result};
 use crate::outcome::Phase;
 use crate::prompt::arena::Arena;
 use crate::prompt::corpus::Corpus;
 use crate::prompt::count_builtin;
 use crate::rng::Stream;
-use crate::trace::{Content as Literal, Trace};
-
-/// Lengths and text of one request before it has a place in time.
-#[derive(Clone, Copy)]
-struct Content {
-    prompt: Prompt,
-    input_tokens: u32,
-    max_tokens: Option<u32>,
-    session: Option<u32>,
-    recorded_ns: Option<i64>,
-    delay_ns: Option<i64>,
-}
+use crate::trace::{Content as Literal, Entry, Trace};
 
 impl PlanSpec {
     /// Makes the plan. Fails where the phases ask for what the source does not have.
     pub fn build(self) -> Result<Plan> {
         let mut arena = Arena::default();
-        let blocks = match &self.source {
-            Source::Trace(t) => u64::from(t.unique_blocks),
-            Source::Synthetic { .. } => 0,
+        let (blocks, has_answers) = match &self.source {
+            Source::Trace(t) => (u64::from(t.unique_blocks), !t.sessions.is_empty()),
+            Source::Synthetic { .. } => (0, false),
         };
-        let corpus = Corpus::build(&mut arena, self.seed, blocks + self.requests_expected());
-        let pool = self.pool(&mut arena);
-        if pool.is_empty() {
+        let codes = blocks + self.requests_expected() * (1 + u64::from(has_answers));
+        let corpus = Corpus::build(&mut arena, self.seed, codes);
+        let requests = self.requests(&mut arena)?;
+        if requests.is_empty() {
             return Err(Error::Usage("there is nothing to send: the source has no requests".into()));
         }
+        let trace = match self.source {
+            Source::Trace(trace) => trace,
+            Source::Synthetic { .. } => Trace::default(),
+        };
+        let pool = Pool::new(requests, &trace);
         let mut phases = Vec::new();
         let mut first_request_id = 0;
         for spec in &self.phases {
-            let mut phase = slots(spec, &pool, first_request_id)?;
+            let mut phase = phase(spec, &pool, first_request_id)?;
             if let Some(cancellation) = spec.cancellation {
                 let mut rng = self.seed.stream(Stream::Cancellation);
                 phase.slots.iter_mut().for_each(|slot| slot.cancel = rng.random_bool(cancellation.share));
@@ -57,20 +53,19 @@ impl PlanSpec {
         }
         let limits = phases.iter().flat_map(|p| p.slots.iter().map(|s| s.max_tokens));
         let shape = Shape::encode(&mut arena, &self.request, limits);
-        let trace = match self.source {
-            Source::Trace(trace) => trace,
-            Source::Synthetic { .. } => Trace::default(),
-        };
+        let mut notes = trace.notes;
+        notes.extend(unknown_answers(&phases).filter(|_| self.history == History::Planned));
         Ok(Plan {
             phases,
             sessions: trace.sessions,
             block_ids: trace.block_ids,
             block_size: trace.block_size.max(1),
             unique_blocks: trace.unique_blocks,
+            history: self.history,
             corpus,
             shape,
             arena: Arc::new(arena),
-            notes: trace.notes,
+            notes,
         })
     }
 
@@ -85,7 +80,7 @@ impl PlanSpec {
     }
 
     /// The source's requests, as many as it has or as the run can use.
-    fn pool(&self, arena: &mut Arena) -> Vec<Content> {
+    fn requests(&self, arena: &mut Arena) -> Result<Vec<Content>> {
         let mut output_rng = self.seed.stream(Stream::OutputLength);
         let mut output = |recorded: Option<u32>| recorded.or_else(|| self.output.map(|law| law.draw(&mut output_rng)));
         match &self.source {
@@ -98,147 +93,60 @@ impl PlanSpec {
                     session: None,
                     recorded_ns: None,
                     delay_ns: None,
+                    is_whole: false,
                 };
-                (0..*pool).map(content).collect()
+                Ok((0..*pool).map(content).collect())
             }
             Source::Trace(trace) => trace
                 .entries
                 .iter()
                 .map(|entry| {
-                    let (prompt, input_tokens) = match &entry.content {
-                        Some(Literal::Text(text) | Literal::Messages(text)) => {
-                            let counted = count_builtin(text) as u32;
-                            let tokens = if entry.input_tokens > 0 { entry.input_tokens } else { counted };
-                            (Prompt::Literal(arena.add(escape_json(text).as_bytes())), tokens)
-                        }
-                        None if entry.blocks_len > 0 => {
-                            let blocks = Prompt::Blocks { start: entry.blocks_start, len: entry.blocks_len };
-                            (blocks, entry.input_tokens)
-                        }
-                        None => (Prompt::Unique, entry.input_tokens),
-                    };
-                    Content {
+                    let (prompt, input_tokens) = self.prompt(entry, arena)?;
+                    Ok(Content {
                         prompt,
                         input_tokens,
                         max_tokens: output(entry.output_tokens),
                         session: entry.session,
                         recorded_ns: entry.arrival_ns,
                         delay_ns: entry.delay_ns,
-                    }
+                        is_whole: matches!(entry.content, Some(Literal::Messages(_))),
+                    })
                 })
                 .collect(),
         }
     }
+
+    /// The prompt of a trace's entry, and its tokens.
+    fn prompt(&self, entry: &Entry, arena: &mut Arena) -> Result<(Prompt, u32)> {
+        let mut literal = |text: &str| Prompt::Literal(arena.add(escape_json(text).as_bytes()));
+        let (prompt, counted) = match &entry.content {
+            Some(Literal::Text(text)) => (literal(text), count_builtin(text) as u32),
+            Some(Literal::Messages(json)) => {
+                let messages = messages::parse(json)
+                    .map_err(|problem| Error::Usage(format!("the trace's line {} has {problem}", entry.line)))?;
+                let counted = count_builtin(&messages.text) as u32;
+                match self.request.endpoint {
+                    EndpointType::Chat => (Prompt::Messages(arena.add(messages.inner.as_bytes())), counted),
+                    EndpointType::Completions => (literal(&messages.text), counted),
+                }
+            }
+            None if entry.blocks_len > 0 => (Prompt::Blocks { start: entry.blocks_start, len: entry.blocks_len }, 0),
+            None => (Prompt::Unique, 0),
+        };
+        Ok((prompt, if entry.input_tokens > 0 { entry.input_tokens } else { counted }))
+    }
 }
 
-/// Gives the pool's requests their places in one phase.
-fn slots(spec: &PhaseSpec, pool: &[Content], first_request_id: u64) -> Result<PhasePlan> {
-    let mut builder = PhaseBuilder { slots: Vec::new(), last_of_session: HashMap::new(), phase: spec.phase };
-    let (mut lanes, mut repeat) = (0, false);
-    let most = spec.requests_max.unwrap_or(u64::MAX) as usize;
-    match &spec.load {
-        Load::Recorded => {
-            for content in pool.iter().take(most) {
-                if spec.duration_ns.is_some_and(|d| content.recorded_ns.is_some_and(|t| t >= d)) {
-                    continue;
-                }
-                let alone = content.recorded_ns.map(Release::At);
-                builder.add(content, || alone)?;
-            }
-        }
-        Load::Times(times) => {
-            let mut times = times.iter();
-            for content in pool.iter().cycle().take(most) {
-                if times.len() == 0 && !builder.continues(content) {
-                    break;
-                }
-                builder.add(content, || times.next().map(|t| Release::At(*t)))?;
-                builder.forget_sessions_at_end_of(pool);
-            }
-        }
-        Load::Lanes { lanes: n, requests } => {
-            lanes = *n;
-            repeat = requests.is_none();
-            let wanted = requests.unwrap_or(pool.len() as u64) as usize;
-            for content in pool.iter().cycle().take(wanted) {
-                builder.add(content, || Some(Release::Lane))?;
-                builder.forget_sessions_at_end_of(pool);
-            }
-        }
-    }
-    Ok(PhasePlan {
-        phase: spec.phase,
-        slots: builder.slots,
-        first_request_id,
-        lanes,
-        repeat,
-        in_flight_max: spec.in_flight_max,
-        duration_ns: spec.duration_ns,
-        grace_ns: spec.grace_ns,
-        on_overload: spec.on_overload,
-        cancel_after_ns: spec.cancellation.map_or(0, |c| c.after_ns),
+/// Says it where answers that later turns hold have no planned length.
+fn unknown_answers(phases: &[PhasePlan]) -> Option<String> {
+    let slots = phases.iter().filter(|p| p.phase == Phase::Profiling).flat_map(|p| &p.slots);
+    let unknown = slots.filter(|s| s.is_continued && s.max_tokens.is_none()).count();
+    (unknown > 0).then(|| {
+        format!(
+            "{unknown} turns have no output length, so later turns are sent with an empty answer to them; give --osl, or \
+             --history live"
+        )
     })
-}
-
-struct PhaseBuilder {
-    slots: Vec<Slot>,
-    last_of_session: HashMap<u32, u32>,
-    phase: Phase,
-}
-
-impl PhaseBuilder {
-    /// Whether a request is a later turn of a session that this phase already holds.
-    fn continues(&self, content: &Content) -> bool {
-        content.session.is_some_and(|s| self.last_of_session.contains_key(&s))
-    }
-
-    /// When the pool starts again, so do its sessions.
-    fn forget_sessions_at_end_of(&mut self, pool: &[Content]) {
-        if self.slots.len().is_multiple_of(pool.len()) {
-            self.last_of_session.clear();
-        }
-    }
-
-    fn add(&mut self, content: &Content, alone: impl FnOnce() -> Option<Release>) -> Result<()> {
-        let index = self.slots.len() as u32;
-        let previous = content.session.and_then(|s| self.last_of_session.insert(s, index));
-        let (release, turn) = match previous {
-            Some(previous) => {
-                let turn = self.slots[previous as usize].turn + 1;
-                self.slots[previous as usize].next_turn = Some(index);
-                let release = Release::AfterPrevious {
-                    think_ns: content.delay_ns.unwrap_or(0),
-                    not_before_ns: content.recorded_ns.unwrap_or(0),
-                };
-                (release, turn)
-            }
-            None => match alone() {
-                Some(release) => (release, 0),
-                None => {
-                    return Err(Error::Usage(format!(
-                        "request {index} of the trace has no time: give --request-rate or --concurrency instead of \
-                         --fixed-schedule"
-                    )));
-                }
-            },
-        };
-        // A warm-up that sent the trace's own blocks would fill the prefix cache that is to be measured.
-        let prompt = match (self.phase, content.prompt) {
-            (Phase::Warmup, Prompt::Blocks { .. }) => Prompt::Unique,
-            (_, prompt) => prompt,
-        };
-        self.slots.push(Slot {
-            release,
-            prompt,
-            input_tokens: content.input_tokens,
-            max_tokens: content.max_tokens,
-            session: content.session,
-            turn,
-            next_turn: None,
-            cancel: false,
-        });
-        Ok(())
-    }
 }
 
 #[cfg(test)]
@@ -246,9 +154,10 @@ mod tests {
     use super::*;
     use crate::endpoint::{EndpointType, RequestOptions};
     use crate::rng::Seed;
-    use crate::schedule::Overload;
+    use crate::schedule::graph::Link;
     use crate::schedule::spec::LengthLaw;
-    use crate::trace::Entry;
+    use crate::schedule::{Overload, Release};
+    use crate::trace::{Entry, TurnPrompt, Wait, WaitFor};
 
     fn spec(source: Source, phases: Vec<PhaseSpec>) -> PlanSpec {
         let request = RequestOptions {
@@ -257,7 +166,7 @@ mod tests {
             streaming: true,
             extra: serde_json::Map::new(),
         };
-        PlanSpec { seed: Seed(5), request, source, output: None, phases }
+        PlanSpec { seed: Seed(5), request, source, output: None, history: History::Planned, phases }
     }
 
     fn phase(phase: Phase, load: Load) -> PhaseSpec {
@@ -289,7 +198,7 @@ mod tests {
     }
 
     fn prompt_text(plan: &Plan, phase: usize, index: usize) -> String {
-        let body = plan.body(&plan.phases[phase].slots[index], plan.phases[phase].first_request_id + index as u64);
+        let body = plan.body(&plan.phases[phase], index as u64, None);
         let body: serde_json::Value = serde_json::from_slice(&body.to_vec()).unwrap();
         body["prompt"].as_str().unwrap().to_string()
     }
@@ -301,8 +210,9 @@ mod tests {
         let slots = &plan.phases[0].slots;
         assert_eq!(slots[0].release, Release::At(0));
         assert_eq!(slots[1].release, Release::At(5_000_000));
-        let later = Release::AfterPrevious { think_ns: 2_000_000, not_before_ns: 9_000_000 };
-        assert_eq!((slots[2].release, slots[2].turn, slots[0].next_turn), (later, 1, Some(2)));
+        assert_eq!((slots[2].release, slots[2].turn, slots[2].previous_turn), (Release::After(9_000_000), 1, Some(0)));
+        let link = Link { slot: 2, event: WaitFor::End, delay_ns: 2_000_000 };
+        assert_eq!((plan.phases[0].graph.links(0), plan.phases[0].graph.waits(2)), (&[link][..], 1));
     }
 
     #[test]
@@ -314,6 +224,104 @@ mod tests {
         let timed: Vec<Release> = slots.iter().map(|s| s.release).filter(|r| matches!(r, Release::At(_))).collect();
         assert_eq!(timed, [10, 20, 30, 40].map(Release::At));
         assert_eq!(slots.iter().map(|s| s.turn).collect::<Vec<_>>(), [0, 1, 0, 0, 1, 0]);
+    }
+
+    #[test]
+    fn requests_that_hang_together_begin_with_one_time_or_one_lane() {
+        let wait = |entry, event| Wait { entry, event, delay_ns: 7 };
+        let waiting = |waits_start, waits_len| Entry { waits_start, waits_len, ..entry(Some(50), None, None) };
+        // 0 and 1 begin by themselves, 2 joins them; 3 stands alone.
+        let source = || {
+            Source::Trace(Trace {
+                entries: vec![waiting(0, 0), waiting(0, 0), waiting(0, 2), waiting(2, 0)],
+                waits: vec![wait(0, WaitFor::Dispatch), wait(1, WaitFor::End)],
+                block_size: 8,
+                ..Trace::default()
+            })
+        };
+        let slots_of = |load| spec(source(), vec![phase(Phase::Profiling, load)]).build().unwrap().phases.remove(0);
+        let by_clock = slots_of(Load::Recorded);
+        let at = Release::At(50_000_000);
+        assert_eq!(
+            by_clock.slots.iter().map(|s| s.release).collect::<Vec<_>>(),
+            [at, at, Release::After(50_000_000), at]
+        );
+        let at_rate = slots_of(Load::Times(vec![10, 20, 30]));
+        let after = Release::After(0);
+        assert_eq!(
+            at_rate.slots.iter().map(|s| s.release).collect::<Vec<_>>(),
+            [Release::At(10), after, after, Release::At(20), Release::At(30), after, after]
+        );
+        let link = |slot, event, delay_ns| Link { slot, event, delay_ns };
+        assert_eq!(at_rate.graph.links(4), [link(5, WaitFor::Dispatch, 0), link(6, WaitFor::Dispatch, 7)]);
+        let lanes = slots_of(Load::Lanes { lanes: 1, requests: Some(4) });
+        assert_eq!(
+            lanes.slots.iter().map(|s| s.release).collect::<Vec<_>>(),
+            [Release::Lane, after, after, Release::Lane]
+        );
+    }
+
+    #[test]
+    fn what_hangs_on_a_request_behind_the_end_is_left_out_with_it() {
+        let waiting = Entry { waits_len: 1, ..entry(None, None, None) };
+        let source = Source::Trace(Trace {
+            entries: vec![
+                entry(Some(0), Some(0), None),
+                entry(Some(9), Some(0), None),
+                entry(None, Some(0), Some(1)),
+                waiting,
+            ],
+            waits: vec![Wait { entry: 2, event: WaitFor::End, delay_ns: 0 }],
+            block_size: 8,
+            sessions: vec!["a".into()],
+            ..Trace::default()
+        });
+        let phase = PhaseSpec { duration_ns: Some(9_000_000), ..phase(Phase::Profiling, Load::Recorded) };
+        assert_eq!(spec(source, vec![phase]).build().unwrap().len(), 1);
+    }
+
+    #[test]
+    fn a_turn_that_adds_is_sent_with_what_was_said_and_a_whole_one_alone() {
+        let plan_of = |turn_prompt| {
+            let mut entries = vec![entry(Some(0), Some(0), None); 3];
+            entries[1].content = Some(Literal::Text("why not".into()));
+            entries[1].input_tokens = 0;
+            let source = Trace { entries, turn_prompt, block_size: 8, sessions: vec!["a".into()], ..Trace::default() };
+            spec(Source::Trace(source), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap()
+        };
+        let added = plan_of(TurnPrompt::Added);
+        let texts: Vec<String> = (0..3).map(|n| prompt_text(&added, 0, n)).collect();
+        assert_eq!(texts.iter().map(|t| count_builtin(t)).collect::<Vec<_>>(), [20, 20 + 3 + 2, 25 + 3 + 20]);
+        assert_eq!(added.phases[0].slots.iter().map(|s| s.input_tokens).collect::<Vec<_>>(), [20, 25, 48]);
+        assert!(texts[1].starts_with(&texts[0]) && texts[2].starts_with(&texts[1]) && texts[1].ends_with("\nwhy not"));
+        let whole = plan_of(TurnPrompt::Whole);
+        assert_eq!((0..3).map(|n| count_builtin(&prompt_text(&whole, 0, n))).collect::<Vec<_>>(), [20, 2, 20]);
+    }
+
+    #[test]
+    fn messages_are_a_chat_as_they_are_and_the_lines_of_a_completion() {
+        let list = r#"[{"role":"system","content":"be"},{"role":"user","content":"say \"hi\"","name":"x"}]"#;
+        let source = |json: &str| {
+            let content = Some(Literal::Messages(json.into()));
+            trace(vec![Entry { input_tokens: 0, content, ..entry(Some(0), None, None) }])
+        };
+        let plan = spec(source(list), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap();
+        assert_eq!((prompt_text(&plan, 0, 0), plan.phases[0].slots[0].input_tokens), ("be\nsay \"hi\"".into(), 3));
+        let mut chat = spec(source(list), vec![phase(Phase::Profiling, Load::Recorded)]);
+        chat.request.endpoint = EndpointType::Chat;
+        let plan = chat.build().unwrap();
+        let body = String::from_utf8(plan.body(&plan.phases[0], 0, None).to_vec()).unwrap();
+        assert!(body.starts_with(&format!(r#"{{"messages":{list},"model":"m""#)), "{body}");
+        let error = spec(source("[7]"), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap_err();
+        assert!(error.to_string().contains("line 0 has no list of chat messages"), "{error}");
+    }
+
+    #[test]
+    fn answers_of_unknown_length_are_told_of() {
+        let entries = vec![Entry { output_tokens: None, ..entry(Some(0), Some(0), None) }; 2];
+        let plan = spec(trace(entries), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap();
+        assert!(plan.notes[0].starts_with("1 turns have no output length"), "{:?}", plan.notes);
+        assert_eq!(plan.phases[0].slots[1].input_tokens, 40);
     }
 
     #[test]

@@ -1,34 +1,37 @@
 //! WHAT × WHEN → slots: the whole run, before its first byte.
 //!
-//! A [`Slot`] is one request that will be made: its lengths, its prompt, and what releases it: the clock, the end of
-//! its session's previous turn, or a lane of closed-loop load becoming free. [`build`] makes the slots of what [`spec`] asks for, [`shard`]
-//! divides them among workers.
-//! Invariants: slots that the clock releases stand in order of time; a session's turns are linked in order; request
+//! A [`Slot`] is one request that will be made: its lengths, its prompt, and what releases it: the clock, what it waits
+//! for ([`graph`]: its session's previous turn, or whatever the trace says), or a lane of closed-loop load becoming free.
+//! [`build`] makes the slots of what [`spec`] asks for, [`shard`] divides them among workers, [`conversation`] makes the
+//! body of each.
+//! Invariants: slots that the clock releases stand in order of time; a slot waits for earlier ones alone; request
 //! ids are the slots' places, warm-up first.
 
 pub mod build;
+pub mod conversation;
+pub mod graph;
+mod place;
 pub mod shard;
 pub mod spec;
 
 use std::sync::Arc;
 
+use conversation::History;
+use graph::Graph;
+
 use crate::endpoint::Shape;
 use crate::outcome::Phase;
-use crate::prompt::arena::{Arena, Pieces, Span};
+use crate::prompt::arena::{Arena, Span};
 use crate::prompt::corpus::Corpus;
+pub use crate::trace::WaitFor;
 
 /// What releases a slot.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Release {
     /// The clock, this long after the phase's start.
     At(i64),
-    /// The end of the session's previous turn, plus think time, but not before a time since the phase's start.
-    AfterPrevious {
-        /// Pause after the previous turn's end.
-        think_ns: i64,
-        /// Earliest time since the phase's start.
-        not_before_ns: i64,
-    },
+    /// All that it waits for ([`PhasePlan::graph`]), each with its pause, but not before this long after the phase's start.
+    After(i64),
     /// A lane of closed-loop load becoming free.
     Lane,
 }
@@ -47,6 +50,8 @@ pub enum Prompt {
     },
     /// A text that the trace gave, already escaped for JSON.
     Literal(Span),
+    /// Chat messages that the trace gave: JSON objects with commas between them.
+    Messages(Span),
 }
 
 /// One request that will be made.
@@ -56,7 +61,7 @@ pub struct Slot {
     pub release: Release,
     /// Its text.
     pub prompt: Prompt,
-    /// Tokens of prompt.
+    /// Tokens of prompt in all, the conversation in front of its own text included.
     pub input_tokens: u32,
     /// Limit on output tokens.
     pub max_tokens: Option<u32>,
@@ -64,8 +69,12 @@ pub struct Slot {
     pub session: Option<u32>,
     /// Turn within the session, from 0.
     pub turn: u32,
-    /// The slot that its end releases, if any: the session's next turn.
-    pub next_turn: Option<u32>,
+    /// The session's previous turn.
+    pub previous_turn: Option<u32>,
+    /// Whether that turn, with its answer and all that was said before it, goes in front of this one's prompt.
+    pub continues: bool,
+    /// Whether the next turn's prompt holds this one and its answer.
+    pub is_continued: bool,
     /// Whether the client gives it up on purpose.
     pub cancel: bool,
 }
@@ -77,6 +86,8 @@ pub struct PhasePlan {
     pub phase: Phase,
     /// Its slots; `request_id = first_request_id + index`.
     pub slots: Vec<Slot>,
+    /// Which of them wait for which.
+    pub graph: Graph,
     /// Request id of the first slot.
     pub first_request_id: u64,
     /// Lanes of closed-loop load; 0 for open loop.
@@ -131,6 +142,8 @@ pub struct Plan {
     pub block_size: u32,
     /// Number of different block ids: texts of blocks have the codes below, unique texts those above.
     pub unique_blocks: u32,
+    /// The answers that later turns of a session are sent with.
+    pub history: History,
     /// The text of prompts.
     pub corpus: Corpus,
     /// The body around prompts.
@@ -158,16 +171,23 @@ impl Plan {
     }
 
     /// Prompt tokens of the measurement that a prefix cache which forgets nothing would hold when they are sent: those of
-    /// leading blocks that an earlier request had. `None` for literal texts, of whose prefixes nothing is known.
+    /// leading blocks that an earlier request had, and of a session what its previous turn held (with its answer, where that
+    /// is the server's own). `None` for literal texts, of whose prefixes nothing is known.
     pub fn expected_cached_tokens(&self) -> Option<u64> {
         let mut seen = vec![false; self.unique_blocks as usize];
         let mut cached = 0;
         let measured = self.phases.iter().filter(|p| p.phase == Phase::Profiling);
-        for slot in measured.flat_map(|p| &p.slots) {
+        for (phase, slot) in measured.flat_map(|p| p.slots.iter().map(move |slot| (p, slot))) {
             let (start, len) = match slot.prompt {
+                Prompt::Literal(_) | Prompt::Messages(_) => return None,
+                _ if slot.continues => {
+                    let previous = slot.previous_turn.map(|turn| &phase.slots[turn as usize]);
+                    let answer = previous.filter(|_| self.history == History::Live).and_then(|p| p.max_tokens);
+                    cached += u64::from(previous.map_or(0, |p| p.input_tokens)) + u64::from(answer.unwrap_or(0));
+                    continue;
+                }
                 Prompt::Blocks { start, len } => (start as usize, len as usize),
                 Prompt::Unique => continue,
-                Prompt::Literal(_) => return None,
             };
             let blocks = &self.block_ids[start..start + len];
             let known = blocks.iter().take_while(|b| seen[**b as usize]).count() as u64;
@@ -177,22 +197,17 @@ impl Plan {
         Some(cached)
     }
 
-    /// The body of a request, assembled from spans.
-    pub fn body(&self, slot: &Slot, request_id: u64) -> Pieces {
-        let spans = self.shape.body(|out| self.prompt_spans(slot, request_id, out), slot.max_tokens);
-        Pieces::new(self.arena.clone(), spans)
-    }
-
-    fn prompt_spans(&self, slot: &Slot, request_id: u64, out: &mut Vec<Span>) {
-        match slot.prompt {
-            Prompt::Literal(span) => out.push(span),
+    /// Appends the spans of a prompt's own text, of so many tokens.
+    fn prompt_spans(&self, prompt: Prompt, tokens: u32, request_id: u64, out: &mut Vec<Span>) {
+        match prompt {
+            Prompt::Literal(span) | Prompt::Messages(span) => out.push(span),
             Prompt::Unique => {
                 let code = u64::from(self.unique_blocks) + request_id;
-                self.corpus.spans(code, slot.input_tokens, out);
+                self.corpus.spans(code, tokens, out);
             }
             Prompt::Blocks { start, len } => {
                 let blocks = &self.block_ids[start as usize..(start + len) as usize];
-                let mut left = slot.input_tokens;
+                let mut left = tokens;
                 for block in blocks {
                     let tokens = left.min(self.block_size);
                     self.corpus.spans(u64::from(*block), tokens, out);

@@ -1,22 +1,28 @@
-//! Divides a phase's slots among workers: each slot to one worker, a session whole.
+//! Divides a phase's slots among workers: each slot to one worker, what hangs together whole.
 //!
-//! Slots are dealt out in turn, so that every worker's load has the same shape. Thinning a Poisson process this way
-//! leaves its sum exact: the slots' times are not touched.
+//! Slots, and groups of those that wait for each other, are dealt out in turn, so that every worker's load has the same
+//! shape. Thinning a Poisson process this way leaves its sum exact: the slots' times are not touched.
+
+use std::collections::HashMap;
 
 use super::PhasePlan;
 
 /// The slots of one worker: indices into [`PhasePlan::slots`], in their order.
 pub fn slots_of(phase: &PhasePlan, worker: u32, workers: u32) -> Vec<u32> {
-    let worker_of_session = |session: u32| session % workers;
     let mut turn = 0;
+    let mut owners = HashMap::new();
     let mut mine = Vec::with_capacity(phase.slots.len() / workers as usize + 1);
-    for (index, slot) in (0u32..).zip(&phase.slots) {
-        let owner = match slot.session {
-            Some(session) => worker_of_session(session),
-            None => {
-                turn += 1;
-                (turn - 1) % workers
+    for index in 0..phase.slots.len() as u32 {
+        let group = phase.graph.group(index);
+        let owner = if group == index {
+            let owner = turn;
+            turn = (turn + 1) % workers;
+            if phase.graph.group_size(group) > 1 {
+                owners.insert(group, owner);
             }
+            owner
+        } else {
+            owners[&group]
         };
         if owner == worker {
             mine.push(index);
@@ -34,24 +40,29 @@ pub fn share_of(total: u32, worker: u32, workers: u32) -> u32 {
 mod tests {
     use super::*;
     use crate::outcome::Phase;
-    use crate::schedule::{Overload, Prompt, Release, Slot};
+    use crate::schedule::graph::{Graph, Link};
+    use crate::schedule::{Overload, Prompt, Release, Slot, WaitFor};
 
     #[test]
-    fn every_slot_has_one_worker_and_sessions_stay_whole() {
-        let slot = |session| Slot {
+    fn every_slot_has_one_worker_and_what_hangs_together_stays_whole() {
+        let slot = Slot {
             release: Release::Lane,
             prompt: Prompt::Unique,
             input_tokens: 1,
             max_tokens: None,
-            session,
+            session: None,
             turn: 0,
-            next_turn: None,
+            previous_turn: None,
+            continues: false,
+            is_continued: false,
             cancel: false,
         };
-        let sessions = [None, Some(0), None, Some(1), Some(0), None, Some(2), Some(1), None];
+        let link = |(from, slot)| (from, Link { slot, event: WaitFor::End, delay_ns: 0 });
+        let groups: [&[u32]; 3] = [&[1, 4, 5, 8], &[3, 7], &[6]];
         let phase = PhasePlan {
             phase: Phase::Profiling,
-            slots: sessions.iter().map(|s| slot(*s)).collect(),
+            slots: vec![slot; 9],
+            graph: Graph::new(9, [(1, 4), (5, 8), (4, 8), (3, 7)].map(link).to_vec()),
             first_request_id: 0,
             lanes: 4,
             repeat: false,
@@ -66,12 +77,8 @@ mod tests {
             let mut all: Vec<u32> = shards.concat();
             all.sort_unstable();
             assert_eq!(all, (0..9).collect::<Vec<u32>>());
-            for session in 0..3 {
-                let owners = shards
-                    .iter()
-                    .filter(|s| s.iter().any(|i| phase.slots[*i as usize].session == Some(session)))
-                    .count();
-                assert_eq!(owners, 1);
+            for group in groups {
+                assert_eq!(shards.iter().filter(|s| s.iter().any(|i| group.contains(i))).count(), 1);
             }
         }
     }

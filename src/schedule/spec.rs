@@ -3,6 +3,7 @@
 use rand_distr::{Distribution, Normal};
 
 use super::Overload;
+use super::conversation::History;
 use crate::endpoint::RequestOptions;
 use crate::outcome::Phase;
 use crate::rng::{Rng, Seed};
@@ -52,7 +53,7 @@ pub enum Source {
 pub enum Load {
     /// The trace's own times.
     Recorded,
-    /// These times since the phase's start, one for each request (for each session, where there are sessions).
+    /// These times since the phase's start, one for each request (for each group of them that wait for each other).
     Times(Vec<i64>),
     /// Closed loop: so many lanes, and so many requests, or as many as its duration allows.
     Lanes {
@@ -104,6 +105,8 @@ pub struct PlanSpec {
     pub source: Source,
     /// Limit of output tokens where the source gives none.
     pub output: Option<LengthLaw>,
+    /// The answers that later turns of a session are sent with.
+    pub history: History,
     /// The phases, in order.
     pub phases: Vec<PhaseSpec>,
 }

@@ -22,6 +22,8 @@ use crate::time::{Clock, SimClock};
 pub struct Truth {
     /// The `X-Request-Id` that came with it.
     pub x_request_id: String,
+    /// The body that came with it.
+    pub body: Vec<u8>,
     /// When it was started.
     pub started_ns: i64,
     /// How it ends if nobody gives it up first; [`Outcome::NotSent`] where no connection was to be had.
@@ -115,10 +117,16 @@ impl SimNetwork {
     }
 
     /// Draws the fate of a request and plans its steps.
-    fn fate(&mut self, key: FlightKey, x_request_id: String) -> Truth {
+    fn fate(&mut self, key: FlightKey, request: &Outgoing) -> Truth {
         let started_ns = self.clock.now_ns();
-        let mut truth =
-            Truth { x_request_id, started_ns, outcome: Outcome::Completed, events_ns: Vec::new(), content: Vec::new() };
+        let mut truth = Truth {
+            x_request_id: request.x_request_id.clone(),
+            body: request.body.to_vec(),
+            started_ns,
+            outcome: Outcome::Completed,
+            events_ns: Vec::new(),
+            content: Vec::new(),
+        };
         let mut t = started_ns + self.gap_ns(20_000.0);
         if self.rng.random_bool(0.3) {
             if self.rng.random_bool(0.05) {
@@ -257,7 +265,7 @@ impl Script {
 impl Transport for SimNetwork {
     fn start(&mut self, key: FlightKey, request: Outgoing) {
         self.marks.insert(key, Marks::default());
-        let truth = self.fate(key, request.x_request_id);
+        let truth = self.fate(key, &request);
         self.truths.push(truth);
     }
 

@@ -42,6 +42,11 @@ impl Learned {
         self.kind
     }
 
+    /// The text of an event that was recognised, as it stands between its quotes.
+    pub fn text<'a>(&self, data: &'a [u8]) -> &'a [u8] {
+        &data[self.before..data.len() - (self.around.len() - self.before)]
+    }
+
     /// Remembers what surrounded the text of an event that was walked, if text is all that it carries.
     pub fn learn(&mut self, data: &[u8], delta: &Delta<'_>) {
         let Some(text) = delta.text.filter(|_| data.len() <= BYTES_MAX) else { return };
@@ -70,6 +75,7 @@ pub fn fuzz_alike(data: &[u8]) {
     if let Some(kind) = learned.recognise(second) {
         let walked = Delta::read(second).expect("what is recognised can be walked");
         assert_eq!((walked.kind, walked.usage, walked.finish_reason, walked.error), (kind, None, None, None));
+        assert_eq!(walked.text, Some(learned.text(second)));
     }
 }
 

@@ -56,6 +56,18 @@ pub(super) fn cache_too_warm(manifest: &Manifest, summary: &Summary) -> Option<S
     })
 }
 
+/// Conversations that are not wholly those that were had.
+pub(super) fn replies_stood_in(manifest: &Manifest) -> Option<String> {
+    let count: u64 = manifest.workers.iter().map(|w| w.replies_stood_in).sum();
+    (count > 0).then(|| {
+        format!(
+            "planned answers stood in for {count} of the server's replies in the conversations behind them, since those failed, \
+             were longer than 16 bytes per token asked for, or were no text; set --osl to what the model says, or use --history \
+             planned"
+        )
+    })
+}
+
 /// A run that an overload ended.
 pub(super) fn aborted(manifest: &Manifest, summary: &Summary) -> Option<String> {
     let behind = summary.errors.iter().filter(|e| e.outcome == Outcome::NotSent && e.message.starts_with(ABORTED));
@@ -106,6 +118,11 @@ mod tests {
         check(|_| {}, &isl(-5.1, 100.0), Suspect, &["-5.1 % prompt tokens"]);
         check(|_| {}, &isl(20.0, 100.0), Valid, &[]);
         check(|_| {}, &[("osl_mismatch_diff_pct", numbers(10, &[-40.0, -40.0]))], Suspect, &["-40.0 % as long"]);
+    }
+
+    #[test]
+    fn replies_that_could_not_be_sent_on_make_it_suspect() {
+        check(|m| m.workers[1].replies_stood_in = 3, &[], Suspect, &["stood in for 3 of the server's replies"]);
     }
 
     #[test]

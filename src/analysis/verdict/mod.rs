@@ -46,6 +46,7 @@ pub fn judge(manifest: &Manifest, summary: &Summary) -> Verdict {
         load::prompts_off(summary),
         load::answers_off(summary),
         load::cache_too_warm(manifest, summary),
+        load::replies_stood_in(manifest),
     ];
     reasons.extend(suspicions.into_iter().flatten().map(|r| (Judgement::Suspect, r)));
     Verdict {

@@ -9,7 +9,7 @@ use crate::error::{Error, Result};
 use crate::export::{ExportLevel, inputs, remove_stale};
 use crate::outcome::Phase;
 use crate::record::manifest;
-use crate::schedule::{Plan, Prompt};
+use crate::schedule::{PhasePlan, Plan, Prompt};
 
 /// Where runs go unless the user says otherwise; aiperf's default.
 const ROOT: &str = "artifacts";
@@ -37,20 +37,40 @@ pub(super) fn create(config: &ProfileConfig) -> Result<PathBuf> {
 /// Writes `inputs.json`, where the requests are not a trace's hashes and files with an entry for each are wanted.
 pub(super) fn write_inputs(dir: &Path, plan: &Plan, config: &ProfileConfig) -> Result<()> {
     let path = dir.join("inputs.json");
-    let hashed = |p: &Prompt| !matches!(p, Prompt::Literal(_));
+    let hashed = |p: &Prompt| !matches!(p, Prompt::Literal(_) | Prompt::Messages(_));
     let from_trace = matches!(config.source, SourceConfig::Trace { .. });
     let Some(phase) = plan.phases.iter().find(|p| p.phase == Phase::Profiling) else { return Ok(()) };
     let unwanted = config.export_level < ExportLevel::Records;
     if unwanted || from_trace && phase.slots.iter().any(|s| hashed(&s.prompt)) {
         return remove_stale(&path);
     }
-    let sessions = (phase.first_request_id..).zip(&phase.slots).map(|(request_id, slot)| {
-        let name =
-            slot.session.map_or_else(|| format!("session_{request_id:06}"), |s| plan.sessions[s as usize].clone());
-        let body = String::from_utf8_lossy(&plan.body(slot, request_id).to_vec()).into_owned();
-        (name, RawValue::from_string(body).into_iter().collect())
+    let body = |ordinal: &u32| {
+        let body = plan.body(phase, u64::from(*ordinal), None).to_vec();
+        RawValue::from_string(String::from_utf8_lossy(&body).into_owned()).ok()
+    };
+    let sessions = turns_by_session(phase).into_iter().map(|turns| {
+        let name = match phase.slots[turns[0] as usize].session {
+            Some(session) => plan.sessions[session as usize].clone(),
+            None => format!("session_{:06}", phase.first_request_id + u64::from(turns[0])),
+        };
+        (name, turns.iter().filter_map(body).collect())
     });
     let file = std::fs::File::create(&path).map_err(Error::io(&path))?;
     let mut out = std::io::BufWriter::new(file);
     inputs::write(&mut out, sessions).and_then(|()| std::io::Write::flush(&mut out)).map_err(Error::io(&path))
+}
+
+/// The slots of a phase, those of one conversation together.
+fn turns_by_session(phase: &PhasePlan) -> Vec<Vec<u32>> {
+    let mut sessions: Vec<Vec<u32>> = Vec::new();
+    let mut session_of = Vec::with_capacity(phase.slots.len());
+    for (index, slot) in (0u32..).zip(&phase.slots) {
+        let session = slot.previous_turn.map_or(sessions.len(), |turn| session_of[turn as usize]);
+        session_of.push(session);
+        match sessions.get_mut(session) {
+            Some(turns) => turns.push(index),
+            None => sessions.push(vec![index]),
+        }
+    }
+    sessions
 }

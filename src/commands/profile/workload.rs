@@ -5,8 +5,8 @@ use crate::cli::config::{LoadConfig, ProfileConfig, SourceConfig};
 use crate::error::Result;
 use crate::outcome::Phase;
 use crate::rng::Stream;
-use crate::schedule::Overload;
 use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
+use crate::schedule::{Overload, graph};
 use crate::trace::bucketing::Bucketing;
 use crate::trace::{self, Trace};
 
@@ -43,7 +43,14 @@ pub(super) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec> {
         (None, SourceConfig::Synthetic(input)) => Source::Synthetic { input: *input, pool: resolved.pool(&phases) },
         (None, SourceConfig::Trace { .. }) => unreachable!("a trace was read above"),
     };
-    Ok(PlanSpec { seed: config.seed, request: config.request.clone(), source, output: config.output, phases })
+    Ok(PlanSpec {
+        seed: config.seed,
+        request: config.request.clone(),
+        source,
+        output: config.output,
+        history: config.history,
+        phases,
+    })
 }
 
 /// The load, once the trace is known.
@@ -53,7 +60,7 @@ struct Resolved<'a> {
     in_flight_max: Option<u32>,
     /// Requests of the trace.
     requests: Option<u64>,
-    /// Conversations of the trace: single requests and sessions.
+    /// Conversations of the trace: single requests, and groups of those that wait for each other.
     conversations: Option<u64>,
 }
 
@@ -67,9 +74,9 @@ impl<'a> Resolved<'a> {
             (LoadConfig::FromTrace, _) => LoadConfig::Recorded,
             (load, _) => load.clone(),
         };
-        let conversations = trace.map(|t| {
-            let alone = t.entries.iter().filter(|e| e.session.is_none()).count();
-            (alone + t.sessions.len()) as u64
+        let conversations = trace.map(|t| match graph::groups_of(t) {
+            groups if groups.is_empty() => t.entries.len() as u64,
+            groups => (0u32..).zip(&groups).filter(|(entry, group)| entry == *group).count() as u64,
         });
         let requests = trace.map(|t| t.entries.len() as u64);
         Resolved { config, load, in_flight_max, requests, conversations }

@@ -1,0 +1,243 @@
+//! A pool of requests and a phase's load → the phase's slots, and who waits for whom among them.
+//!
+//! By the trace's own clock every request has its time, if it has one, and its links beside it. At a rate, and in closed
+//! loop, the trace's clock means nothing: each group of requests that hang together begins at a time, or on a lane, and
+//! the rest of it follows by its links; what begins a group later than its first request does is sent with that one.
+//! Not here: texts and lengths ([`super::build`]).
+
+use std::collections::HashMap;
+
+use super::graph::{Graph, Link, groups_of};
+use super::spec::{Load, PhaseSpec};
+use super::{PhasePlan, Prompt, Release, Slot};
+use crate::error::{Error, Result};
+use crate::outcome::Phase;
+use crate::trace::{Trace, TurnPrompt, Wait, WaitFor};
+
+/// Lengths, text and links of one request before it has a place in time.
+#[derive(Clone, Copy)]
+pub(super) struct Content {
+    pub(super) prompt: Prompt,
+    pub(super) input_tokens: u32,
+    pub(super) max_tokens: Option<u32>,
+    pub(super) session: Option<u32>,
+    pub(super) recorded_ns: Option<i64>,
+    pub(super) delay_ns: Option<i64>,
+    /// Whether its prompt holds the conversation so far, so that nothing goes in front of it.
+    pub(super) is_whole: bool,
+}
+
+/// Requests in their order, and the trace that says what they wait for; one without entries where they were drawn.
+pub(super) struct Pool<'a> {
+    requests: Vec<Content>,
+    trace: &'a Trace,
+    /// The group of each request; empty where each stands alone.
+    groups: Vec<u32>,
+}
+
+impl<'a> Pool<'a> {
+    pub(super) fn new(requests: Vec<Content>, trace: &'a Trace) -> Self {
+        Pool { requests, trace, groups: groups_of(trace) }
+    }
+
+    fn waits(&self, request: usize) -> &[Wait] {
+        self.trace.entries.get(request).map_or(&[], |entry| self.trace.waits(entry))
+    }
+
+    fn group(&self, request: usize) -> u32 {
+        self.groups.get(request).copied().unwrap_or(request as u32)
+    }
+}
+
+/// Gives the pool's requests their places in one phase.
+pub(super) fn phase(spec: &PhaseSpec, pool: &Pool<'_>, first_request_id: u64) -> Result<PhasePlan> {
+    let mut placing = Placing::new(pool, spec);
+    let (mut lanes, mut repeat) = (0, false);
+    let n = pool.requests.len();
+    let most = spec.requests_max.map_or(usize::MAX, |most| most as usize);
+    match &spec.load {
+        Load::Recorded => {
+            for at in 0..n.min(most) {
+                let recorded_ns = pool.requests[at].recorded_ns;
+                let late = spec.duration_ns.is_some_and(|d| recorded_ns.is_some_and(|t| t >= d));
+                if late || placing.hangs_on_what_is_left_out(at) {
+                    placing.leave_out(at);
+                } else {
+                    placing.add(at, || recorded_ns.map(Release::At))?;
+                }
+            }
+        }
+        Load::Times(times) => {
+            let mut times = times.iter();
+            for number in 0..most {
+                placing.pass(number % n);
+                if times.len() == 0 && !placing.has_begun(number % n) {
+                    break;
+                }
+                placing.add(number % n, || times.next().map(|t| Release::At(*t)))?;
+            }
+        }
+        Load::Lanes { lanes: asked, requests } => {
+            lanes = *asked;
+            repeat = requests.is_none();
+            for number in 0..requests.map_or(n, |wanted| wanted as usize) {
+                placing.pass(number % n);
+                placing.add(number % n, || Some(Release::Lane))?;
+            }
+        }
+    }
+    Ok(PhasePlan {
+        phase: spec.phase,
+        graph: Graph::new(placing.slots.len(), placing.links),
+        slots: placing.slots,
+        first_request_id,
+        lanes,
+        repeat,
+        in_flight_max: spec.in_flight_max,
+        duration_ns: spec.duration_ns,
+        grace_ns: spec.grace_ns,
+        on_overload: spec.on_overload,
+        cancel_after_ns: spec.cancellation.map_or(0, |c| c.after_ns),
+    })
+}
+
+/// The slot of a request that has none.
+const NOWHERE: u32 = u32::MAX;
+
+/// The slots so far, and where this pass over the pool stands.
+struct Placing<'a> {
+    pool: &'a Pool<'a>,
+    phase: Phase,
+    /// Whether the trace's own times count.
+    by_clock: bool,
+    slots: Vec<Slot>,
+    links: Vec<(u32, Link)>,
+    /// The slot of each request; kept only where requests wait for each other beyond sessions.
+    places: Vec<u32>,
+    /// The last slot of each session; [`NOWHERE`] where its last turn was left out.
+    last_turns: HashMap<u32, u32>,
+    /// The first slot of each group.
+    firsts: HashMap<u32, u32>,
+}
+
+impl<'a> Placing<'a> {
+    fn new(pool: &'a Pool<'a>, spec: &PhaseSpec) -> Self {
+        Placing {
+            pool,
+            phase: spec.phase,
+            by_clock: matches!(spec.load, Load::Recorded),
+            slots: Vec::new(),
+            links: Vec::new(),
+            places: if pool.trace.waits.is_empty() { Vec::new() } else { vec![NOWHERE; pool.requests.len()] },
+            last_turns: HashMap::new(),
+            firsts: HashMap::new(),
+        }
+    }
+
+    /// When the pool starts again, so do its sessions.
+    fn pass(&mut self, request: usize) {
+        if request == 0 {
+            self.places.fill(NOWHERE);
+            self.last_turns.clear();
+            self.firsts.clear();
+        }
+    }
+
+    /// Whether a part of the request's group is already in this pass.
+    fn has_begun(&self, request: usize) -> bool {
+        self.firsts.contains_key(&self.pool.group(request))
+    }
+
+    fn hangs_on_what_is_left_out(&self, request: usize) -> bool {
+        let session = self.pool.requests[request].session;
+        session.is_some_and(|s| self.last_turns.get(&s) == Some(&NOWHERE))
+            || self.pool.waits(request).iter().any(|w| self.places[w.entry as usize] == NOWHERE)
+    }
+
+    fn leave_out(&mut self, request: usize) {
+        if let Some(session) = self.pool.requests[request].session {
+            self.last_turns.insert(session, NOWHERE);
+        }
+    }
+
+    /// Places a request. `first` releases it where nothing else does.
+    fn add(&mut self, request: usize, first: impl FnOnce() -> Option<Release>) -> Result<()> {
+        let content = &self.pool.requests[request];
+        let index = self.slots.len() as u32;
+        let previous = content.session.and_then(|s| self.last_turns.insert(s, index));
+        let release = self.release(request, previous, first)?;
+        if let Some(place) = self.places.get_mut(request) {
+            *place = index;
+        }
+        let before = previous.map(|turn| &mut self.slots[turn as usize]);
+        let added = self.pool.trace.turn_prompt == TurnPrompt::Added && !content.is_whole;
+        let continues = added && before.is_some();
+        let (mut turn, mut input_tokens) = (0, Some(content.input_tokens));
+        if let Some(before) = before {
+            turn = before.turn + 1;
+            if continues {
+                before.is_continued = true;
+                let history = before.input_tokens.checked_add(before.max_tokens.unwrap_or(0));
+                input_tokens = history.and_then(|history| history.checked_add(content.input_tokens));
+            }
+        }
+        let Some(input_tokens) = input_tokens else {
+            return Err(Error::Usage(format!("the conversation before request {index} is of more than 4e9 tokens")));
+        };
+        // A warm-up that sent the trace's own blocks would fill the prefix cache that is to be measured.
+        let prompt = match (self.phase, content.prompt) {
+            (Phase::Warmup, Prompt::Blocks { .. }) => Prompt::Unique,
+            (_, prompt) => prompt,
+        };
+        self.slots.push(Slot {
+            release,
+            prompt,
+            input_tokens,
+            max_tokens: content.max_tokens,
+            session: content.session,
+            turn,
+            previous_turn: previous,
+            continues,
+            is_continued: false,
+            cancel: false,
+        });
+        Ok(())
+    }
+
+    /// What releases a request that is about to be placed; notes its links.
+    fn release(
+        &mut self,
+        request: usize,
+        previous: Option<u32>,
+        first: impl FnOnce() -> Option<Release>,
+    ) -> Result<Release> {
+        let index = self.slots.len() as u32;
+        let content = &self.pool.requests[request];
+        let own_ns = content.recorded_ns.filter(|_| self.by_clock);
+        let linked = self.links.len();
+        if let Some(previous) = previous {
+            let link = Link { slot: index, event: WaitFor::End, delay_ns: content.delay_ns.unwrap_or(0) };
+            self.links.push((previous, link));
+        }
+        for wait in self.pool.waits(request) {
+            let link = Link { slot: index, event: wait.event, delay_ns: wait.delay_ns };
+            self.links.push((self.places[wait.entry as usize], link));
+        }
+        let begun = self.firsts.get(&self.pool.group(request)).copied();
+        if let (Some(first), false, true) = (begun, self.by_clock, self.links.len() == linked) {
+            self.links.push((first, Link { slot: index, event: WaitFor::Dispatch, delay_ns: 0 }));
+        }
+        if !self.pool.groups.is_empty() {
+            self.firsts.entry(self.pool.group(request)).or_insert(index);
+        }
+        if self.links.len() > linked {
+            return Ok(Release::After(own_ns.unwrap_or(0)));
+        }
+        first().ok_or_else(|| {
+            Error::Usage(format!(
+                "request {index} of the trace has no time: give --request-rate or --concurrency instead of \
+                 --fixed-schedule"
+            ))
+        })
+    }
+}
