@@ -10,6 +10,7 @@ use loadline::endpoint::{EndpointType, RequestOptions};
 use loadline::outcome::Phase;
 use loadline::prompt::arena::Arena;
 use loadline::prompt::corpus::Corpus;
+use loadline::prompt::vocabulary::Vocabulary;
 use loadline::rng::Seed;
 use loadline::schedule::Overload;
 use loadline::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
@@ -44,6 +45,7 @@ fn spec() -> PlanSpec {
             model: "m".into(),
             streaming: true,
             extra: serde_json::Map::new(),
+            force_output: false,
         },
         source: Source::Trace(trace()),
         output: None,
@@ -63,7 +65,8 @@ fn spec() -> PlanSpec {
 fn schedule(c: &mut Criterion) {
     let mut group = c.benchmark_group("schedule");
     group.sample_size(10);
-    group.bench_function("corpus", |b| b.iter(|| Corpus::build(&mut Arena::default(), Seed(1), 200_000)));
+    let words = Vocabulary::builtin();
+    group.bench_function("corpus", |b| b.iter(|| Corpus::build(&mut Arena::default(), Seed(1), 200_000, &words)));
     group.bench_function("plan", |b| b.iter_batched(spec, |s| s.build().map(|p| p.len()), BatchSize::LargeInput));
     let plan = spec().build().expect("the spec above can be built");
     group.bench_function("body", |b| b.iter(|| plan.body(black_box(&plan.phases[0].slots[5]), 5)));

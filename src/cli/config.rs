@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::FailOn;
 use super::base_url::BaseUrl;
 use super::network::NetworkConfig;
+use super::prompt::PromptConfig;
 use super::secret::{MASK, Secret, is_secret_header};
 use crate::arrival::ArrivalParams;
 use crate::endpoint::RequestOptions;
@@ -82,6 +83,8 @@ pub struct ProfileConfig {
     pub source: SourceConfig,
     /// Answer length where the source gives none.
     pub output: Option<LengthLaw>,
+    /// How prompts are counted and made.
+    pub prompt: PromptConfig,
     /// When it is asked.
     pub load: LoadConfig,
     /// Cap on requests in flight.
@@ -170,6 +173,7 @@ impl ProfileConfig {
             "request_timeout_s": self.timeout_ns as f64 / SECOND_NS as f64,
             "output_tokens_mean": self.output.map(|l| l.mean_tokens),
             "output_tokens_stddev": self.output.map(|l| l.stddev_tokens),
+            "prompt": self.prompt.to_json(),
             "network": self.network.to_json(),
             "http_client": self.client.as_str(),
             "pacing": self.pacing.as_str(),

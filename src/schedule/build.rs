@@ -15,10 +15,15 @@ use crate::endpoint::{Shape, escape_json};
 use crate::error::{Error, Result};
 use crate::outcome::Phase;
 use crate::prompt::arena::Arena;
+use crate::prompt::codes::BlockCodes;
 use crate::prompt::corpus::Corpus;
-use crate::prompt::count_builtin;
+use crate::prompt::source::TextSource;
+use crate::prompt::vocabulary::{Radix, Vocabulary};
 use crate::rng::Stream;
 use crate::trace::{Content as Literal, Trace};
+
+/// Requests of a phase that only time bounds, as far as their texts are told apart.
+const REPEATED_REQUESTS_MAX: u64 = 1 << 32;
 
 /// Lengths and text of one request before it has a place in time.
 #[derive(Clone, Copy)]
@@ -32,15 +37,27 @@ struct Content {
 }
 
 impl PlanSpec {
-    /// Makes the plan. Fails where the phases ask for what the source does not have.
+    /// Makes the plan with prompts of the built-in words. Fails as [`PlanSpec::build_with`] does.
     pub fn build(self) -> Result<Plan> {
+        let text = TextSource::builtin(self.seed);
+        self.build_with(&text)
+    }
+
+    /// Makes the plan with prompts of that text.
+    ///
+    /// # Errors
+    /// The phases ask for what the source does not have, or prompts are not exact to the token.
+    pub fn build_with(mut self, text: &TextSource) -> Result<Plan> {
         let mut arena = Arena::default();
-        let blocks = match &self.source {
-            Source::Trace(t) => u64::from(t.unique_blocks),
+        let radix = text.vocabulary().radix();
+        let blocks = match &mut self.source {
+            Source::Trace(trace) => number_blocks(trace, radix),
             Source::Synthetic { .. } => 0,
         };
-        let corpus = Corpus::build(&mut arena, self.seed, blocks + self.requests_expected());
-        let pool = self.pool(&mut arena);
+        let codes = radix.opening_code(blocks, self.requests_expected());
+        let corpus = Corpus::build(&mut arena, text.seed(), codes, text.vocabulary());
+        Vocabulary::check(text.tokenizer(), &corpus, &arena)?;
+        let pool = self.pool(&mut arena, text);
         if pool.is_empty() {
             return Err(Error::Usage("there is nothing to send: the source has no requests".into()));
         }
@@ -61,23 +78,27 @@ impl PlanSpec {
             Source::Trace(trace) => trace,
             Source::Synthetic { .. } => Trace::default(),
         };
-        Ok(Plan {
+        let mut plan = Plan {
             phases,
             sessions: trace.sessions,
             block_ids: trace.block_ids,
             block_size: trace.block_size.max(1),
-            unique_blocks: trace.unique_blocks,
+            unique_blocks: blocks,
+            around_tokens: text.around_tokens(),
             corpus,
             shape,
             arena: Arc::new(arena),
             notes: trace.notes,
-        })
+        };
+        plan.prove(text)?;
+        Ok(plan)
     }
 
     fn requests_expected(&self) -> u64 {
         let of_phase = |p: &PhaseSpec| match (&p.load, &self.source) {
             (Load::Times(times), _) => times.len() as u64,
             (Load::Lanes { requests: Some(n), .. }, _) => *n,
+            (Load::Lanes { requests: None, .. }, _) => REPEATED_REQUESTS_MAX,
             (_, Source::Trace(trace)) => trace.entries.len() as u64,
             (_, Source::Synthetic { pool, .. }) => *pool,
         };
@@ -85,7 +106,7 @@ impl PlanSpec {
     }
 
     /// The source's requests, as many as it has or as the run can use.
-    fn pool(&self, arena: &mut Arena) -> Vec<Content> {
+    fn pool(&self, arena: &mut Arena, text: &TextSource) -> Vec<Content> {
         let mut output_rng = self.seed.stream(Stream::OutputLength);
         let mut output = |recorded: Option<u32>| recorded.or_else(|| self.output.map(|law| law.draw(&mut output_rng)));
         match &self.source {
@@ -106,10 +127,11 @@ impl PlanSpec {
                 .iter()
                 .map(|entry| {
                     let (prompt, input_tokens) = match &entry.content {
-                        Some(Literal::Text(text) | Literal::Messages(text)) => {
-                            let counted = count_builtin(text) as u32;
-                            let tokens = if entry.input_tokens > 0 { entry.input_tokens } else { counted };
-                            (Prompt::Literal(arena.add(escape_json(text).as_bytes())), tokens)
+                        Some(Literal::Text(literal) | Literal::Messages(literal)) => {
+                            let known = text.tokenizer().is_builtin() && entry.input_tokens > 0;
+                            let counted = || text.tokenizer().count(literal) as u32 + text.around_tokens();
+                            let tokens = if known { entry.input_tokens } else { counted() };
+                            (Prompt::Literal(arena.add(escape_json(literal).as_bytes())), tokens)
                         }
                         None if entry.blocks_len > 0 => {
                             let blocks = Prompt::Blocks { start: entry.blocks_start, len: entry.blocks_len };
@@ -129,6 +151,23 @@ impl PlanSpec {
                 .collect(),
         }
     }
+}
+
+/// Gives the trace's blocks the codes of their texts in place of their ids. Returns the first code of no block.
+fn number_blocks(trace: &mut Trace, radix: Radix) -> u32 {
+    let prompts = trace.entries.iter().map(|entry| trace.blocks(entry));
+    let codes = BlockCodes::assign(prompts, trace.unique_blocks, radix);
+    for block in &mut trace.block_ids {
+        *block = codes.of_block[*block as usize];
+    }
+    if codes.shared_first_tokens > 0 {
+        trace.notes.push(format!(
+            "{} prefix blocks share their first token with another block behind the same prefix, and differ from it in their second: \
+             the tokenizer has {} words to tell them apart by",
+            codes.shared_first_tokens, radix.words
+        ));
+    }
+    codes.end
 }
 
 /// Gives the pool's requests their places in one phase.
@@ -245,6 +284,7 @@ impl PhaseBuilder {
 mod tests {
     use super::*;
     use crate::endpoint::{EndpointType, RequestOptions};
+    use crate::prompt::count_builtin;
     use crate::rng::Seed;
     use crate::schedule::Overload;
     use crate::schedule::spec::LengthLaw;
@@ -256,6 +296,7 @@ mod tests {
             model: "m".into(),
             streaming: true,
             extra: serde_json::Map::new(),
+            force_output: false,
         };
         PlanSpec { seed: Seed(5), request, source, output: None, phases }
     }

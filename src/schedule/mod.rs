@@ -7,6 +7,7 @@
 //! ids are the slots' places, warm-up first.
 
 pub mod build;
+mod proof;
 pub mod shard;
 pub mod spec;
 
@@ -125,12 +126,14 @@ pub struct Plan {
     pub phases: Vec<PhasePlan>,
     /// Names of the sessions.
     pub sessions: Vec<String>,
-    /// Prefix blocks of all slots.
+    /// Codes of the prefix blocks of all slots.
     pub block_ids: Vec<u32>,
     /// Tokens in a full block.
     pub block_size: u32,
-    /// Number of different block ids: texts of blocks have the codes below, unique texts those above.
+    /// Texts of blocks have codes below this, unique texts those from here on.
     pub unique_blocks: u32,
+    /// Tokens that the server adds to each prompt and that are counted in `input_tokens`: its text has so many less.
+    pub around_tokens: u32,
     /// The text of prompts.
     pub corpus: Corpus,
     /// The body around prompts.
@@ -171,7 +174,7 @@ impl Plan {
             };
             let blocks = &self.block_ids[start..start + len];
             let known = blocks.iter().take_while(|b| seen[**b as usize]).count() as u64;
-            cached += (known * u64::from(self.block_size)).min(u64::from(slot.input_tokens));
+            cached += (known * u64::from(self.block_size)).min(u64::from(self.text_tokens(slot)));
             blocks.iter().for_each(|b| seen[*b as usize] = true);
         }
         Some(cached)
@@ -183,16 +186,20 @@ impl Plan {
         Pieces::new(self.arena.clone(), spans)
     }
 
+    /// Tokens of a slot's text: at least one, where it has any.
+    fn text_tokens(&self, slot: &Slot) -> u32 {
+        slot.input_tokens.saturating_sub(self.around_tokens).max(slot.input_tokens.min(1))
+    }
+
     fn prompt_spans(&self, slot: &Slot, request_id: u64, out: &mut Vec<Span>) {
+        let first = out.len();
+        let own_code = self.corpus.radix().opening_code(self.unique_blocks, request_id);
         match slot.prompt {
-            Prompt::Literal(span) => out.push(span),
-            Prompt::Unique => {
-                let code = u64::from(self.unique_blocks) + request_id;
-                self.corpus.spans(code, slot.input_tokens, out);
-            }
+            Prompt::Literal(span) => return out.push(span),
+            Prompt::Unique => self.corpus.spans(own_code, self.text_tokens(slot), out),
             Prompt::Blocks { start, len } => {
                 let blocks = &self.block_ids[start as usize..(start + len) as usize];
-                let mut left = slot.input_tokens;
+                let mut left = self.text_tokens(slot);
                 for block in blocks {
                     let tokens = left.min(self.block_size);
                     self.corpus.spans(u64::from(*block), tokens, out);
@@ -200,10 +207,12 @@ impl Plan {
                 }
                 if left > 0 {
                     // The trace hashed less than it asked for (floor tails): what is beyond is nobody else's.
-                    let code = u64::from(self.unique_blocks) + request_id;
-                    self.corpus.spans(code, left, out);
+                    self.corpus.spans(own_code, left, out);
                 }
             }
+        }
+        if let Some(first) = out.get_mut(first) {
+            self.corpus.begin_prompt(first);
         }
     }
 }
