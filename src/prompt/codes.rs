@@ -152,7 +152,7 @@ mod tests {
     fn prompts_begin_with_openers_while_there_are_any() {
         let prompts: Vec<[u32; 2]> = (0..6).map(|b| [b, b + 6]).collect();
         let radix = Radix { words: 8, openers: 4 };
-        let codes = BlockCodes::assign(prompts.iter().map(|p| p.as_slice()), 12, radix);
+        let codes = BlockCodes::assign(prompts.iter().map(<[u32; 2]>::as_slice), 12, radix);
         let heads: HashSet<u32> = codes.of_block[..6].iter().map(|code| code % 8).collect();
         assert_eq!((heads.len(), heads.iter().filter(|h| **h < 4).count()), (6, 4));
         assert_eq!(codes.shared_first_tokens, 0);
@@ -164,7 +164,7 @@ mod tests {
     #[test]
     fn more_siblings_than_words_are_counted() {
         let prompts: Vec<[u32; 1]> = (0..10).map(|b| [b]).collect();
-        let codes = BlockCodes::assign(prompts.iter().map(|p| p.as_slice()), 10, Radix { words: 8, openers: 8 });
+        let codes = BlockCodes::assign(prompts.iter().map(<[u32; 1]>::as_slice), 10, Radix { words: 8, openers: 8 });
         assert_eq!(codes.shared_first_tokens, 2);
         assert_eq!(codes.of_block.iter().collect::<HashSet<_>>().len(), 10);
     }

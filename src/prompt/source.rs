@@ -25,7 +25,7 @@ pub enum Around {
     /// The tokenizer's special tokens (BOS): completions.
     Specials,
     /// The chat template.
-    Template(ChatTemplate),
+    Template(Box<ChatTemplate>),
 }
 
 impl Around {
@@ -36,7 +36,7 @@ impl Around {
     pub fn of(tokenizer: &Tokenizer, chat: bool) -> Result<Around> {
         match (tokenizer.folder(), chat) {
             (Some(_), false) => Ok(Around::Specials),
-            (Some(folder), true) => Ok(Around::Template(ChatTemplate::of_folder(folder)?)),
+            (Some(folder), true) => Ok(Around::Template(Box::new(ChatTemplate::of_folder(folder)?))),
             (None, _) => Err(Error::Usage(format!(
                 "--isl-counts rendered needs the model's own tokenizer and chat template: give its folder as --tokenizer ({} has \
                  none)",
@@ -176,7 +176,8 @@ mod tests {
 
     #[test]
     fn what_a_template_adds_is_counted_and_must_not_vary() {
-        let around = |source: &str| Around::Template(ChatTemplate::new(source.into(), BTreeMap::new()).unwrap());
+        let around =
+            |source: &str| Around::Template(Box::new(ChatTemplate::new(source.into(), BTreeMap::new()).unwrap()));
         let open = |around| TextSource::new(Tokenizer::open("tiktoken:o200k_base").unwrap(), around, Seed(1));
         let trims = "user\n{{ messages[0].content | trim }}\nassistant\n";
         let source = open(around(trims)).unwrap();

@@ -17,8 +17,10 @@ use crate::error::{Error, InputError, Result};
 
 /// What a tiktoken encoding's name begins with.
 const TIKTOKEN: &str = "tiktoken:";
+/// Unpacks an encoding, once.
+type Load = fn() -> &'static CoreBPE;
 /// The tiktoken encodings.
-const ENCODINGS: [(&str, fn() -> &'static CoreBPE); 3] = [
+const ENCODINGS: [(&str, Load); 3] = [
     ("o200k_base", tiktoken_rs::o200k_base_singleton),
     ("o200k_harmony", tiktoken_rs::o200k_harmony_singleton),
     ("cl100k_base", tiktoken_rs::cl100k_base_singleton),
@@ -162,8 +164,9 @@ fn is_word(text: &str) -> bool {
 
 /// Reads a `tokenizer.json`, of whatever version, after bringing it to the one that the library reads.
 fn parse(text: &str) -> std::result::Result<PipelineTokenizer, String> {
-    let canonical = tokenizers::canonicalize_str(text).map_err(|e| format!("is no tokenizer.json: {e}"))?;
-    tokenizers::from_json(&canonical).map_err(|e| format!("is no tokenizer.json that can be used: {e}"))
+    let mut value = serde_json::from_str(text).map_err(|e| format!("is no tokenizer.json: {e}"))?;
+    tokenizers::canonicalize_value(&mut value).map_err(|e| format!("is no tokenizer.json: {e}"))?;
+    tokenizers::from_json(&value.to_string()).map_err(|e| format!("is no tokenizer.json that can be used: {e}"))
 }
 
 fn encode(pipeline: &PipelineTokenizer, text: &str, add_special_tokens: bool) -> Vec<u32> {

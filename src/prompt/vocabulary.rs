@@ -197,8 +197,8 @@ impl Probe<'_> {
 
     /// The words as a vocabulary. Where next to none is an opener, a text's beginning is no different: all are.
     fn openers_first(&self, words: Vec<Box<str>>) -> Vocabulary {
-        let is_opener = |word: &&Box<str>| ["", " "].iter().all(|s| self.tokenizer.count(&format!("{s}{word}")) == 1);
-        let (openers, others): (Vec<_>, Vec<_>) = words.iter().partition(is_opener);
+        let is_opener = |word: &str| ["", " "].iter().all(|s| self.tokenizer.count(&format!("{s}{word}")) == 1);
+        let (openers, others): (Vec<_>, Vec<_>) = words.iter().partition(|word| is_opener(word));
         if openers.len() < OPENERS_MIN {
             return Vocabulary { openers: words.len(), words, leading_space: self.leading_space };
         }
