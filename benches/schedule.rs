@@ -80,6 +80,7 @@ fn schedule(c: &mut Criterion) {
     group.finish();
 }
 
+#[expect(clippy::disallowed_methods, clippy::print_stderr, reason = "the one way to hand a folder to a bench")]
 fn conversation(group: &mut BenchmarkGroup<'_, WallTime>) {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared/traces/mooncake-fast25/conversation_trace.jsonl");
     if !path.exists() {

@@ -3,7 +3,7 @@
 //! The tokenizers' files are not part of the repository: `scripts/fetch_tokenizers` puts them in a folder, one folder per
 //! model, and `LOADLINE_TOKENIZERS` names it. Without it only the encodings that come with the program are tried.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it skips")]
 
 use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
@@ -23,6 +23,7 @@ const BLOCK: u32 = 512;
 const EMBEDDED: [&str; 2] = ["tiktoken:o200k_base", "tiktoken:cl100k_base"];
 
 /// Folders of tokenizers that `scripts/fetch_tokenizers` made.
+#[expect(clippy::disallowed_methods, reason = "the one way to hand a folder to a test")]
 fn fetched() -> Vec<String> {
     let Some(folder) = std::env::var_os("LOADLINE_TOKENIZERS").map(PathBuf::from) else {
         eprintln!(
