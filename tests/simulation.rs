@@ -135,6 +135,7 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
             model: "m".into(),
             streaming: true,
             extra: serde_json::Map::new(),
+            force_output: false,
         },
         source,
         output: None,

@@ -194,6 +194,7 @@ fn plan(load: &Load, model: &str) -> Result<Plan> {
             model: model.into(),
             streaming: true,
             extra: serde_json::Map::new(),
+            force_output: false,
         },
         source: Source::Synthetic { input: exactly(PROMPT_TOKENS), pool: load.times_ns.len().max(1) as u64 },
         output: Some(exactly(f64::from(load.output_tokens))),

@@ -9,6 +9,7 @@ use serde_json::{Map, Value, json};
 use super::FailOn;
 use super::base_url::BaseUrl;
 use super::network::NetworkConfig;
+use super::prompt::PromptConfig;
 use super::secret::{MASK, Secret, is_secret_header};
 use crate::arrival::ArrivalParams;
 use crate::arrival::curve::Curve;
@@ -86,6 +87,8 @@ pub struct ProfileConfig {
     pub output: Option<LengthLaw>,
     /// The answers that later turns of a session are sent with.
     pub history: History,
+    /// How prompts are counted and made.
+    pub prompt: PromptConfig,
     /// When it is asked.
     pub load: LoadConfig,
     /// Cap on requests in flight.
@@ -175,6 +178,7 @@ impl ProfileConfig {
             "output_tokens_mean": self.output.map(|l| l.mean_tokens),
             "history": self.history.as_str(),
             "output_tokens_stddev": self.output.map(|l| l.stddev_tokens),
+            "prompt": self.prompt.to_json(),
             "network": self.network.to_json(),
             "http_client": self.client.as_str(),
             "pacing": self.pacing.as_str(),

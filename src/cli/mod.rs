@@ -8,6 +8,7 @@ pub mod calibrate;
 pub mod config;
 pub mod network;
 pub mod profile;
+pub mod prompt;
 pub mod rate;
 pub mod resolve;
 pub mod secret;

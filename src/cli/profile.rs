@@ -6,6 +6,7 @@ use clap::ValueEnum;
 
 use super::FailOn;
 use super::network::NetworkArgs;
+use super::prompt::PromptArgs;
 use super::secret::Secret;
 use super::session::SessionArgs;
 use super::trace::TraceArgs;
@@ -86,6 +87,9 @@ pub struct ProfileArgs {
     /// How sessions are sent.
     #[command(flatten)]
     pub session: SessionArgs,
+    /// How prompts are counted and made.
+    #[command(flatten)]
+    pub prompt: PromptArgs,
 
     /// Seed of every draw; by default one is drawn, and recorded.
     #[arg(long, value_name = "SEED", help_heading = INPUT)]
@@ -221,7 +225,11 @@ Examples:
 
   20 requests per second, Poisson, for a minute, 2048 tokens in and 256 out:
     loadline profile --url localhost:8000 --model Qwen/Qwen3-32B --streaming --request-rate 20 \\
-      --benchmark-duration 60 --isl 2048 --osl 256 --extra-inputs ignore_eos:true
+      --benchmark-duration 60 --isl 2048 --osl 256 --force-osl
+
+  Exact to the token of the model, its chat template counted in:
+    loadline profile --url localhost:8000 --model Qwen/Qwen3-32B --streaming --concurrency 8 \\
+      --isl 2048 --osl 256 --tokenizer ~/models/Qwen3-32B --isl-counts rendered
 
   Ten minutes of a production trace, from the 20th on, four times as fast:
     loadline profile --input-file conversation_trace.jsonl --streaming --from 1200 --to 1800 --speed 4

@@ -44,8 +44,13 @@ impl ProfileArgs {
                 return usage("--url needs --model: the name that the server knows the model by");
             }
         };
-        let request =
-            RequestOptions { endpoint, model, streaming: self.streaming, extra: extra_fields(&self.extra_inputs)? };
+        let request = RequestOptions {
+            endpoint,
+            model,
+            streaming: self.streaming,
+            extra: extra_fields(&self.extra_inputs)?,
+            force_output: self.prompt.force_osl,
+        };
         let load = self.load()?;
         Ok(ProfileConfig {
             destination,
@@ -55,6 +60,7 @@ impl ProfileArgs {
             source: self.source()?,
             output: self.output()?,
             history: self.session.history(),
+            prompt: self.prompt.resolve(),
             in_flight_max: self.max_in_flight.or(self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_)))),
             on_overload: match self.on_overload {
                 OverloadArg::Queue => Overload::Queue,

@@ -71,6 +71,9 @@ pub struct RequestOptions {
     pub streaming: bool,
     /// Fields that the user adds to the body, or sets in place of ours.
     pub extra: Map<String, Value>,
+    /// Whether answers are to be as long as their limit: `ignore_eos` and `min_tokens`, which vLLM, SGLang and TensorRT-LLM
+    /// add to both APIs, are sent beside it.
+    pub force_output: bool,
 }
 
 /// The body around its prompts and answers, encoded.
@@ -127,6 +130,10 @@ fn suffix(options: &RequestOptions, max_tokens: Option<u32>) -> String {
     let own_limit = ["max_tokens", "max_completion_tokens"].iter().any(|k| options.extra.contains_key(*k));
     if let (Some(limit), false) = (max_tokens, own_limit) {
         fields.insert(options.endpoint.max_tokens_key().into(), limit.into());
+        if options.force_output {
+            fields.insert("min_tokens".into(), limit.into());
+            fields.insert("ignore_eos".into(), true.into());
+        }
     }
     for (key, value) in &options.extra {
         fields.insert(key.clone(), value.clone());
@@ -156,10 +163,17 @@ mod tests {
     use crate::prompt::arena::Pieces;
 
     fn body(endpoint: EndpointType, streaming: bool, extra: &Value, prompt: &str, limit: Option<u32>) -> String {
+        let extra = extra.as_object().unwrap().clone();
+        encoded(
+            &RequestOptions { endpoint, model: "m\"1".into(), streaming, extra, force_output: false },
+            prompt,
+            limit,
+        )
+    }
+
+    fn encoded(options: &RequestOptions, prompt: &str, limit: Option<u32>) -> String {
         let mut arena = Arena::default();
-        let options =
-            RequestOptions { endpoint, model: "m\"1".into(), streaming, extra: extra.as_object().unwrap().clone() };
-        let shape = Shape::encode(&mut arena, &options, [limit, None].into_iter());
+        let shape = Shape::encode(&mut arena, options, [limit, None].into_iter());
         let text = arena.add(escape_json(prompt).as_bytes());
         let mut body = shape.begin();
         body.prompt().push(text);
@@ -196,7 +210,13 @@ mod tests {
     fn a_conversation_is_messages_in_a_chat_and_one_text_in_a_completion() {
         let told = |endpoint, list: bool| {
             let mut arena = Arena::default();
-            let options = RequestOptions { endpoint, model: "m".into(), streaming: false, extra: Map::new() };
+            let options = RequestOptions {
+                endpoint,
+                model: "m".into(),
+                streaming: false,
+                extra: Map::new(),
+                force_output: false,
+            };
             let shape = Shape::encode(&mut arena, &options, [Some(4)].into_iter());
             let [first, answer, next] = ["say", " no", "why"].map(|t| arena.add(t.as_bytes()));
             let messages = arena.add(br#"{"role":"system","content":"s"}"#);
@@ -229,6 +249,22 @@ mod tests {
             told(EndpointType::Completions, false).0,
             r#"{"prompt":"say no\nwhy","model":"m","stream":false,"max_tokens":4}"#
         );
+    }
+
+    #[test]
+    fn an_answer_is_held_to_its_limit_where_it_has_one() {
+        let options = RequestOptions {
+            endpoint: EndpointType::Chat,
+            model: "m".into(),
+            streaming: false,
+            extra: Map::new(),
+            force_output: true,
+        };
+        let body = |limit| serde_json::from_str::<Value>(&encoded(&options, "a", limit)).unwrap();
+        let held = body(Some(7));
+        assert_eq!((&held["min_tokens"], &held["max_completion_tokens"]), (&7.into(), &7.into()));
+        assert_eq!(held["ignore_eos"], true);
+        assert_eq!((&body(None)["min_tokens"], &body(None)["ignore_eos"]), (&Value::Null, &Value::Null));
     }
 
     #[test]

@@ -16,22 +16,38 @@ use crate::endpoint::{EndpointType, Shape, escape_json, messages};
 use crate::error::{Error, Result};
 use crate::outcome::Phase;
 use crate::prompt::arena::Arena;
+use crate::prompt::codes::BlockCodes;
 use crate::prompt::corpus::Corpus;
-use crate::prompt::count_builtin;
+use crate::prompt::source::TextSource;
+use crate::prompt::vocabulary::{Radix, Vocabulary};
 use crate::rng::Stream;
 use crate::trace::{Content as Literal, Entry, Trace};
 
+/// Requests of a phase that only time bounds, as far as their texts are told apart.
+const REPEATED_REQUESTS_MAX: u64 = 1 << 32;
+
 impl PlanSpec {
-    /// Makes the plan. Fails where the phases ask for what the source does not have.
+    /// Makes the plan with prompts of the built-in words. Fails as [`PlanSpec::build_with`] does.
     pub fn build(self) -> Result<Plan> {
+        let text = TextSource::builtin(self.seed);
+        self.build_with(&text)
+    }
+
+    /// Makes the plan with prompts of that text.
+    ///
+    /// # Errors
+    /// The phases ask for what the source does not have, or prompts are not exact to the token.
+    pub fn build_with(mut self, text: &TextSource) -> Result<Plan> {
         let mut arena = Arena::default();
-        let (blocks, has_answers) = match &self.source {
-            Source::Trace(t) => (u64::from(t.unique_blocks), !t.sessions.is_empty()),
+        let radix = text.vocabulary().radix();
+        let (blocks, has_answers) = match &mut self.source {
+            Source::Trace(trace) => (number_blocks(trace, radix), !trace.sessions.is_empty()),
             Source::Synthetic { .. } => (0, false),
         };
-        let codes = blocks + self.requests_expected() * (1 + u64::from(has_answers));
-        let corpus = Corpus::build(&mut arena, self.seed, codes);
-        let requests = self.requests(&mut arena)?;
+        let codes = radix.opening_code(blocks, self.requests_expected() * (1 + u64::from(has_answers)));
+        let corpus = Corpus::build(&mut arena, text.seed(), codes, text.vocabulary());
+        Vocabulary::check(text.tokenizer(), &corpus, &arena)?;
+        let requests = self.requests(&mut arena, text)?;
         if requests.is_empty() {
             return Err(Error::Usage("there is nothing to send: the source has no requests".into()));
         }
@@ -55,24 +71,28 @@ impl PlanSpec {
         let shape = Shape::encode(&mut arena, &self.request, limits);
         let mut notes = trace.notes;
         notes.extend(unknown_answers(&phases).filter(|_| self.history == History::Planned));
-        Ok(Plan {
+        let mut plan = Plan {
             phases,
             sessions: trace.sessions,
             block_ids: trace.block_ids,
             block_size: trace.block_size.max(1),
-            unique_blocks: trace.unique_blocks,
+            unique_blocks: blocks,
+            around_tokens: text.around_tokens(),
             history: self.history,
             corpus,
             shape,
             arena: Arc::new(arena),
             notes,
-        })
+        };
+        plan.prove(text)?;
+        Ok(plan)
     }
 
     fn requests_expected(&self) -> u64 {
         let of_phase = |p: &PhaseSpec| match (&p.load, &self.source) {
             (Load::Times(times), _) => times.len() as u64,
             (Load::Lanes { requests: Some(n), .. }, _) => *n,
+            (Load::Lanes { requests: None, .. }, _) => REPEATED_REQUESTS_MAX,
             (_, Source::Trace(trace)) => trace.entries.len() as u64,
             (_, Source::Synthetic { pool, .. }) => *pool,
         };
@@ -80,7 +100,7 @@ impl PlanSpec {
     }
 
     /// The source's requests, as many as it has or as the run can use.
-    fn requests(&self, arena: &mut Arena) -> Result<Vec<Content>> {
+    fn requests(&self, arena: &mut Arena, text: &TextSource) -> Result<Vec<Content>> {
         let mut output_rng = self.seed.stream(Stream::OutputLength);
         let mut output = |recorded: Option<u32>| recorded.or_else(|| self.output.map(|law| law.draw(&mut output_rng)));
         match &self.source {
@@ -101,7 +121,7 @@ impl PlanSpec {
                 .entries
                 .iter()
                 .map(|entry| {
-                    let (prompt, input_tokens) = self.prompt(entry, arena)?;
+                    let (prompt, input_tokens) = self.prompt(entry, arena, text)?;
                     Ok(Content {
                         prompt,
                         input_tokens,
@@ -117,14 +137,15 @@ impl PlanSpec {
     }
 
     /// The prompt of a trace's entry, and its tokens.
-    fn prompt(&self, entry: &Entry, arena: &mut Arena) -> Result<(Prompt, u32)> {
+    fn prompt(&self, entry: &Entry, arena: &mut Arena, source: &TextSource) -> Result<(Prompt, u32)> {
+        let count = |text: &str| source.tokenizer().count(text) as u32 + source.around_tokens();
         let mut literal = |text: &str| Prompt::Literal(arena.add(escape_json(text).as_bytes()));
         let (prompt, counted) = match &entry.content {
-            Some(Literal::Text(text)) => (literal(text), count_builtin(text) as u32),
+            Some(Literal::Text(text)) => (literal(text), count(text)),
             Some(Literal::Messages(json)) => {
                 let messages = messages::parse(json)
                     .map_err(|problem| Error::Usage(format!("the trace's line {} has {problem}", entry.line)))?;
-                let counted = count_builtin(&messages.text) as u32;
+                let counted = count(&messages.text);
                 match self.request.endpoint {
                     EndpointType::Chat => (Prompt::Messages(arena.add(messages.inner.as_bytes())), counted),
                     EndpointType::Completions => (literal(&messages.text), counted),
@@ -133,7 +154,9 @@ impl PlanSpec {
             None if entry.blocks_len > 0 => (Prompt::Blocks { start: entry.blocks_start, len: entry.blocks_len }, 0),
             None => (Prompt::Unique, 0),
         };
-        Ok((prompt, if entry.input_tokens > 0 { entry.input_tokens } else { counted }))
+        // A length that the trace tells is that of its own tokenizer; a literal text is counted by the one that was given.
+        let known = entry.input_tokens > 0 && (entry.content.is_none() || source.tokenizer().is_builtin());
+        Ok((prompt, if known { entry.input_tokens } else { counted }))
     }
 }
 
@@ -149,10 +172,28 @@ fn unknown_answers(phases: &[PhasePlan]) -> Option<String> {
     })
 }
 
+/// Gives the trace's blocks the codes of their texts in place of their ids. Returns the first code of no block.
+fn number_blocks(trace: &mut Trace, radix: Radix) -> u32 {
+    let prompts = trace.entries.iter().map(|entry| trace.blocks(entry));
+    let codes = BlockCodes::assign(prompts, trace.unique_blocks, radix);
+    for block in &mut trace.block_ids {
+        *block = codes.of_block[*block as usize];
+    }
+    if codes.shared_first_tokens > 0 {
+        trace.notes.push(format!(
+            "{} prefix blocks share their first token with another block behind the same prefix, and differ from it in their second: \
+             the tokenizer has {} words to tell them apart by",
+            codes.shared_first_tokens, radix.words
+        ));
+    }
+    codes.end
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::endpoint::{EndpointType, RequestOptions};
+    use crate::prompt::count_builtin;
     use crate::rng::Seed;
     use crate::schedule::graph::Link;
     use crate::schedule::spec::LengthLaw;
@@ -165,6 +206,7 @@ mod tests {
             model: "m".into(),
             streaming: true,
             extra: serde_json::Map::new(),
+            force_output: false,
         };
         PlanSpec { seed: Seed(5), request, source, output: None, history: History::Planned, phases }
     }

@@ -98,7 +98,7 @@ impl Plan {
                 Some(span) => answer.push(Span { start: self.arena.len() + span.start, len: span.len }),
                 None => {
                     // Codes behind those of prompts. Where a phase repeats they may meet, and no prefix is the same for it.
-                    let code = u64::from(self.unique_blocks) + self.len() + request_id;
+                    let code = self.corpus.radix().opening_code(self.unique_blocks, self.len() + request_id);
                     self.corpus.spans(code, phase.slots[turn as usize].max_tokens.unwrap_or(0), answer);
                 }
             }
@@ -113,13 +113,26 @@ impl Plan {
     }
 
     fn add_prompt(&self, phase: &PhasePlan, index: u32, request_id: u64, body: &mut Body<'_>) {
-        let slot = &phase.slots[index as usize];
-        let out = match slot.prompt {
+        let out = match phase.slots[index as usize].prompt {
             Prompt::Messages(span) => return body.messages(span),
             Prompt::Literal(_) => body.prompt_apart(),
             Prompt::Unique | Prompt::Blocks { .. } => body.prompt(),
         };
-        let tokens = slot.input_tokens - phase.history_tokens(index);
+        self.text_spans(phase, index, request_id, out);
+    }
+
+    /// Appends the spans of the text that a slot adds to its conversation; all of it, where it is the first turn.
+    pub(super) fn text_spans(&self, phase: &PhasePlan, index: u32, request_id: u64, out: &mut Vec<Span>) {
+        let slot = &phase.slots[index as usize];
+        let first = out.len();
+        let opens = phase.continued(index).is_none();
+        // What the server puts around a conversation is counted once.
+        let own = slot.input_tokens - phase.history_tokens(index);
+        let tokens = if opens { self.without_around(own) } else { own };
         self.prompt_spans(slot.prompt, tokens, request_id, out);
+        let made = matches!(slot.prompt, Prompt::Unique | Prompt::Blocks { .. });
+        if let Some(first) = out.get_mut(first).filter(|_| opens && made) {
+            self.corpus.begin_prompt(first);
+        }
     }
 }

@@ -11,6 +11,7 @@ pub mod build;
 pub mod conversation;
 pub mod graph;
 mod place;
+mod proof;
 pub mod shard;
 pub mod spec;
 
@@ -136,14 +137,16 @@ pub struct Plan {
     pub phases: Vec<PhasePlan>,
     /// Names of the sessions.
     pub sessions: Vec<String>,
-    /// Prefix blocks of all slots.
+    /// Codes of the prefix blocks of all slots.
     pub block_ids: Vec<u32>,
     /// Tokens in a full block.
     pub block_size: u32,
-    /// Number of different block ids: texts of blocks have the codes below, unique texts those above.
+    /// Texts of blocks have codes below this, unique texts those from here on.
     pub unique_blocks: u32,
     /// The answers that later turns of a session are sent with.
     pub history: History,
+    /// Tokens that the server adds to each prompt and that are counted in `input_tokens`: its text has so many less.
+    pub around_tokens: u32,
     /// The text of prompts.
     pub corpus: Corpus,
     /// The body around prompts.
@@ -191,20 +194,23 @@ impl Plan {
             };
             let blocks = &self.block_ids[start..start + len];
             let known = blocks.iter().take_while(|b| seen[**b as usize]).count() as u64;
-            cached += (known * u64::from(self.block_size)).min(u64::from(slot.input_tokens));
+            cached += (known * u64::from(self.block_size)).min(u64::from(self.without_around(slot.input_tokens)));
             blocks.iter().for_each(|b| seen[*b as usize] = true);
         }
         Some(cached)
     }
 
+    /// Tokens of a text whose request holds so many: at least one, where it has any.
+    fn without_around(&self, tokens: u32) -> u32 {
+        tokens.saturating_sub(self.around_tokens).max(tokens.min(1))
+    }
+
     /// Appends the spans of a prompt's own text, of so many tokens.
     fn prompt_spans(&self, prompt: Prompt, tokens: u32, request_id: u64, out: &mut Vec<Span>) {
+        let own_code = self.corpus.radix().opening_code(self.unique_blocks, request_id);
         match prompt {
             Prompt::Literal(span) | Prompt::Messages(span) => out.push(span),
-            Prompt::Unique => {
-                let code = u64::from(self.unique_blocks) + request_id;
-                self.corpus.spans(code, tokens, out);
-            }
+            Prompt::Unique => self.corpus.spans(own_code, tokens, out),
             Prompt::Blocks { start, len } => {
                 let blocks = &self.block_ids[start as usize..(start + len) as usize];
                 let mut left = tokens;
@@ -215,8 +221,7 @@ impl Plan {
                 }
                 if left > 0 {
                     // The trace hashed less than it asked for (floor tails): what is beyond is nobody else's.
-                    let code = u64::from(self.unique_blocks) + request_id;
-                    self.corpus.spans(code, left, out);
+                    self.corpus.spans(own_code, left, out);
                 }
             }
         }

@@ -38,7 +38,8 @@ const WORKERS_MAX: usize = 8;
 /// Runs a profile to its end and reports on it. `command` is the command line, without secrets.
 pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result<ExitCode> {
     let spec = workload::plan_spec(config)?;
-    let plan = Arc::new(spec.build()?);
+    let text = workload::text_source(config)?;
+    let plan = Arc::new(spec.build_with(&text)?);
     if config.realtime {
         realtime::try_out().map_err(|e| refused_realtime(&e))?;
     }
@@ -50,6 +51,9 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let mut manifest = manifest(config, command, &destined, &plan, clock)?;
     let citation = calibrate::cited(default_path().as_deref(), &manifest.host);
     manifest.config["calibration"] = serde_json::to_value(citation).map_err(|e| Error::Internal(e.to_string()))?;
+    manifest.config["prompt"]["text"] = text.to_json();
+    // Its vocabulary is in the plan by now, and no text is tokenised from here on.
+    drop(text);
     manifest.config["network"]["protocol"] = String::from_utf8_lossy(destined.target.protocol.alpn()).into();
     manifest.config["network"]["open_files_max"] = open_files.into();
     manifest.write(&dir)?;

@@ -2,8 +2,12 @@
 
 use crate::arrival;
 use crate::cli::config::{LoadConfig, ProfileConfig, SourceConfig};
+use crate::cli::prompt::IslCounts;
+use crate::endpoint::EndpointType;
 use crate::error::Result;
 use crate::outcome::Phase;
+use crate::prompt::source::{Around, TextSource, salted};
+use crate::prompt::tokenizer::Tokenizer;
 use crate::rng::Stream;
 use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
 use crate::schedule::{Overload, graph};
@@ -51,6 +55,16 @@ pub(super) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec> {
         history: config.history,
         phases,
     })
+}
+
+/// Opens the tokenizer, and draws nothing: the text's seed is the run's and its salt.
+pub(super) fn text_source(config: &ProfileConfig) -> Result<TextSource> {
+    let tokenizer = Tokenizer::open(&config.prompt.tokenizer)?;
+    let around = match config.prompt.isl_counts {
+        IslCounts::Prompt => Around::Uncounted,
+        IslCounts::Rendered => Around::of(&tokenizer, config.request.endpoint == EndpointType::Chat)?,
+    };
+    TextSource::new(tokenizer, around, salted(config.seed, config.prompt.cache_salt.as_deref()))
 }
 
 /// The load, once the trace is known.
