@@ -138,7 +138,7 @@ fn blocks_are_equal_tokens_where_ids_are_equal_and_part_at_their_first_token_whe
         let plan = plan(entries.clone(), block_ids.clone(), unique, &text);
         let mut firsts = HashSet::new();
         let mut of_id: HashMap<u32, Vec<u32>> = HashMap::new();
-        for (n, (slot, entry)) in plan.phases[0].slots.iter().zip(&entries).enumerate() {
+        for (n, entry) in entries.iter().enumerate() {
             let ids = text.tokenizer().ids(&prompt(&plan, n));
             let range = entry.blocks_start as usize..(entry.blocks_start + entry.blocks_len) as usize;
             for (block, tokens) in block_ids[range].iter().zip(ids.chunks(BLOCK as usize)) {
