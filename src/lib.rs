@@ -33,6 +33,7 @@ pub mod engine;
 pub mod record;
 pub mod metrics;
 pub mod analysis;
+pub mod inspection;
 pub mod export;
 pub mod report;
 

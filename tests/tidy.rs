@@ -18,7 +18,10 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("record", &[]),
     ("engine", &["schedule", "endpoint", "prompt", "wire", "record"]),
     ("metrics", &["record"]),
-    ("analysis", &["record", "metrics"]),
+    // The index of dispersion is that of `arrival`, so that planned and sent times are judged as generated ones are.
+    ("analysis", &["arrival", "record", "metrics"]),
+    // Describes what a run would ask for with the same arithmetic that describes what a run got.
+    ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
     ("export", &["record", "metrics", "analysis"]),
     ("profiler", &[]),
     ("sim", &["profiler", "prompt", "wire", "endpoint", "engine"]),
@@ -27,7 +30,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "calibration",
         &["trace", "arrival", "prompt", "schedule", "endpoint", "engine", "record", "metrics", "sim", "profiler"],
     ),
-    ("report", &["record", "metrics", "analysis", "calibration"]),
+    ("report", &["record", "metrics", "analysis", "inspection", "calibration"]),
     (
         "cli",
         &[
@@ -58,6 +61,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "record",
             "metrics",
             "analysis",
+            "inspection",
             "export",
             "report",
             "profiler",

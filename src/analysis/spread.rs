@@ -76,7 +76,8 @@ fn distribution(mut values_ms: Vec<f64>) -> Distribution {
     Distribution { n: values_ms.len() as u64, cdf: cdf(&values_ms), histogram: histogram(&values_ms) }
 }
 
-fn cdf(sorted: &[f64]) -> Vec<(f64, f64)> {
+/// The empirical CDF of rising values, in at most [`CDF_POINTS_MAX`] points.
+pub fn cdf(sorted: &[f64]) -> Vec<(f64, f64)> {
     let n = sorted.len();
     let at = |rank: usize| (sorted[rank - 1], rank as f64 / n as f64);
     if n <= CDF_POINTS_MAX {

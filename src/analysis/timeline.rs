@@ -69,7 +69,7 @@ pub fn build(measured: &Measured, bins_max: usize) -> Timeline {
     let Some((start_ns, end_ns)) = span(measured) else {
         return Timeline { start_ns: 0, interval_ns: SECOND_NS, bins: Vec::new() };
     };
-    let interval_ns = interval_ns(end_ns.saturating_sub(start_ns), bins_max.max(2));
+    let interval_ns = round_interval_ns(end_ns.saturating_sub(start_ns), bins_max.max(2));
     let n_bins = (end_ns.saturating_sub(start_ns) / interval_ns) as usize + 1;
     let mut timeline = Timeline { start_ns, interval_ns, bins: vec![Bin::default(); n_bins] };
     let mut ttft = vec![Vec::new(); n_bins];
@@ -114,7 +114,7 @@ fn span(measured: &Measured) -> Option<(i64, i64)> {
 }
 
 /// The shortest of 1, 2, 5 × 10^k ns that covers `span_ns` in at most `bins_max` bins.
-fn interval_ns(span_ns: i64, bins_max: usize) -> i64 {
+pub fn round_interval_ns(span_ns: i64, bins_max: usize) -> i64 {
     // One bin fewer than allowed, since the last instant opens a bin of its own.
     let least = span_ns / (bins_max as i64 - 1) + 1;
     let mut power = 1_i64;
@@ -187,14 +187,14 @@ mod tests {
     fn the_interval_is_a_round_number_and_the_bins_stay_in_bounds() {
         let mut span_ns = 1_000_i64;
         while span_ns < 40 * 24 * 3600 * SECOND_NS {
-            let interval = interval_ns(span_ns, BINS_MAX);
+            let interval = round_interval_ns(span_ns, BINS_MAX);
             let n_bins = span_ns / interval + 1;
             assert!((60..=200).contains(&n_bins), "{span_ns} ns gives {n_bins} bins of {interval} ns");
             let digits = interval.to_string();
             assert!(matches!(&digits[..1], "1" | "2" | "5") && digits[1..].bytes().all(|b| b == b'0'), "{digits}");
             span_ns += span_ns / 7 + 13;
         }
-        assert_eq!(interval_ns(i64::MAX, 200), 50_000_000_000_000_000);
+        assert_eq!(round_interval_ns(i64::MAX, 200), 50_000_000_000_000_000);
     }
 
     #[test]

@@ -6,6 +6,7 @@
 pub mod base_url;
 pub mod calibrate;
 pub mod config;
+pub mod inspect;
 pub mod network;
 pub mod profile;
 pub mod prompt;
@@ -43,6 +44,8 @@ pub enum Verb {
     Profile(Box<profile::ProfileArgs>),
     /// Compute the numbers, artifacts and page of a run from its recording alone.
     Report(ReportArgs),
+    /// Describe a trace, a schedule or a recording; nothing is sent.
+    Inspect(Box<inspect::InspectArgs>),
     /// Serve a simulated deployment behind an OpenAI-compatible API.
     Serve(serve::ServeArgs),
     /// Measure what this host's client can be believed at.

@@ -24,7 +24,7 @@ use super::trace::TraceArgs;
 /// Results: a table on standard output, and in the artifact directory run.json, requests.parquet, tokens.parquet,
 /// report.html and aiperf's files. Ctrl-C lets what is in flight finish; a second one gives it up. Either way
 /// everything seen is written.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct ProfileArgs {
     /// Model to ask for. Without --url, one that can be simulated; the default is then Qwen/Qwen3-32B.
@@ -209,7 +209,7 @@ pub struct ProfileArgs {
 
 pub(super) const ENDPOINT: &str = "Endpoint";
 pub(super) const INPUT: &str = "What is asked";
-const LOAD: &str = "When it is asked";
+pub(super) const LOAD: &str = "When it is asked";
 const OUTPUT: &str = "Results";
 const SIMULATED: &str = "Simulated deployment (without --url)";
 

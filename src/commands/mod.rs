@@ -1,6 +1,7 @@
 //! One file per verb: wiring only. What is computed is computed elsewhere.
 
 pub mod calibrate;
+pub mod inspect;
 mod interrupt;
 pub mod profile;
 pub mod report;
@@ -21,6 +22,7 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
             profile::run(&args_of_profile.resolve()?, secret::masked_command(args), style)
         }
         Verb::Report(args) => report::run(args, style),
+        Verb::Inspect(args) => inspect::run(&args.resolve()?, style),
         Verb::Calibrate(args) => calibrate::run(&args.resolve()?, style),
         Verb::Serve(args) => {
             serve::run(args, &mut |url| {

@@ -7,7 +7,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::number::{count, number, percent, utc};
 use super::terminal::Style;
-use super::text::{fit, pad, plain, width, wrap};
+use super::text::{columns, fit, plain, wrap};
 use crate::calibration::burn::STREAMS;
 use crate::calibration::spread::Spread;
 use crate::calibration::streams::{ByStamp, ITL_NS, StreamErrors, TTFT_NS};
@@ -306,18 +306,4 @@ fn micros(ns: i64) -> String {
 
 fn row<const N: usize>(cells: [&str; N]) -> [String; N] {
     cells.map(str::to_owned)
-}
-
-/// Cells as lines: the first column to the left, the others to the right.
-fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
-    let widest = |c: usize| rows.iter().map(|r| width(&r[c])).max().unwrap_or(0);
-    let widths: [usize; N] = std::array::from_fn(widest);
-    let line = |r: &[String; N]| {
-        let cells = r.iter().zip(&widths).enumerate().map(|(c, (text, columns))| match c {
-            0 => pad(text, *columns),
-            _ => format!("  {}{text}", " ".repeat(columns - width(text))),
-        });
-        cells.collect::<String>().trim_end().to_owned()
-    };
-    rows.iter().map(line).collect()
 }

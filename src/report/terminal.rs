@@ -30,7 +30,7 @@ impl Default for Style {
     }
 }
 
-const BOLD: &str = "1";
+pub(super) const BOLD: &str = "1";
 const DIM: &str = "2";
 const RED: &str = "1;31";
 const GREEN: &str = "1;32";
@@ -193,7 +193,7 @@ fn judgement(verdict: &Verdict, style: Style) -> Vec<String> {
     lines
 }
 
-fn labelled(label: &str, columns: usize, value: &str, style: Style) -> String {
+pub(super) fn labelled(label: &str, columns: usize, value: &str, style: Style) -> String {
     paint(&pad(label, columns), DIM, style) + &fit(value, style.width.saturating_sub(columns))
 }
 
@@ -207,7 +207,7 @@ fn block(label: &str, value: &str, style: Style) -> Vec<String> {
         .collect()
 }
 
-fn paint(text: &str, code: &str, style: Style) -> String {
+pub(super) fn paint(text: &str, code: &str, style: Style) -> String {
     if style.color { format!("\x1b[{code}m{text}\x1b[0m") } else { text.into() }
 }
 

@@ -83,6 +83,20 @@ pub(super) fn wrap(text: &str, columns: usize) -> Vec<String> {
     lines
 }
 
+/// Cells as lines: the first column to the left, the others to the right.
+pub(super) fn columns<const N: usize>(rows: &[[String; N]]) -> Vec<String> {
+    let widest = |c: usize| rows.iter().map(|r| width(&r[c])).max().unwrap_or(0);
+    let widths: [usize; N] = std::array::from_fn(widest);
+    let line = |r: &[String; N]| {
+        let cells = r.iter().zip(&widths).enumerate().map(|(c, (text, columns))| match c {
+            0 => pad(text, *columns),
+            _ => format!("  {}{text}", " ".repeat(columns - width(text))),
+        });
+        cells.collect::<String>().trim_end().to_owned()
+    };
+    rows.iter().map(line).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

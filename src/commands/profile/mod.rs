@@ -3,7 +3,7 @@
 mod destination;
 mod probe;
 mod run_dir;
-mod workload;
+pub(super) mod workload;
 
 use std::path::Path;
 use std::sync::Arc;

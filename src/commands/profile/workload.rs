@@ -19,23 +19,24 @@ const REQUESTS_DEFAULT: u64 = 10;
 /// Different requests of a run that time alone bounds; aiperf's default.
 const POOL_DEFAULT: u64 = 100;
 
+/// Reads the trace, where the source is one, and transforms it.
+pub(in crate::commands) fn read_trace(config: &ProfileConfig) -> Result<Option<Trace>> {
+    let SourceConfig::Trace { path, options, transforms } = &config.source else { return Ok(None) };
+    let mut trace = trace::read(path, options)?;
+    let bucketing = Bucketing::of(trace.arrivals_ns());
+    let at_its_times = matches!(config.load, LoadConfig::FromTrace | LoadConfig::Recorded);
+    if bucketing.detected && at_its_times && !transforms.spread_buckets {
+        trace.notes.push(format!(
+            "warning: {bucketing}; their bursts are the recorder's: --spread-buckets takes them apart"
+        ));
+    }
+    transforms.apply(&mut trace, config.seed)?;
+    Ok(Some(trace))
+}
+
 /// Reads the source and gives each phase its load.
-pub(super) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec> {
-    let trace = match &config.source {
-        SourceConfig::Trace { path, options, transforms } => {
-            let mut trace = trace::read(path, options)?;
-            let bucketing = Bucketing::of(trace.arrivals_ns());
-            let at_its_times = matches!(config.load, LoadConfig::FromTrace | LoadConfig::Recorded);
-            if bucketing.detected && at_its_times && !transforms.spread_buckets {
-                trace.notes.push(format!(
-                    "warning: {bucketing}; their bursts are the recorder's: --spread-buckets takes them apart"
-                ));
-            }
-            transforms.apply(&mut trace, config.seed)?;
-            Some(trace)
-        }
-        SourceConfig::Synthetic(_) => None,
-    };
+pub(in crate::commands) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec> {
+    let trace = read_trace(config)?;
     let resolved = Resolved::new(config, trace.as_ref());
     let mut phases = Vec::new();
     if config.warmup_requests > 0 {

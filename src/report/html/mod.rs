@@ -9,6 +9,7 @@ mod axis;
 mod distributions;
 mod escape;
 mod figure;
+pub mod inspection;
 mod over_time;
 mod sections;
 mod svg;
@@ -59,15 +60,19 @@ pub fn render(rows: &dyn Rows, summary: &Summary, verdict: &Verdict) -> Result<S
         "</main>\n".into(),
         sections::footer(manifest),
     ];
-    Ok(format!(
+    Ok(page(&manifest.model, &body.concat()))
+}
+
+/// A whole page around its body.
+fn page(title: &str, body: &str) -> String {
+    format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{} · loadline</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{}</body>\n</html>\n",
-        escape_cut(&manifest.model, 80),
-        body.concat()
-    ))
+         <title>{} · loadline</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
+        escape_cut(title, 80),
+    )
 }
 
 fn section(heading: &str, figures: &[String]) -> String {
