@@ -14,6 +14,7 @@ use crate::record::row::RequestRow;
 use crate::rng::{Seed, Stream};
 use crate::time::Anchor;
 
+use super::fidelity::{self, Fidelity};
 use super::measured::{Measured, Request};
 use super::timeline::percentile_of_sorted;
 
@@ -185,6 +186,13 @@ pub(crate) fn with(mut summary: Summary, values: &[(&'static str, Value)]) -> Su
         summary.values.push((def, value.clone()));
     }
     summary
+}
+
+/// The fidelity of a run.
+pub(crate) fn fidelity_of(run: &Memory) -> Fidelity {
+    let mut fold = fidelity::Fold::default();
+    run.rows.iter().for_each(|row| fold.add(row));
+    fold.finish(&run.manifest)
 }
 
 /// Numbers of a run, by this module's own arithmetic.

@@ -3,6 +3,7 @@
 //! In: a [`crate::record`]ing and its [`crate::metrics::Summary`]. Out: plain values that `report` draws and prints.
 //! Invariant: pure, one pass over the rows. Not here: any text for people but the reasons of a verdict.
 
+pub mod fidelity;
 pub mod measured;
 pub mod spread;
 pub mod timeline;

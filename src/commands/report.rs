@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use crate::analysis::fidelity::{self, Fidelity};
 use crate::analysis::verdict::judge;
 use crate::cli::{FailOn, ReportArgs};
 use crate::error::{Error, ExitCode, Result};
@@ -27,10 +28,10 @@ pub fn run(args: &ReportArgs, style: Style) -> Result<ExitCode> {
 /// Reads the recording in `run_dir`, judges it, writes artifacts and page into `into`, and prints the table.
 pub fn conclude(run_dir: &Path, into: &Path, style: Style) -> Result<Verdict> {
     let recording = Recording::open(run_dir)?;
-    let summary = metrics::summarise(&recording)?;
-    let verdict = judge(recording.manifest(), &summary);
-    let written = write(&recording, &summary, &verdict, into)?;
-    out::stdout(&terminal::render(recording.manifest(), &summary, &verdict, style))?;
+    let findings = findings(&recording)?;
+    let written = write(&recording, &findings, into)?;
+    let Findings { summary, fidelity, verdict } = findings;
+    out::stdout(&terminal::render(recording.manifest(), &summary, &fidelity, &verdict, style))?;
     out::stderr(&terminal::files(&written, style))?;
     if recording.is_recovered() {
         let lost = recording.lost_rows();
@@ -39,13 +40,36 @@ pub fn conclude(run_dir: &Path, into: &Path, style: Style) -> Result<Verdict> {
     Ok(verdict)
 }
 
-fn write(recording: &Recording, summary: &Summary, verdict: &Verdict, into: &Path) -> Result<Vec<PathBuf>> {
-    let artifacts = export::write_all(into, recording, summary, ExportLevel::of(recording.manifest()))?;
-    let page = html::render(recording, summary, verdict)?;
+/// What a recording's rows say, as numbers.
+struct Findings {
+    summary: Summary,
+    fidelity: Fidelity,
+    verdict: Verdict,
+}
+
+/// All that is computed from a recording, in one pass over its rows.
+fn findings(recording: &Recording) -> Result<Findings> {
+    let manifest = recording.manifest();
+    let (mut numbers, mut fidelity) = (metrics::Fold::new(manifest)?, fidelity::Fold::default());
+    recording.for_each_request(&mut |row, tokens| {
+        numbers.add(row, tokens);
+        fidelity.add(row);
+    })?;
+    let (summary, fidelity) = (numbers.finish(), fidelity.finish(manifest));
+    let verdict = judge(manifest, &summary, &fidelity);
+    Ok(Findings { summary, fidelity, verdict })
+}
+
+fn write(recording: &Recording, findings: &Findings, into: &Path) -> Result<Vec<PathBuf>> {
+    let level = ExportLevel::of(recording.manifest());
+    let artifacts = export::write_all(into, recording, &findings.summary, level)?;
+    let fidelity = export::fidelity::write(into, &findings.fidelity)?;
+    let page = html::render(recording, &findings.summary, &findings.fidelity, &findings.verdict)?;
     let path = into.join(PAGE);
     std::fs::write(&path, page).map_err(Error::io(&path))?;
     let mut written = vec![path];
     written.extend(artifacts);
+    written.push(fidelity);
     Ok(written)
 }
 

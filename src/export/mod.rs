@@ -3,12 +3,14 @@
 //! In: [`Rows`] and the [`Summary`] made from them. Out: bytes, to whatever writer the caller gives.
 //! One file per format, one line in [`EXPORTERS`]. Invariants: the same recording gives the same bytes; memory is
 //! bounded however long the run was; no number that JSON cannot hold is ever written.
-//! Not here: what people look at (that is `report`). [`inputs`] is apart: it needs the bodies, which no recording holds.
+//! Not here: what people look at (that is `report`). [`inputs`] is apart: it needs the bodies, which no recording holds; so
+//! is [`fidelity`], which is an analysis and no summary.
 
 mod aiperf_csv;
 mod aiperf_json;
 mod aiperf_jsonl;
 mod aiperf_words;
+pub mod fidelity;
 pub mod inputs;
 
 use std::io::{BufWriter, Write};
@@ -73,20 +75,25 @@ pub static EXPORTERS: &[Exporter] = &[
 pub fn write_all(dir: &Path, rows: &dyn Rows, summary: &Summary, level: ExportLevel) -> Result<Vec<PathBuf>> {
     let mut written = Vec::new();
     for exporter in EXPORTERS {
-        let path = dir.join(exporter.file_name);
         if exporter.level > level {
-            remove_stale(&path)?;
+            remove_stale(&dir.join(exporter.file_name))?;
             continue;
         }
-        let partial = dir.join(format!("{}.partial", exporter.file_name));
-        let file = std::fs::File::create(&partial).map_err(Error::io(&partial))?;
-        let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
-        (exporter.write)(rows, summary, &mut out)?;
-        out.flush().map_err(Error::io(&partial))?;
-        std::fs::rename(&partial, &path).map_err(Error::io(&path))?;
-        written.push(path);
+        written.push(write_whole(dir, exporter.file_name, |out| (exporter.write)(rows, summary, out))?);
     }
     Ok(written)
+}
+
+/// Writes a file whole or not at all, and gives its path.
+fn write_whole(dir: &Path, file_name: &str, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<PathBuf> {
+    let path = dir.join(file_name);
+    let partial = dir.join(format!("{file_name}.partial"));
+    let file = std::fs::File::create(&partial).map_err(Error::io(&partial))?;
+    let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
+    write(&mut out)?;
+    out.flush().map_err(Error::io(&partial))?;
+    std::fs::rename(&partial, &path).map_err(Error::io(&path))?;
+    Ok(path)
 }
 
 /// Removes a file that tells of an earlier run, if it is there.

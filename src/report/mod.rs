@@ -13,6 +13,7 @@ pub mod out;
 pub mod progress;
 pub mod terminal;
 
+mod fidelity;
 mod number;
 mod table;
 mod text;

@@ -1,4 +1,4 @@
-//! Manifest, summary and verdict → the text that a run ends with.
+//! Manifest, summary, fidelity and verdict → the text that a run ends with.
 //!
 //! In: what a run was and measured, and a [`Style`]. Out: text whose lines keep to the style's width.
 //! Invariants: without colour there is no escape sequence in it; text from outside is escaped; only what was measured
@@ -7,9 +7,11 @@
 
 use std::path::PathBuf;
 
+use crate::analysis::fidelity::Fidelity;
 use crate::metrics::{Summary, Value};
 use crate::record::manifest::{Judgement, Manifest, Verdict};
 
+use super::fidelity::phrases;
 use super::number::{count, number, percent, unit, utc};
 use super::table::{COLUMNS, FIRST_LOOK, MetricRow, THIN_NOTE, metric_rows};
 use super::text::{fit, pad, plain, width, wrap};
@@ -50,12 +52,13 @@ const SCALARS: [&str; 7] = [
 const ERRORS_MAX: usize = 10;
 
 /// The report of one run. Ends with a line feed.
-pub fn render(manifest: &Manifest, summary: &Summary, verdict: &Verdict, style: Style) -> String {
+pub fn render(manifest: &Manifest, summary: &Summary, fidelity: &Fidelity, verdict: &Verdict, style: Style) -> String {
     let blocks = [
         header(manifest, summary, style),
         table(&metric_rows(summary, |name| FIRST_LOOK.contains(&name)), style),
         scalars(summary, style),
         outcomes(manifest, summary, style),
+        as_planned(fidelity, style),
         objective(manifest, summary, style),
         judgement(verdict, style),
     ];
@@ -177,6 +180,23 @@ fn objective(manifest: &Manifest, summary: &Summary, style: Style) -> Vec<String
         |share| format!("{} of ended requests good", percent(share)),
     );
     block("SLO", &format!("{}: {good}", bounds.join(", ")), style)
+}
+
+/// Whether the load was the one that was planned.
+fn as_planned(fidelity: &Fidelity, style: Style) -> Vec<String> {
+    const COLUMNS: usize = 10;
+    let phrases = phrases(fidelity);
+    if phrases.is_empty() {
+        return Vec::new();
+    }
+    let mut lines = vec![paint("Fidelity to the plan", BOLD, style)];
+    for (label, phrase) in phrases {
+        let wrapped = wrap(&phrase, style.width.saturating_sub(COLUMNS).max(8));
+        lines.extend(
+            wrapped.iter().enumerate().map(|(i, l)| labelled(if i == 0 { label } else { "" }, COLUMNS, l, style)),
+        );
+    }
+    lines
 }
 
 fn judgement(verdict: &Verdict, style: Style) -> Vec<String> {

@@ -1,5 +1,6 @@
-//! Whether the load that the server saw was the load that was asked for: lengths, prefix cache, descriptors.
+//! Whether the load that the server saw was the load that was asked for: arrivals, turns, lengths, prefix cache, descriptors.
 
+use crate::analysis::fidelity::{Fidelity, MOVED_LAG_MS_MIN};
 use crate::metrics::{Stats, Summary, Value};
 use crate::outcome::{ABORTED, Outcome};
 use crate::record::manifest::Manifest;
@@ -12,6 +13,36 @@ const TEMPLATE_TOKENS_MAX: f64 = 64.0;
 const OUTPUT_DIFF_PCT_MAX: f64 = 5.0;
 /// How much warmer than the schedule implies the prefix cache may be, as a share of all prompt tokens.
 const CACHE_EXCESS_SHARE_MAX: f64 = 0.01;
+
+/// Largest share of the requests that may be sent in another second than planned.
+const MOVED_SHARE_MAX: f64 = 0.05;
+
+/// Arrivals whose rate over time is not the planned one.
+pub(super) fn arrivals_moved(fidelity: &Fidelity) -> Option<String> {
+    let arrivals = fidelity.arrivals.as_ref()?;
+    let share = arrivals.moved as f64 / arrivals.planned.max(1) as f64;
+    let rate = |rps: Option<f64>| rps.map_or_else(|| "none".into(), |rps| format!("{rps:.2} requests/s"));
+    (share > MOVED_SHARE_MAX).then(|| {
+        format!(
+            "{:.1} % of the requests were sent in another second than planned and over {MOVED_LAG_MS_MIN:.0} ms late, or not at \
+             all, so the rate over time was not the planned one ({} instead of {}); \
+             use more workers, raise --max-in-flight, or lower the load",
+            100.0 * share,
+            rate(arrivals.sent_rps),
+            rate(arrivals.planned_rps)
+        )
+    })
+}
+
+/// Turns that did not wait for the answers before them.
+pub(super) fn turns_early(fidelity: &Fidelity) -> Option<String> {
+    let sessions = fidelity.sessions.as_ref().filter(|s| s.early > 0)?;
+    Some(format!(
+        "{} of {} turns were sent before the previous turn of their session had ended, which is a fault of loadline itself; \
+         report it with this run's run.json",
+        sessions.early, sessions.turns
+    ))
+}
 
 /// Prompts that are longer or shorter for the server than for us.
 pub(super) fn prompts_off(summary: &Summary) -> Option<String> {
@@ -102,9 +133,42 @@ fn distribution<'a>(summary: &'a Summary, name: &str) -> Option<&'a Stats> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::judge;
     use super::super::tests::check;
-    use crate::analysis::fixture::distribution as numbers;
-    use crate::record::manifest::Judgement::{Suspect, Valid};
+    use crate::analysis::fidelity::{Arrivals, Causality, Fidelity};
+    use crate::analysis::fixture::{distribution as numbers, manifest, no_numbers};
+    use crate::record::manifest::Judgement::{Invalid, Suspect, Valid};
+
+    #[test]
+    fn arrivals_that_moved_and_turns_that_did_not_wait_speak_against_a_run() {
+        let arrivals = |moved| Arrivals {
+            planned: 100,
+            sent: 100,
+            planned_rps: Some(10.0),
+            sent_rps: Some(7.5),
+            lag_p50_ms: Some(0.0),
+            lag_p99_ms: Some(900.0),
+            lag_max_ms: Some(900.0),
+            moved,
+            planned_idc_1s: None,
+            sent_idc_1s: None,
+        };
+        let judged = |moved, early| {
+            let sessions = Some(Causality { sessions: 3, turns: 9, early, early_max_ms: None });
+            let fidelity = Fidelity { arrivals: Some(arrivals(moved)), sessions, ..Fidelity::default() };
+            judge(&manifest(), &no_numbers(), &fidelity)
+        };
+        assert_eq!(judged(5, 0).judgement, Valid);
+        let moved = judged(6, 0);
+        assert_eq!((moved.judgement, moved.reasons.len()), (Suspect, 1));
+        assert!(
+            moved.reasons[0].starts_with("6.0 % of the requests")
+                && moved.reasons[0].contains("(7.50 requests/s instead of 10.00 requests/s); ")
+        );
+        let early = judged(0, 1);
+        assert_eq!((early.judgement, early.reasons.len()), (Invalid, 1));
+        assert!(early.reasons[0].starts_with("1 of 9 turns were sent before"), "{early:?}");
+    }
 
     #[test]
     fn lengths_that_are_not_those_asked_for_make_it_suspect() {

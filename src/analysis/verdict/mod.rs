@@ -1,6 +1,6 @@
 //! Manifest and numbers → whether the numbers can be trusted, and if not, why and what to do.
 //!
-//! In: the manifest as it is written at the end of a run, and the run's summary. Out: a [`Verdict`].
+//! In: the manifest as it is written at the end of a run, the run's summary and its fidelity. Out: a [`Verdict`].
 //! Invariants: pure; valid exactly when there is no reason; reasons stand worst first; each is one sentence with its
 //! figure and its remedy.
 //! Not here: whether the service met its objective. That is the result, not its quality.
@@ -8,6 +8,7 @@
 mod client;
 mod load;
 
+use super::fidelity::Fidelity;
 use crate::metrics::{PERCENTILES, Stats, Summary, Unit, Value};
 use crate::record::manifest::{Judgement, Manifest, RunState, Verdict, WorkerSummary};
 
@@ -25,16 +26,18 @@ pub const WORKER_CPU_SHARE_MAX: f64 = 0.9;
 pub const FAILED_SHARE_MAX: f64 = 0.05;
 
 /// Judges a run. `manifest.state` must already say how the run ended.
-pub fn judge(manifest: &Manifest, summary: &Summary) -> Verdict {
+pub fn judge(manifest: &Manifest, summary: &Summary, fidelity: &Fidelity) -> Verdict {
     let mut reasons: Vec<(Judgement, String)> = Vec::new();
     reasons.extend(not_ended(manifest).map(|r| (Judgement::Invalid, r)));
     reasons.extend(not_conserved(manifest).map(|r| (Judgement::Invalid, r)));
+    reasons.extend(load::turns_early(fidelity).map(|r| (Judgement::Invalid, r)));
     reasons.extend(nothing_measured(manifest).map(|r| (Judgement::Invalid, r)));
     reasons.extend(tokens_lost(manifest).map(|r| (Judgement::Invalid, r)));
     reasons.extend(load::aborted(manifest, summary).map(|r| (Judgement::Suspect, r)));
     reasons.extend(not_sent(manifest).map(|r| (Judgement::Suspect, r)));
     reasons.extend(sent_late(manifest, summary).map(|r| (Judgement::Suspect, r)));
     let suspicions = [
+        load::arrivals_moved(fidelity),
         stalled(manifest),
         client::paused(manifest),
         client::crowded(manifest),
@@ -210,7 +213,7 @@ mod tests {
     ) {
         let mut m = manifest();
         change(&mut m);
-        let verdict = judge(&m, &with(no_numbers(), values));
+        let verdict = judge(&m, &with(no_numbers(), values), &Fidelity::default());
         assert_eq!(verdict.judgement, expect, "{:?}", verdict.reasons);
         assert_eq!(verdict.reasons.len(), words.len(), "{:?}", verdict.reasons);
         for (reason, word) in verdict.reasons.iter().zip(words) {

@@ -20,6 +20,8 @@ pub(super) struct Axis {
     scale: Scale,
     low: f64,
     high: f64,
+    /// Names of classes, each one wide, in place of numbers.
+    names: Vec<&'static str>,
     /// What is measured, and its unit.
     pub(super) label: String,
 }
@@ -29,13 +31,24 @@ impl Axis {
     pub(super) fn from_zero(label: impl Into<String>, high: f64) -> Axis {
         let high = if high.is_finite() && high > 0.0 { high } else { 1.0 };
         let step = nice_step(high);
-        Axis { scale: Scale::Linear, low: 0.0, high: (high / step).ceil() * step, label: label.into() }
+        Axis {
+            scale: Scale::Linear,
+            low: 0.0,
+            high: (high / step).ceil() * step,
+            names: Vec::new(),
+            label: label.into(),
+        }
     }
 
     /// Exactly from zero to `high`.
     pub(super) fn up_to(label: impl Into<String>, high: f64) -> Axis {
         let high = if high.is_finite() && high > 0.0 { high } else { 1.0 };
-        Axis { scale: Scale::Linear, low: 0.0, high, label: label.into() }
+        Axis { scale: Scale::Linear, low: 0.0, high, names: Vec::new(), label: label.into() }
+    }
+
+    /// Classes side by side, each one wide.
+    pub(super) fn named<const N: usize>(label: impl Into<String>, names: [&'static str; N]) -> Axis {
+        Axis { names: names.into(), ..Axis::up_to(label, N as f64) }
     }
 
     /// A logarithmic axis around all of `values`; what is not above zero is drawn at its lower end.
@@ -49,6 +62,7 @@ impl Axis {
             scale: Scale::Log,
             low: 10_f64.powf(low - margin),
             high: 10_f64.powf(high + margin),
+            names: Vec::new(),
             label: label.into(),
         }
     }
@@ -62,8 +76,11 @@ impl Axis {
         at.clamp(0.0, 1.0)
     }
 
-    /// Round values within the range, with their text, rising.
+    /// Round values within the range (or the middles of classes), with their text, rising.
     pub(super) fn ticks(&self) -> Vec<(f64, String)> {
+        if !self.names.is_empty() {
+            return self.names.iter().enumerate().map(|(i, name)| (i as f64 + 0.5, (*name).into())).collect();
+        }
         match self.scale {
             Scale::Linear => self.linear_ticks(),
             Scale::Log => {

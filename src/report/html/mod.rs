@@ -1,6 +1,6 @@
 //! A recording and its numbers → one HTML page that needs nothing else: no network, no script, no other file.
 //!
-//! In: rows (read once), summary, verdict. Out: the page's text.
+//! In: rows (read once), summary, fidelity, verdict. Out: the page's text.
 //! Invariants: a content security policy forbids scripts and loading; text from outside passes `escape`; the size
 //! is bounded whatever the number of requests; equal input gives equal bytes.
 //! Not here: metrics, and any threshold.
@@ -8,12 +8,14 @@
 mod axis;
 mod distributions;
 mod escape;
+mod fidelity;
 mod figure;
 pub mod inspection;
 mod over_time;
 mod sections;
 mod svg;
 
+use crate::analysis::fidelity::Fidelity;
 use crate::analysis::measured::Measured;
 use crate::analysis::{spread, timeline};
 use crate::error::Result;
@@ -36,7 +38,7 @@ const BINS_MIN: usize = 30;
 ///
 /// # Errors
 /// Whatever the recording's reader reports.
-pub fn render(rows: &dyn Rows, summary: &Summary, verdict: &Verdict) -> Result<String> {
+pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: &Verdict) -> Result<String> {
     let manifest = rows.manifest();
     let measured = Measured::read(rows)?;
     let bins_max = (measured.requests.len() / REQUESTS_PER_BIN).clamp(BINS_MIN, BINS_MAX);
@@ -57,6 +59,7 @@ pub fn render(rows: &dyn Rows, summary: &Summary, verdict: &Verdict) -> Result<S
         sections::metrics(summary),
         section("Distributions", &distributions),
         section("Over time", &over_time),
+        fidelity::section(fidelity, &timeline),
         "</main>\n".into(),
         sections::footer(manifest),
     ];

@@ -131,6 +131,29 @@ fn rates(timeline: &Timeline, has_slo: bool) -> String {
     figure(heading, &keys, chart, &caption)
 }
 
+/// The planned rate, and the one that was sent.
+pub(super) fn planned_and_sent(timeline: &Timeline) -> String {
+    let heading = "Planned and sent requests over time";
+    if timeline.bins.is_empty() {
+        return no_data(heading, "No request was scheduled.");
+    }
+    let unit = TimeUnit::of(timeline);
+    let rate = |n: u64| n as f64 / timeline.interval_s();
+    let highest = timeline.bins.iter().map(|b| b.scheduled.max(b.sent)).max().unwrap_or(0);
+    let elsewhere: u64 = timeline.bins.iter().map(|b| b.scheduled.saturating_sub(b.sent)).sum();
+    let caption = format!(
+        "Requests/s in intervals of {}. {} were missing in the interval for which they were planned.",
+        interval(timeline),
+        count(elsewhere)
+    );
+    let axes = (unit.axis(timeline), Axis::from_zero("requests/s", rate(highest)));
+    let mut chart = Chart::new(heading, &caption, axes, 0);
+    chart.band("s4", &intervals(timeline, |b| Some((0.0, rate(b.scheduled)))));
+    chart.steps("s1", &intervals(timeline, |b| Some(rate(b.sent))));
+    chart.hover(&unit.slices(timeline, |b| format!("planned {}, sent {}", b.scheduled, b.sent)));
+    figure(heading, &[Key::area("s4", "planned"), Key::line("s1", "sent")], chart, &caption)
+}
+
 fn in_flight(timeline: &Timeline) -> String {
     let heading = "Requests in flight over time";
     if timeline.bins.is_empty() {

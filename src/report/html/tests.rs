@@ -1,7 +1,7 @@
 //! The page as a whole: nothing hostile passes, nothing grows, nothing breaks without data.
 
 use super::*;
-use crate::analysis::fixture::{Memory, manifest, run_of, slo, summary_of};
+use crate::analysis::fixture::{Memory, fidelity_of, manifest, run_of, slo, summary_of};
 use crate::analysis::verdict::judge;
 use crate::metrics::ErrorCount;
 use crate::outcome::Outcome;
@@ -10,7 +10,8 @@ use crate::record::row::RequestRow;
 
 fn page(run: &Memory) -> String {
     let summary = summary_of(run);
-    render(run, &summary, &judge(&run.manifest, &summary)).unwrap()
+    let fidelity = fidelity_of(run);
+    render(run, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap()
 }
 
 /// Every element that is opened is closed, in order; what is not an element is an error.
@@ -33,8 +34,8 @@ fn a_page_is_whole_small_and_needs_nothing_else() {
     let page = page(&run_of(400, 1));
     assert_well_formed(&page);
     assert!(page.len() < 300_000, "{} bytes", page.len());
-    assert_eq!(page.matches("<svg class=\"chart\"").count(), 8);
-    assert!(!page.contains("no data"));
+    assert_eq!(page.matches("<svg class=\"chart\"").count(), 9);
+    assert_eq!(page.matches(">no data<").count(), 1, "no server counted prompts");
     for outside in ["http://", "https://", "<script", "<link", "@import", "url(", "src=", "href="] {
         let allowed = usize::from(outside == "http://"); // The endpoint's address, as text.
         assert_eq!(page.matches(outside).count(), allowed, "{outside}");
@@ -72,7 +73,7 @@ fn nothing_hostile_reaches_the_page_unescaped() {
     summary.errors =
         vec![ErrorCount { outcome: Outcome::ProtocolError, http_status: Some(200), message: hostile.into(), count: 3 }];
     let verdict = Verdict { judgement: Judgement::Suspect, reasons: vec![hostile.into()] };
-    let page = render(&run, &summary, &verdict).unwrap();
+    let page = render(&run, &summary, &fidelity_of(&run), &verdict).unwrap();
     assert_well_formed(&page);
     assert!(!page.contains("<script") && !page.contains("alert(1)</script"));
     assert!(page.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')));
@@ -93,7 +94,7 @@ fn long_texts_and_large_configurations_stay_bounded() {
     let error = ErrorCount { outcome: Outcome::Reset, http_status: None, message: long.clone(), count: 1 };
     summary.errors = vec![error; 500];
     let verdict = Verdict { judgement: Judgement::Suspect, reasons: vec![long; 100] };
-    let size = render(&run, &summary, &verdict).unwrap().len();
+    let size = render(&run, &summary, &fidelity_of(&run), &verdict).unwrap().len();
     assert!(size < 450_000, "{size} bytes, of texts that are six times as long once escaped");
 }
 
@@ -102,11 +103,11 @@ fn a_run_without_answers_shows_boxes_instead_of_plots() {
     let rows = vec![RequestRow::scheduled(0, 0), RequestRow::scheduled(1, 1_000_000_000)];
     let page_ = page(&Memory::new(manifest(), rows));
     assert_well_formed(&page_);
-    // Two requests were due: their rate and the (empty) flight are drawn; no latency and no send lag is.
-    assert_eq!((page_.matches("<svg class=\"chart\"").count(), page_.matches(">no data<").count()), (2, 7));
+    // Two requests were due: their rate (twice) and the (empty) flight are drawn; no latency and no send lag is.
+    assert_eq!((page_.matches("<svg class=\"chart\"").count(), page_.matches(">no data<").count()), (3, 8));
     let nothing = page(&run_of(0, 1));
     assert_well_formed(&nothing);
-    assert_eq!((nothing.matches("<svg class=\"chart\"").count(), nothing.matches(">no data<").count()), (0, 9));
+    assert_eq!((nothing.matches("<svg class=\"chart\"").count(), nothing.matches(">no data<").count()), (0, 11));
     assert!(!nothing.contains("NaN") && !page_.contains("NaN"));
 }
 
@@ -121,6 +122,7 @@ fn the_sections_stand_in_reading_order() {
         ">Metrics<",
         ">Distributions<",
         ">Over time<",
+        ">Fidelity to the plan<",
         "<footer>",
     ]
     .iter()

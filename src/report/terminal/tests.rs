@@ -70,7 +70,7 @@ SLO  Time to First Token ≤ 500 ms, Inter Token Latency ≤ 50 ms: 90.8 % of en
 
 Verdict  VALID
 ";
-    let text = render(&manifest(), &ordinary(), &valid(), Style::default());
+    let text = render(&manifest(), &ordinary(), &Fidelity::default(), &valid(), Style::default());
     assert_eq!(text, expect, "\n{text}");
 }
 
@@ -99,8 +99,9 @@ fn reasons_are_wrapped_and_files_listed() {
 
 #[test]
 fn colour_adds_escapes_and_nothing_else() {
-    let plain = render(&manifest(), &ordinary(), &valid(), Style::default());
-    let coloured = render(&manifest(), &ordinary(), &valid(), Style { color: true, ..Style::default() });
+    let plain = render(&manifest(), &ordinary(), &Fidelity::default(), &valid(), Style::default());
+    let coloured =
+        render(&manifest(), &ordinary(), &Fidelity::default(), &valid(), Style { color: true, ..Style::default() });
     assert!(coloured.contains("\x1b[1;32mVALID\x1b[0m"));
     let mut stripped = String::new();
     let mut parts = coloured.split('\x1b');
@@ -137,7 +138,7 @@ fn extreme() -> (Manifest, Summary, Verdict) {
 #[test]
 fn no_line_is_wider_than_its_style_whatever_the_values() {
     let (m, summary, verdict) = extreme();
-    let text = render(&m, &summary, &verdict, Style::default());
+    let text = render(&m, &summary, &Fidelity::default(), &verdict, Style::default());
     for line in text.lines() {
         assert!(width(line) <= 100, "{} columns: {line}", width(line));
     }
@@ -148,7 +149,7 @@ fn no_line_is_wider_than_its_style_whatever_the_values() {
 #[test]
 fn no_control_character_reaches_the_terminal() {
     let (m, summary, verdict) = extreme();
-    let text = render(&m, &summary, &verdict, Style::default());
+    let text = render(&m, &summary, &Fidelity::default(), &verdict, Style::default());
     assert!(text.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')));
     assert!(text.contains("\\u{1b}]0;owned\\u{7}"), "it is shown, escaped");
 }
@@ -159,7 +160,7 @@ fn a_run_without_any_answer_says_so() {
     (m.counts.completed, m.counts.failed, m.profiling) = (0, 240, None);
     m.slo.clear();
     m.workers.clear();
-    let text = render(&m, &no_numbers(), &valid(), Style::default());
+    let text = render(&m, &no_numbers(), &Fidelity::default(), &valid(), Style::default());
     assert!(text.contains("No request was measured"), "{text}");
     assert!(!text.contains("SLO") && !text.contains("NaN"), "{text}");
 }
