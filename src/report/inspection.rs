@@ -192,3 +192,81 @@ fn joined(blocks: &[Vec<String>], style: Style) -> String {
     }
     parts.join("\n\n") + "\n"
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::html;
+    use super::super::text::width;
+    use super::*;
+    use crate::trace::{self, ReadOptions, Trace};
+
+    /// 100 requests, four every three seconds, of two prompts in turn.
+    fn bucketed() -> Trace {
+        let row = |i: usize| {
+            format!(
+                "{{\"timestamp\": {}, \"input_length\": 600, \"output_length\": {}, \"hash_ids\": [0, {}]}}\n",
+                i / 4 * 3000,
+                1 + i,
+                1 + i % 2
+            )
+        };
+        let rows: String = (0..100).map(row).collect();
+        trace::parse(&mut rows.as_bytes(), "t", &ReadOptions::default()).unwrap()
+    }
+
+    #[test]
+    fn a_trace_reads_so() {
+        let mut trace = bucketed();
+        trace.notes = vec!["read as \x1b[31mmilliseconds".into()];
+        let text = render("Trace t.jsonl", &Inspection::of_trace(&trace), Style::default());
+        let expect = "\
+Trace t.jsonl
+Requests   100 over 72.0 s, 1.39 req/s on average
+Rate       0 to 4 req/s in intervals of 1 s
+           ██▁██▁██▁██▁██▁██▁██▁██▁██▁██▁██▁██▁
+Peaks      4 requests in 1 s, 1.33 req/s over 60 s
+Dispersion 2.70 at 1 s, 0.333 at 10 s (1 is Poisson at a constant rate)
+Buckets    arrivals are bucketed: 100 requests stand at 25 instants, 3 s apart, up to 4 at one
+Sessions   none
+Note       read as \\u{1b}[31mmilliseconds
+
+Tokens  mean   p50   p90   p99  max    n   total
+Prompt   600   600   600   600  600  100  60,000
+Answer  50.5  50.5  90.1  99.0  100  100   5,050
+
+200 prefix blocks of 512 tokens, 3 of them different
+Prefix cache, hits    tokens  of all tokens  mean of requests
+1,000 blocks, LRU    512,000         98.9 %            98.5 %
+5,000 blocks, LRU      2.56M         98.9 %            98.5 %
+20,000 blocks, LRU     10.2M         98.9 %            98.5 %
+100,000 blocks, LRU    51.2M         98.9 %            98.5 %
+forgets nothing        1,536         98.9 %            98.5 %
+";
+        assert_eq!(text, expect, "\n{text}");
+    }
+
+    #[test]
+    fn no_line_is_wider_than_its_style() {
+        let mut trace = bucketed();
+        trace.notes = vec!["漢字 <b>".repeat(60), "x".repeat(400)];
+        for columns in [60, 100] {
+            let style = Style { width: columns, color: false };
+            let text = render(&"long ".repeat(90), &Inspection::of_trace(&trace), style);
+            assert!(text.lines().all(|line| width(line) <= columns), "{text}");
+        }
+    }
+
+    #[test]
+    fn its_page_has_its_plots_and_nothing_hostile() {
+        let hostile = "<script>alert(1)</script>\"'&\x1b[31m";
+        let mut trace = bucketed();
+        trace.notes = vec![hostile.into(); 90];
+        let page = html::inspection::render(hostile, &Inspection::of_trace(&trace));
+        assert_eq!((page.matches("<svg class=\"chart\"").count(), page.matches(">no data<").count()), (4, 0));
+        assert!(!page.contains("<script") && !page.contains('\x1b') && !page.contains("NaN"));
+        assert!(page.matches("&lt;script&gt;").count() > 10 && page.len() < 100_000, "{} bytes", page.len());
+        let bare = trace::parse(&mut &b"{\"input_length\": 5}\n"[..], "t", &ReadOptions::default()).unwrap();
+        let bare = html::inspection::render("t", &Inspection::of_trace(&bare));
+        assert_eq!((bare.matches("<svg class=\"chart\"").count(), bare.matches(">no data<").count()), (1, 3));
+    }
+}

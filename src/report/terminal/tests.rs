@@ -75,6 +75,49 @@ Verdict  VALID
 }
 
 #[test]
+fn fidelity_is_told_in_a_line_a_part_and_in_more_where_something_is_off() {
+    use crate::analysis::fidelity::{Causality, InputTokens, OutputTokens, PrefixHits};
+    let exact = InputTokens { n: 3, exact: 3, ..InputTokens::default() };
+    let off = InputTokens {
+        exact: 1,
+        beyond: 2,
+        mean_error_tokens: 8.5,
+        mean_error_pct: 12.5,
+        min_error_tokens: -1,
+        max_error_tokens: 20,
+        ..exact.clone()
+    };
+    let mut fidelity = Fidelity {
+        input: Some(exact),
+        output: Some(OutputTokens { n: 3, as_asked: 3, asked_tokens: 30, given_tokens: 30, ..OutputTokens::default() }),
+        prefixes: Some(PrefixHits {
+            expected_tokens: Some(60),
+            expected_share: Some(0.6),
+            told: 3,
+            observed_tokens: Some(55),
+            observed_share: Some(0.55),
+        }),
+        sessions: Some(Causality { sessions: 2, turns: 5, early: 1, early_max_ms: Some(7.0) }),
+        ..Fidelity::default()
+    };
+    let text = |f: &Fidelity| as_planned(f, Style::default()).join("\n");
+    assert_eq!(
+        text(&fidelity),
+        "Fidelity to the plan
+Prompts   all 3 exact to the token by the server's count
+Answers   all 3 as long as asked for, 30 tokens
+Prefixes  55.0 % of prompt tokens were hits, by 3 answers; expected of a cache that forgets nothing: 60.0 %
+Sessions  2, 5 later turns, 1 sent before the previous one had ended"
+            .replace("nothing: 60.0 %", "nothing:\n          60.0 %")
+    );
+    fidelity.input = Some(off);
+    let errors =
+        "Prompts   1 exact, 0 ± 1 token, 0 ± 1 %, 0 ± 5 %, 2 beyond; mean error +8.50 tokens (+12.50 %), from -1";
+    assert!(text(&fidelity).contains(errors), "{}", text(&fidelity));
+    assert!(as_planned(&Fidelity::default(), Style::default()).is_empty());
+}
+
+#[test]
 fn reasons_are_wrapped_and_files_listed() {
     let verdict = Verdict {
         judgement: Judgement::Suspect,
