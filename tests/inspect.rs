@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use serde_json::{Value, json};
@@ -69,6 +70,11 @@ fn a_trace_and_its_schedule_are_described_alike_and_a_recording_by_what_it_holds
     );
     assert_eq!(drawn, json_of(&scratch, &format!("inspect {line} --format json")), "a seed is a schedule");
     assert!(std::fs::read_to_string(scratch.path("s.html")).unwrap().contains("<svg class=\"chart\""));
+    let lanes = json_of(&scratch, "inspect --concurrency 2 --request-count 7 --isl 100 --format json");
+    assert_eq!(
+        (&lanes["requests"], &lanes["duration_s"], &lanes["isl"]["mean"]),
+        (&json!(7), &Value::Null, &json!(100.0))
+    );
     run_expecting(
         0,
         &scratch,

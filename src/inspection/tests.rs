@@ -3,10 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::*;
-use crate::endpoint::{EndpointType, RequestOptions};
-use crate::rng::Seed;
-use crate::schedule::Overload;
-use crate::schedule::spec::{LengthLaw, Load, PhaseSpec, PlanSpec, Source};
 use crate::trace::{self, ReadOptions};
 
 fn parsed(rows: &str) -> Trace {
@@ -88,43 +84,6 @@ fn rounded_times_are_told_with_their_period() {
         (0..400).map(|i| format!("{{\"timestamp\": {}, \"input_length\": 5}}\n", i / 4 * 3000)).collect();
     let json = Inspection::of_trace(&parsed(&rows)).to_json();
     assert_eq!(json["bucketing"], json!({"detected": true, "period_ms": 3000.0}));
-}
-
-fn plan(source: Source, load: Load) -> Plan {
-    let request = RequestOptions {
-        endpoint: EndpointType::Chat,
-        model: "m".into(),
-        streaming: true,
-        extra: serde_json::Map::new(),
-    };
-    let measurement = PhaseSpec {
-        phase: Phase::Profiling,
-        load,
-        requests_max: None,
-        in_flight_max: None,
-        duration_ns: None,
-        grace_ns: 0,
-        on_overload: Overload::Queue,
-        cancellation: None,
-    };
-    let warmup =
-        PhaseSpec { phase: Phase::Warmup, load: Load::Lanes { lanes: 1, requests: Some(3) }, ..measurement.clone() };
-    PlanSpec { seed: Seed(1), request, source, output: None, phases: vec![warmup, measurement] }.build().unwrap()
-}
-
-#[test]
-fn the_schedule_that_replays_a_trace_is_described_as_the_trace_is() {
-    let inspection = Inspection::of_plan(&plan(Source::Trace(parsed(ROWS)), Load::Recorded));
-    assert_eq!(inspection.to_json(), Inspection::of_trace(&parsed(ROWS)).to_json());
-}
-
-#[test]
-fn closed_loop_load_has_lengths_and_no_times() {
-    let law = LengthLaw { mean_tokens: 100.0, stddev_tokens: 0.0 };
-    let load = Load::Lanes { lanes: 2, requests: Some(7) };
-    let inspection = Inspection::of_plan(&plan(Source::Synthetic { input: law, pool: 7 }, load));
-    assert_eq!((inspection.requests, inspection.untimed, inspection.arrivals.is_none()), (7, 7, true));
-    assert_eq!(inspection.input.unwrap().stats.mean, 100.0);
 }
 
 /// A file of the data that lie beside the repository, where they do.
