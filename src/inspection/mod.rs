@@ -63,7 +63,7 @@ impl Inspection {
             blocks: trace.blocks(entry),
             session: entry.session,
         });
-        Inspection::new(asked.collect(), trace.block_size, &trace.notes)
+        Inspection::new(&asked.collect::<Vec<_>>(), trace.block_size, &trace.notes)
     }
 
     /// Describes the measurement of a schedule. A later turn that has a time of its own is taken to be sent then.
@@ -83,10 +83,10 @@ impl Inspection {
             },
             session: slot.session,
         });
-        Inspection::new(asked.collect(), plan.block_size, &plan.notes)
+        Inspection::new(&asked.collect::<Vec<_>>(), plan.block_size, &plan.notes)
     }
 
-    fn new(asked: Vec<Asked<'_>>, block_size: u32, notes: &[String]) -> Inspection {
+    fn new(asked: &[Asked<'_>], block_size: u32, notes: &[String]) -> Inspection {
         let times: Vec<i64> = asked.iter().filter_map(|a| a.arrival_ns).collect();
         let mut sessions: Vec<u32> = asked.iter().filter_map(|a| a.session).collect();
         sessions.sort_unstable();

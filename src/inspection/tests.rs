@@ -69,7 +69,8 @@ fn the_keys_are_these_whatever_is_known() {
         "bucketing",
     ];
     let mut found = keys(&all);
-    (expect.sort_unstable(), found.sort_unstable());
+    expect.sort_unstable();
+    found.sort_unstable();
     assert_eq!(found, expect);
     assert_eq!(keys(&little), keys(&all));
     for null in ["duration_s", "mean_rps", "peak_1s", "idc_1s", "osl", "hit_rate_tokens"] {
