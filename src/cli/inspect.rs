@@ -17,7 +17,7 @@ use crate::record::manifest;
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES, mut_args(only_what_shapes_the_load))]
 pub struct InspectArgs {
-    /// A trace's file, or the directory of a run.
+    /// A trace's file or folder, or the directory of a run.
     #[arg(value_name = "PATH", conflicts_with = "input_file")]
     pub path: Option<PathBuf>,
 
@@ -90,20 +90,14 @@ impl InspectArgs {
     /// As those of `profile`; and [`Error::Usage`] where there is nothing to inspect, or no page of it.
     pub fn resolve(&self) -> Result<Inspect> {
         let subject = match &self.path {
-            Some(path) if path.is_dir() => self.recording(path)?,
+            // A folder without a manifest may be a trace in several files.
+            Some(path) if path.join(manifest::FILE_NAME).exists() => self.recording(path)?,
             _ => self.load()?,
         };
         Ok(Inspect { subject, format: self.format, html: self.html.clone() })
     }
 
     fn recording(&self, dir: &Path) -> Result<Subject> {
-        if !dir.join(manifest::FILE_NAME).exists() {
-            return Err(Error::Usage(format!(
-                "{} holds no run ({}); give a trace's file or the directory of a run",
-                dir.display(),
-                manifest::FILE_NAME
-            )));
-        }
         if self.html.is_some() {
             return Err(Error::Usage("a recording's page is its report: loadline report RUN_DIR".into()));
         }
@@ -116,7 +110,7 @@ impl InspectArgs {
             && flags.concurrency.is_none()
             && flags.request_count.is_none()
             && flags.benchmark_duration.is_none();
-        let input_file = self.path.as_ref().or(flags.input_file.as_ref());
+        let input_file = self.path.as_ref().or(flags.trace.input_file.as_ref());
         if as_recorded && input_file.is_none() {
             return Err(Error::Usage(
                 "there is nothing to inspect; give a trace's file, the directory of a run, or the flags of a load, e.g. \
@@ -124,7 +118,9 @@ impl InspectArgs {
                     .into(),
             ));
         }
-        let config = Box::new(ProfileArgs { input_file: input_file.cloned(), ..flags.clone() }.resolve()?);
+        let mut flags = flags.clone();
+        flags.trace.input_file = input_file.cloned();
+        let config = Box::new(flags.resolve()?);
         Ok(if as_recorded { Subject::Trace(config) } else { Subject::Schedule(config) })
     }
 }

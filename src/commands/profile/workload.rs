@@ -26,9 +26,9 @@ pub(in crate::commands) fn read_trace(config: &ProfileConfig) -> Result<Option<T
     let bucketing = Bucketing::of(trace.arrivals_ns());
     let at_its_times = matches!(config.load, LoadConfig::FromTrace | LoadConfig::Recorded);
     if bucketing.detected && at_its_times && !transforms.spread_buckets {
-        trace.notes.push(format!(
-            "warning: {bucketing}; their bursts are the recorder's: --spread-buckets takes them apart"
-        ));
+        trace
+            .notes
+            .push(format!("warning: {bucketing}; their bursts are the recorder's: --spread-buckets takes them apart"));
     }
     transforms.apply(&mut trace, config.seed)?;
     Ok(Some(trace))
