@@ -107,7 +107,7 @@ fn what_cannot_be_inspected_is_refused_with_a_remedy() {
     std::fs::create_dir(scratch.path("empty")).unwrap();
     for (line, words) in [
         ("inspect", "give a trace's file"),
-        ("inspect empty", "empty holds no run"),
+        ("inspect empty", "empty: holds no .json"),
         ("inspect missing.jsonl", "missing.jsonl"),
     ] {
         let output = run_expecting(2, &scratch, line);

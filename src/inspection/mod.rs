@@ -2,7 +2,8 @@
 //!
 //! In: a [`Trace`], a [`Plan`], or a recording ([`recording`]). Out: an [`Inspection`], whose size does not depend on the
 //! number of requests; it is drawn and printed by `report`.
-//! Invariants: pure; a trace and the schedule that replays it unchanged give the same numbers.
+//! Invariants: pure; a trace and the schedule that replays it unchanged give the same numbers, but where turns are sent with the
+//! conversation so far: a trace then has what each turn adds, a schedule what is sent.
 //! Not here: what a server made of it (that is `metrics` and `analysis`).
 
 pub mod arrivals;
@@ -72,14 +73,16 @@ impl Inspection {
         let asked = measured.flat_map(|p| &p.slots).map(|slot| Asked {
             arrival_ns: match slot.release {
                 Release::At(at_ns) => Some(at_ns),
-                Release::AfterPrevious { not_before_ns, .. } => (not_before_ns > 0).then_some(not_before_ns),
+                Release::After(not_before_ns) => (not_before_ns > 0).then_some(not_before_ns),
                 Release::Lane => None,
             },
             input_tokens: slot.input_tokens,
             output_tokens: slot.max_tokens,
             blocks: match slot.prompt {
+                // Behind a conversation, they lead no prompt.
+                _ if slot.continues => &[],
                 Prompt::Blocks { start, len } => &plan.block_ids[start as usize..(start + len) as usize],
-                Prompt::Unique | Prompt::Literal(_) => &[],
+                Prompt::Unique | Prompt::Literal(_) | Prompt::Messages(_) => &[],
             },
             session: slot.session,
         });
