@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::{Arg, ValueEnum};
 
-use super::config::ProfileConfig;
+use super::config::{LoadConfig, ProfileConfig, SourceConfig};
 use super::profile::{self, ProfileArgs};
 use crate::error::{Error, Result};
 use crate::record::manifest;
@@ -48,8 +48,9 @@ Examples:
 /// `profile`'s flags about the endpoint, the results and the client are taken, so that a command line can be inspected as it
 /// is, but not shown.
 fn only_what_shapes_the_load(arg: Arg) -> Arg {
-    let shown = [None, Some(profile::INPUT), Some(profile::LOAD)].contains(&arg.get_help_heading());
-    arg.hide(!shown)
+    let beside = [profile::ENDPOINT, profile::OUTPUT, profile::SIMULATED];
+    let hidden = arg.get_help_heading().is_some_and(|heading| beside.contains(&heading));
+    arg.hide(hidden)
 }
 
 /// Ways to print, as typed.
@@ -105,22 +106,20 @@ impl InspectArgs {
     }
 
     fn load(&self) -> Result<Subject> {
-        let flags = &self.profile;
-        let as_recorded = flags.request_rate.is_none()
-            && flags.concurrency.is_none()
-            && flags.request_count.is_none()
-            && flags.benchmark_duration.is_none();
-        let input_file = self.path.as_ref().or(flags.trace.input_file.as_ref());
-        if as_recorded && input_file.is_none() {
-            return Err(Error::Usage(
-                "there is nothing to inspect; give a trace's file, the directory of a run, or the flags of a load, e.g. \
-                 --request-rate"
-                    .into(),
-            ));
-        }
-        let mut flags = flags.clone();
-        flags.trace.input_file = input_file.cloned();
+        let mut flags = self.profile.clone();
+        flags.trace.input_file = self.path.clone().or(flags.trace.input_file);
         let config = Box::new(flags.resolve()?);
-        Ok(if as_recorded { Subject::Trace(config) } else { Subject::Schedule(config) })
+        let is_bounded = config.request_count.is_some() || config.duration_ns.is_some();
+        match (&config.source, &config.load) {
+            (SourceConfig::Trace { .. }, LoadConfig::FromTrace) if !is_bounded => Ok(Subject::Trace(config)),
+            (SourceConfig::Synthetic(_), LoadConfig::Lanes(_)) if !is_bounded && flags.concurrency.is_none() => {
+                Err(Error::Usage(
+                    "there is nothing to inspect; give a trace's file, the directory of a run, or the flags of a load, e.g. \
+                     --request-rate"
+                        .into(),
+                ))
+            }
+            _ => Ok(Subject::Schedule(config)),
+        }
     }
 }

@@ -209,9 +209,9 @@ pub struct ProfileArgs {
 
 pub(super) const ENDPOINT: &str = "Endpoint";
 pub(super) const INPUT: &str = "What is asked";
-pub(super) const LOAD: &str = "When it is asked";
-const OUTPUT: &str = "Results";
-const SIMULATED: &str = "Simulated deployment (without --url)";
+const LOAD: &str = "When it is asked";
+pub(super) const OUTPUT: &str = "Results";
+pub(super) const SIMULATED: &str = "Simulated deployment (without --url)";
 
 const EXAMPLES: &str = "\
 Examples:

@@ -11,7 +11,7 @@ const SALT_RUN: &str = "run";
 const SALT_NONE: &str = "none";
 
 /// Flags about the text of prompts and the length of answers.
-#[derive(Debug, clap::Args)]
+#[derive(Clone, Debug, clap::Args)]
 #[command(next_help_heading = "Prompts")]
 pub struct PromptArgs {
     /// Tokenizer that prompts are exact in: a tokenizer.json of this machine or its folder, tiktoken:ENCODING (o200k_base,

@@ -59,7 +59,7 @@ pub(in crate::commands) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec>
 }
 
 /// Opens the tokenizer, and draws nothing: the text's seed is the run's and its salt.
-pub(super) fn text_source(config: &ProfileConfig) -> Result<TextSource> {
+pub(in crate::commands) fn text_source(config: &ProfileConfig) -> Result<TextSource> {
     let tokenizer = Tokenizer::open(&config.prompt.tokenizer)?;
     let around = match config.prompt.isl_counts {
         IslCounts::Prompt => Around::Uncounted,
