@@ -1,6 +1,6 @@
 //! Turns a target for the prefix cache into how many blocks of each prompt are shared with whom.
 //!
-//! In: prompt lengths in blocks, a tree of prefixes, a target for the expected hits. Out: [`Sharing`], the shared depth that meets it,
+//! In: prompt lengths in blocks, a tree of prefixes, a target for the expected hits. Out: `Sharing`, the shared depth that meets it,
 //! and each prompt's own part of the tree. The tree has `depth` levels, each node `branching` children; the shared depth is split evenly
 //! among the levels, and a prompt follows one path of the tree, all paths with equal probability.
 //! Invariants: the last block of a prompt is its own, so no prompt is repeated whole; the choice of paths is on its own stream.
