@@ -3,7 +3,7 @@
 //! In: times that do not decrease. Out: a [`Bucketing`]. Buckets are found where many requests share their instant and the
 //! instants stand a whole number of periods apart, each within some per cent, since recorders' timers wander. A replay of such
 //! times sends each bucket as one burst that no user made.
-//! Not here: what is done about it ([`super::transform::Spread`]).
+//! Not here: what is done about it (`--spread-buckets`).
 
 use std::fmt;
 
