@@ -88,8 +88,14 @@ fn transforms_are_applied_in_their_order_recorded_and_counted() {
         "{notes:?}"
     );
     assert_eq!(manifest.counts.completed, 44, "two passes of what is left");
-    assert!(rows.iter().all(|r| matches!(r.max_tokens, Some(4 | 6 | 8)) && r.input_tokens <= 68), "{rows:?}");
-    assert_eq!(rows.iter().filter(|r| r.turn == 1).count(), 4);
+    assert!(rows.iter().all(|r| matches!(r.max_tokens, Some(4 | 6 | 8))), "{rows:?}");
+    assert!(rows.iter().all(|r| r.turn == 1 || r.input_tokens <= 68), "{rows:?}");
+    let turns: Vec<_> = rows.windows(2).filter(|pair| pair[1].turn == 1).collect();
+    assert_eq!(turns.len(), 4);
+    // What a turn adds is scaled; the conversation in front of it is the turn before and its answer.
+    let holds_all =
+        |pair: &&[RequestRow]| pair[1].input_tokens == pair[0].input_tokens + pair[0].max_tokens.unwrap() + 4;
+    assert!(turns.iter().all(holds_all), "{turns:?}");
     let times = scheduled(&manifest, &rows);
     assert!(times.is_sorted() && *times.last().unwrap() < 500_000_000, "{times:?}");
     let sessions: std::collections::BTreeSet<_> = rows.iter().filter_map(|r| r.session_id.as_deref()).collect();
