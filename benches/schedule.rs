@@ -21,9 +21,9 @@ use loadline::prompt::source::{Around, TextSource};
 use loadline::prompt::tokenizer::Tokenizer;
 use loadline::prompt::vocabulary::Vocabulary;
 use loadline::rng::{Seed, Stream};
+use loadline::schedule::Plan;
 use loadline::schedule::conversation::History;
 use loadline::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
-use loadline::schedule::{Overload, Plan};
 use loadline::trace::{Entry, ReadOptions, Trace};
 
 const REQUESTS: u32 = 10_000;
@@ -60,16 +60,7 @@ fn spec() -> PlanSpec {
         source: Source::Trace(trace()),
         output: None,
         history: History::Planned,
-        phases: vec![PhaseSpec {
-            phase: Phase::Profiling,
-            load: Load::Recorded,
-            requests_max: None,
-            in_flight_max: None,
-            duration_ns: None,
-            grace_ns: 0,
-            on_overload: Overload::Queue,
-            cancellation: None,
-        }],
+        phases: vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)],
     }
 }
 

@@ -63,6 +63,13 @@ pub struct InputError {
     pub remedy: String,
 }
 
+impl InputError {
+    /// A fault of a file as a whole.
+    pub fn of_file(file: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> InputError {
+        InputError { file: file.into(), line: 0, field: None, problem: problem.into(), remedy: remedy.into() }
+    }
+}
+
 impl fmt::Display for InputError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}", self.file)?;

@@ -47,3 +47,7 @@ pub mod calibration;
 // The program around it.
 pub mod cli;
 pub mod commands;
+
+#[cfg(test)]
+#[path = "../tests/support/shared.rs"]
+mod published;

@@ -13,9 +13,9 @@ use loadline::outcome::Phase;
 use loadline::prompt::source::{Around, TextSource};
 use loadline::prompt::tokenizer::Tokenizer;
 use loadline::rng::Seed;
+use loadline::schedule::Plan;
 use loadline::schedule::conversation::History;
 use loadline::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
-use loadline::schedule::{Overload, Plan};
 use loadline::trace::{Entry, Trace};
 
 /// Tokens in a block.
@@ -42,16 +42,7 @@ fn fetched() -> Vec<String> {
 
 fn plan(entries: Vec<Entry>, block_ids: Vec<u32>, unique_blocks: u32, text: &TextSource) -> Plan {
     let trace = Trace { entries, block_ids, unique_blocks, block_size: BLOCK, ..Trace::default() };
-    let phase = PhaseSpec {
-        phase: Phase::Profiling,
-        load: Load::Recorded,
-        requests_max: None,
-        in_flight_max: None,
-        duration_ns: None,
-        grace_ns: 0,
-        on_overload: Overload::Queue,
-        cancellation: None,
-    };
+    let phase = PhaseSpec::new(Phase::Profiling, Load::Recorded);
     let request = RequestOptions {
         endpoint: EndpointType::Completions,
         model: "m".into(),

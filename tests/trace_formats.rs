@@ -6,12 +6,15 @@
 
 #[expect(dead_code, reason = "another test uses the rest")]
 mod trace_samples;
+#[path = "support/shared.rs"]
+mod published;
 
 use std::fmt::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use loadline::error::Result;
 use loadline::trace::{FORMATS, OnBadRow, ReadOptions, Trace, parse, read};
+use published::shared;
 use trace_samples::{SAMPLES, Sample};
 
 fn parsed(bytes: &[u8], format: Option<&str>, on_bad_row: OnBadRow) -> Result<Trace> {
@@ -129,18 +132,6 @@ fn broken_files_are_answered_as_written_down() {
         }
         panic!("answers were added or left out; all are in {}", path.display());
     }
-}
-
-/// A file of the data that lie beside the repository, where they do.
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = option_env!("LOADLINE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let file = root.join(path);
-    if !file.exists() {
-        eprintln!("SKIPPED: {} is not here", file.display());
-        return None;
-    }
-    Some(file)
 }
 
 #[test]

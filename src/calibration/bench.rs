@@ -24,7 +24,6 @@ use crate::record::manifest::PhaseWindow;
 use crate::record::ring::{Intake, Parcel, ring};
 use crate::record::row::{RequestRow, TokenRow};
 use crate::rng::Seed;
-use crate::schedule::Overload;
 use crate::schedule::Plan;
 use crate::schedule::conversation::History;
 use crate::schedule::spec::{LengthLaw, Load as Release, PhaseSpec, PlanSpec, Source};
@@ -173,14 +172,8 @@ impl Seen {
 
 fn plan(load: &Load, model: &str) -> Result<Plan> {
     let phase = |phase, times: &Vec<i64>| PhaseSpec {
-        phase,
-        load: Release::Times(times.clone()),
-        requests_max: None,
         in_flight_max: load.in_flight_max,
-        duration_ns: None,
-        grace_ns: 0,
-        on_overload: Overload::Queue,
-        cancellation: None,
+        ..PhaseSpec::new(phase, Release::Times(times.clone()))
     };
     let exactly = |tokens| LengthLaw { mean_tokens: tokens, stddev_tokens: 0.0 };
     let mut phases = vec![phase(Phase::Profiling, &load.times_ns)];

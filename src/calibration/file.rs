@@ -116,13 +116,7 @@ impl Calibration {
             Err(e) => Err(format!("is not a calibration: {e}")),
         };
         parsed.map_err(|problem| {
-            Error::Input(InputError {
-                file: path.display().to_string(),
-                line: 0,
-                field: None,
-                problem,
-                remedy: "measure again: loadline calibrate".into(),
-            })
+            Error::Input(InputError::of_file(path.display().to_string(), problem, "measure again: loadline calibrate"))
         })
     }
 

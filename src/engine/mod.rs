@@ -16,6 +16,7 @@ pub mod lane;
 pub mod limits;
 pub mod live;
 pub mod pace;
+mod places;
 pub mod realtime;
 pub(crate) mod recv;
 mod reply;

@@ -11,9 +11,9 @@ use std::sync::Arc;
 
 use super::agenda::{Agenda, Due};
 use super::conversations::{Conversations, Turn};
-use super::flight::Flight;
 use super::interference::Interference;
 use super::live::LiveCounters;
+use super::places::Places;
 use super::stop::{Stop, StopSwitch};
 use super::transport::{FlightKey, Outgoing, ReadStamp, Signal, Transport};
 use crate::outcome::{ABORTED, DROPPED, LOST, ON_REQUEST, Outcome, OutcomeCounts};
@@ -66,9 +66,7 @@ pub struct Worker<C, T> {
     recorder: Recorder,
     live: Arc<LiveCounters>,
     stop: Arc<StopSwitch>,
-    places: Vec<Place>,
-    free: Vec<u32>,
-    in_flight: u32,
+    places: Places,
     /// Deadlines in order: the time limit is the same for all, so they come due as they were sent.
     deadlines: VecDeque<(i64, FlightKey)>,
     /// When requests that the client gives up on purpose are to be looked at, and their keys.
@@ -79,14 +77,6 @@ pub struct Worker<C, T> {
     conversations: Conversations,
     interference: Interference,
     share: PhaseShare,
-}
-
-/// A place for a flight; kept and reused with its buffers.
-#[derive(Debug, Default)]
-struct Place {
-    generation: u32,
-    taken: bool,
-    flight: Box<Flight>,
 }
 
 impl<C: Clock, T: Transport> Worker<C, T> {
@@ -107,9 +97,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             recorder,
             live,
             stop,
-            places: Vec::new(),
-            free: Vec::new(),
-            in_flight: 0,
+            places: Places::default(),
             deadlines: VecDeque::new(),
             cancellations: BinaryHeap::new(),
             unsent: Vec::new(),
@@ -170,7 +158,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
                 }
                 self.dispatch_due(&mut run, self.clock.now_ns());
             }
-            if self.in_flight == 0 && (!run.releasing || run.agenda.is_done()) {
+            if self.places.taken() == 0 && (!run.releasing || run.agenda.is_done()) {
                 break;
             }
             let until_ns = self.next_wake_ns(&run);
@@ -183,7 +171,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     }
 
     fn next_wake_ns(&self, run: &PhaseRun<'_>) -> i64 {
-        let waits = self.in_flight >= run.places && run.waits;
+        let waits = self.places.taken() >= run.places && run.waits;
         let due_ns = run.agenda.next_due_ns().filter(|_| run.releasing && !waits);
         let cancel_ns = self.cancellations.peek().map(|Reverse((t, ..))| *t);
         let deadline_ns = self.deadlines.front().map(|(t, _)| *t).into_iter().chain(cancel_ns).min();
@@ -209,7 +197,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     fn dispatch_due(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
         self.interference.looked(now_ns);
         while run.releasing {
-            if self.in_flight < run.places {
+            if self.places.taken() < run.places {
                 let Some(due) = run.agenda.next_due(now_ns) else { return };
                 self.send(run, due, now_ns);
             } else if run.waits || run.agenda.next_due_ns().is_none_or(|due_ns| due_ns > now_ns) {
@@ -224,7 +212,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     /// The next slot is due, no place in flight is free, and the user does not want it to wait.
     fn turn_away(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
         let Some(due) = run.agenda.next_due(now_ns) else { return };
-        let why = format!("{} requests of this worker were in flight", self.in_flight);
+        let why = format!("{} requests of this worker were in flight", self.places.taken());
         let mut row = self.row(run.phase, due);
         row.released_ns = due.released_ns;
         row.error = Some(self.no_room(run, &why));
@@ -258,17 +246,11 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     fn send(&mut self, run: &mut PhaseRun<'_>, due: Due, now_ns: i64) {
         let slot = run.agenda.slot(due.ordinal);
         let request_id = run.phase.first_request_id + due.ordinal;
-        let index = self.free.pop().unwrap_or_else(|| {
-            self.places.push(Place::default());
-            self.places.len() as u32 - 1
-        });
-        let place = &mut self.places[index as usize];
-        place.taken = true;
-        place.flight.begin(request_id, due.ordinal, due.scheduled_ns, due.released_ns);
+        let (key, flight) = self.places.take();
+        flight.begin(request_id, due.ordinal, due.scheduled_ns, due.released_ns);
         if self.plan.history == History::Live && slot.is_continued {
-            place.flight.keep_reply(slot.max_tokens);
+            flight.keep_reply(slot.max_tokens);
         }
-        let key = FlightKey { index, generation: place.generation };
         let outgoing = Outgoing {
             body: self.plan.body(run.phase, due.ordinal, self.conversations.before(run.phase, due.ordinal)),
             x_request_id: self.x_request_id(request_id),
@@ -284,8 +266,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             let at_ns = now_ns.saturating_add(run.phase.cancel_after_ns);
             self.cancellations.push(Reverse((at_ns, key.index, key.generation)));
         }
-        self.in_flight += 1;
-        self.share.in_flight_max = self.share.in_flight_max.max(u64::from(self.in_flight));
+        self.share.in_flight_max = self.share.in_flight_max.max(u64::from(self.places.taken()));
         self.live.on_start(now_ns - due.scheduled_ns);
         self.interference.dispatched(now_ns, now_ns - due.scheduled_ns);
     }
@@ -294,7 +275,9 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     fn note_sendings(&mut self, run: &mut PhaseRun<'_>) {
         self.unsent.retain(|key| {
             let Some(sent_ns) = self.transport.marks(*key).sent_ns else { return true };
-            run.agenda.on_sent(self.places[key.index as usize].flight.ordinal, sent_ns);
+            if let Some(flight) = self.places.current(*key) {
+                run.agenda.on_sent(flight.ordinal, sent_ns);
+            }
             false
         });
     }
@@ -303,20 +286,11 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         format!("{}-{request_id:08x}", self.spec.run_id)
     }
 
-    fn is_current(&self, key: FlightKey) -> bool {
-        let place = &self.places[key.index as usize];
-        place.taken && place.generation == key.generation
-    }
-
     /// Takes in one signal, if one is here.
     #[inline]
     fn take_signal(&mut self, run: &mut PhaseRun<'_>) -> bool {
         let Some((key, signal)) = self.transport.poll_signal() else { return false };
-        let place = &mut self.places[key.index as usize];
-        if !place.taken || place.generation != key.generation {
-            return true;
-        }
-        let flight = &mut place.flight;
+        let Some(flight) = self.places.current(key) else { return true };
         let (outcome, error) = match signal {
             Signal::Head { status, event_stream } => {
                 flight.on_head(status, event_stream);
@@ -364,7 +338,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
 
     fn expire(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
         while let Some((deadline_ns, key)) = self.deadlines.front().copied() {
-            if !self.is_current(key) {
+            if !self.places.current(key).is_some() {
                 self.deadlines.pop_front();
                 continue;
             }
@@ -385,7 +359,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             }
             self.cancellations.pop();
             let key = FlightKey { index, generation };
-            if !self.is_current(key) {
+            if !self.places.current(key).is_some() {
                 continue;
             }
             let after_ns = run.phase.cancel_after_ns;
@@ -408,15 +382,13 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     fn cut_all(&mut self, run: &mut PhaseRun<'_>, now_ns: i64, why: &str) {
         run.releasing = false;
         run.give_up_ns = run.give_up_ns.min(now_ns);
-        let taken = (0u32..).zip(&self.places).filter(|(_, p)| p.taken);
-        let keys: Vec<FlightKey> = taken.map(|(index, p)| FlightKey { index, generation: p.generation }).collect();
-        for key in keys {
+        for key in self.places.keys() {
             self.give_up(run, key, Outcome::Cancelled, why);
         }
     }
 
     fn give_up(&mut self, run: &mut PhaseRun<'_>, key: FlightKey, outcome: Outcome, why: &str) {
-        let flight = &mut self.places[key.index as usize].flight;
+        let Some(flight) = self.places.current(key) else { return };
         let (outcome, error) = flight.on_failure(outcome, why, &mut self.recorder);
         self.land(run, key, outcome, error);
     }
@@ -426,7 +398,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         let end_ns = self.clock.now_ns();
         let marks = self.transport.marks(key);
         self.transport.release(key);
-        let mut flight = std::mem::take(&mut self.places[key.index as usize].flight);
+        let mut flight = self.places.lift(key);
         let due = Due { ordinal: flight.ordinal, scheduled_ns: flight.scheduled_ns, released_ns: flight.released_ns };
         // What was given up before its first write was, in the end, not sent.
         let outcome = match (outcome, marks.sent_ns) {
@@ -445,12 +417,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         }
         self.finish_row(row);
         self.live.on_end(outcome);
-        let place = &mut self.places[key.index as usize];
-        place.flight = flight;
-        place.taken = false;
-        place.generation = place.generation.wrapping_add(1);
-        self.free.push(key.index);
-        self.in_flight -= 1;
+        self.places.give_back(key, flight);
         self.share.end_ns = self.share.end_ns.max(end_ns);
         let unseen = self.unsent.iter().position(|unsent| *unsent == key).map(|at| self.unsent.swap_remove(at));
         if outcome == Outcome::NotSent {

@@ -1,8 +1,7 @@
 //! Inspections worked out by hand, their keys, and the published figures of real traces.
 
-use std::path::{Path, PathBuf};
-
 use super::*;
+use crate::published::shared;
 use crate::trace::{self, ReadOptions};
 
 fn parsed(rows: &str) -> Trace {
@@ -85,18 +84,6 @@ fn rounded_times_are_told_with_their_period() {
         (0..400).map(|i| format!("{{\"timestamp\": {}, \"input_length\": 5}}\n", i / 4 * 3000)).collect();
     let json = Inspection::of_trace(&parsed(&rows)).to_json();
     assert_eq!(json["bucketing"], json!({"detected": true, "period_ms": 3000.0}));
-}
-
-/// A file of the data that lie beside the repository, where they do.
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = option_env!("LOADLINE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let file = root.join(path);
-    if !file.exists() {
-        eprintln!("SKIPPED: {} is not here", file.display());
-        return None;
-    }
-    Some(file)
 }
 
 #[test]

@@ -117,13 +117,11 @@ fn specials(config: &Json) -> BTreeMap<String, String> {
 }
 
 fn unusable(path: &Path, problem: String) -> Error {
-    Error::Input(InputError {
-        file: path.display().to_string(),
-        line: 0,
-        field: None,
+    Error::Input(InputError::of_file(
+        path.display().to_string(),
         problem,
-        remedy: "give a model's whole folder as --tokenizer, or count prompts alone with --isl-counts prompt".into(),
-    })
+        "give a model's whole folder as --tokenizer, or count prompts alone with --isl-counts prompt",
+    ))
 }
 
 #[cfg(test)]

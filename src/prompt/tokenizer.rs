@@ -199,13 +199,11 @@ fn not_there(name: &str, path: &Path) -> Error {
 }
 
 fn unusable(path: &Path, problem: String) -> Error {
-    Error::Input(InputError {
-        file: path.display().to_string(),
-        line: 0,
-        field: None,
+    Error::Input(InputError::of_file(
+        path.display().to_string(),
         problem,
-        remedy: "give the tokenizer.json of a Hugging Face model, tiktoken:ENCODING or builtin".into(),
-    })
+        "give the tokenizer.json of a Hugging Face model, tiktoken:ENCODING or builtin",
+    ))
 }
 
 #[cfg(test)]

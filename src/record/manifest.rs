@@ -253,13 +253,11 @@ impl Manifest {
         let path = dir.join(FILE_NAME);
         let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
         Manifest::parse(&text).map_err(|problem| {
-            Error::Input(crate::error::InputError {
-                file: path.display().to_string(),
-                line: 0,
-                field: None,
+            Error::Input(crate::error::InputError::of_file(
+                path.display().to_string(),
                 problem,
-                remedy: "give a run directory that this version of loadline wrote".into(),
-            })
+                "give a run directory that this version of loadline wrote",
+            ))
         })
     }
 

@@ -154,13 +154,11 @@ fn failure(dir: &Path, table: Table) -> impl FnOnce(ParquetError) -> Error {
             ParquetError::General(text) => text,
             other => format!("is damaged: {other}"),
         };
-        Error::Input(InputError {
-            file: path.display().to_string(),
-            line: 0,
-            field: None,
+        Error::Input(InputError::of_file(
+            path.display().to_string(),
             problem,
-            remedy: "give a run directory that this version of loadline wrote".into(),
-        })
+            "give a run directory that this version of loadline wrote",
+        ))
     }
 }
 

@@ -195,9 +195,9 @@ mod tests {
     use crate::endpoint::{EndpointType, RequestOptions};
     use crate::prompt::count_builtin;
     use crate::rng::Seed;
+    use crate::schedule::Release;
     use crate::schedule::graph::Link;
     use crate::schedule::spec::LengthLaw;
-    use crate::schedule::{Overload, Release};
     use crate::trace::{Entry, TurnPrompt, Wait, WaitFor};
 
     fn spec(source: Source, phases: Vec<PhaseSpec>) -> PlanSpec {
@@ -209,19 +209,6 @@ mod tests {
             force_output: false,
         };
         PlanSpec { seed: Seed(5), request, source, output: None, history: History::Planned, phases }
-    }
-
-    fn phase(phase: Phase, load: Load) -> PhaseSpec {
-        PhaseSpec {
-            phase,
-            load,
-            requests_max: None,
-            in_flight_max: None,
-            duration_ns: None,
-            grace_ns: 0,
-            on_overload: Overload::Queue,
-            cancellation: None,
-        }
     }
 
     fn entry(arrival_ms: Option<i64>, session: Option<u32>, delay_ms: Option<i64>) -> Entry {
@@ -248,7 +235,7 @@ mod tests {
     #[test]
     fn a_recorded_session_is_a_chain_and_the_clock_releases_the_rest() {
         let entries = vec![entry(Some(0), Some(0), None), entry(Some(5), None, None), entry(Some(9), Some(0), Some(2))];
-        let plan = spec(trace(entries), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap();
+        let plan = spec(trace(entries), vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)]).build().unwrap();
         let slots = &plan.phases[0].slots;
         assert_eq!(slots[0].release, Release::At(0));
         assert_eq!(slots[1].release, Release::At(5_000_000));
@@ -261,7 +248,7 @@ mod tests {
     fn rates_time_first_turns_and_the_pool_starts_again_when_it_runs_out() {
         let entries = vec![entry(None, Some(0), None), entry(None, Some(0), Some(1)), entry(None, None, None)];
         let times = vec![10, 20, 30, 40];
-        let plan = spec(trace(entries), vec![phase(Phase::Profiling, Load::Times(times))]).build().unwrap();
+        let plan = spec(trace(entries), vec![PhaseSpec::new(Phase::Profiling, Load::Times(times))]).build().unwrap();
         let slots = &plan.phases[0].slots;
         let timed: Vec<Release> = slots.iter().map(|s| s.release).filter(|r| matches!(r, Release::At(_))).collect();
         assert_eq!(timed, [10, 20, 30, 40].map(Release::At));
@@ -281,7 +268,8 @@ mod tests {
                 ..Trace::default()
             })
         };
-        let slots_of = |load| spec(source(), vec![phase(Phase::Profiling, load)]).build().unwrap().phases.remove(0);
+        let slots_of =
+            |load| spec(source(), vec![PhaseSpec::new(Phase::Profiling, load)]).build().unwrap().phases.remove(0);
         let by_clock = slots_of(Load::Recorded);
         let at = Release::At(50_000_000);
         assert_eq!(
@@ -318,7 +306,7 @@ mod tests {
             sessions: vec!["a".into()],
             ..Trace::default()
         });
-        let phase = PhaseSpec { duration_ns: Some(9_000_000), ..phase(Phase::Profiling, Load::Recorded) };
+        let phase = PhaseSpec { duration_ns: Some(9_000_000), ..PhaseSpec::new(Phase::Profiling, Load::Recorded) };
         assert_eq!(spec(source, vec![phase]).build().unwrap().len(), 1);
     }
 
@@ -329,7 +317,7 @@ mod tests {
             entries[1].content = Some(Literal::Text("why not".into()));
             entries[1].input_tokens = 0;
             let source = Trace { entries, turn_prompt, block_size: 8, sessions: vec!["a".into()], ..Trace::default() };
-            spec(Source::Trace(source), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap()
+            spec(Source::Trace(source), vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)]).build().unwrap()
         };
         let added = plan_of(TurnPrompt::Added);
         let texts: Vec<String> = (0..3).map(|n| prompt_text(&added, 0, n)).collect();
@@ -347,28 +335,28 @@ mod tests {
             let content = Some(Literal::Messages(json.into()));
             trace(vec![Entry { input_tokens: 0, content, ..entry(Some(0), None, None) }])
         };
-        let plan = spec(source(list), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap();
+        let plan = spec(source(list), vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)]).build().unwrap();
         assert_eq!((prompt_text(&plan, 0, 0), plan.phases[0].slots[0].input_tokens), ("be\nsay \"hi\"".into(), 3));
-        let mut chat = spec(source(list), vec![phase(Phase::Profiling, Load::Recorded)]);
+        let mut chat = spec(source(list), vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)]);
         chat.request.endpoint = EndpointType::Chat;
         let plan = chat.build().unwrap();
         let body = String::from_utf8(plan.body(&plan.phases[0], 0, None).to_vec()).unwrap();
         assert!(body.starts_with(&format!(r#"{{"messages":{list},"model":"m""#)), "{body}");
-        let error = spec(source("[7]"), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap_err();
+        let error = spec(source("[7]"), vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)]).build().unwrap_err();
         assert!(error.to_string().contains("line 0 has no list of chat messages"), "{error}");
     }
 
     #[test]
     fn answers_of_unknown_length_are_told_of() {
         let entries = vec![Entry { output_tokens: None, ..entry(Some(0), Some(0), None) }; 2];
-        let plan = spec(trace(entries), vec![phase(Phase::Profiling, Load::Recorded)]).build().unwrap();
+        let plan = spec(trace(entries), vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)]).build().unwrap();
         assert!(plan.notes[0].starts_with("1 turns have no output length"), "{:?}", plan.notes);
         assert_eq!(plan.phases[0].slots[1].input_tokens, 40);
     }
 
     #[test]
     fn a_trace_without_times_cannot_be_replayed_by_them() {
-        let error = spec(trace(vec![entry(None, None, None)]), vec![phase(Phase::Profiling, Load::Recorded)])
+        let error = spec(trace(vec![entry(None, None, None)]), vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)])
             .build()
             .unwrap_err();
         assert!(error.to_string().contains("--request-rate"), "{error}");
@@ -378,7 +366,7 @@ mod tests {
     fn lanes_bounded_by_time_alone_repeat_their_pool() {
         let source = Source::Synthetic { input: LengthLaw { mean_tokens: 7.0, stddev_tokens: 0.0 }, pool: 3 };
         let load = |requests| Load::Lanes { lanes: 2, requests };
-        let phases = vec![phase(Phase::Warmup, load(Some(5))), phase(Phase::Profiling, load(None))];
+        let phases = vec![PhaseSpec::new(Phase::Warmup, load(Some(5))), PhaseSpec::new(Phase::Profiling, load(None))];
         let plan = spec(source, phases).build().unwrap();
         assert_eq!((plan.phases[0].slots.len(), plan.phases[0].repeat), (5, false));
         assert_eq!((plan.phases[1].slots.len(), plan.phases[1].repeat, plan.phases[1].first_request_id), (3, true, 5));
@@ -403,7 +391,7 @@ mod tests {
             ..Trace::default()
         });
         let load = Load::Lanes { lanes: 1, requests: Some(3) };
-        let phases = vec![phase(Phase::Warmup, load), phase(Phase::Profiling, Load::Recorded)];
+        let phases = vec![PhaseSpec::new(Phase::Warmup, load), PhaseSpec::new(Phase::Profiling, Load::Recorded)];
         let plan = spec(source, phases).build().unwrap();
         let (full, short, floor) = (prompt_text(&plan, 1, 0), prompt_text(&plan, 1, 1), prompt_text(&plan, 1, 2));
         assert_eq!([&full, &short, &floor].map(|t| count_builtin(t)), [16, 11, 20]);

@@ -85,6 +85,22 @@ pub struct PhaseSpec {
     pub cancellation: Option<Cancellation>,
 }
 
+impl PhaseSpec {
+    /// A phase of that load and nothing else: without a bound, a cap or a grace period, and none of it given up.
+    pub fn new(phase: Phase, load: Load) -> PhaseSpec {
+        PhaseSpec {
+            phase,
+            load,
+            requests_max: None,
+            in_flight_max: None,
+            duration_ns: None,
+            grace_ns: 0,
+            on_overload: Overload::Queue,
+            cancellation: None,
+        }
+    }
+}
+
 /// Requests that the client gives up on purpose.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Cancellation {

@@ -111,13 +111,7 @@ impl<'a> BadRows<'a> {
 
     /// A fault of the file as a whole, which no policy forgives.
     pub(super) fn file_error(&self, problem: impl Into<String>, remedy: &str) -> InputError {
-        InputError {
-            file: self.file.to_owned(),
-            line: 0,
-            field: None,
-            problem: problem.into(),
-            remedy: remedy.to_owned(),
-        }
+        InputError::of_file(self.file, problem, remedy)
     }
 
     /// How many rows were skipped.

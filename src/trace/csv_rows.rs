@@ -88,12 +88,12 @@ impl<'a> CsvRows<'a> {
     /// # Errors
     /// That it is not.
     pub(super) fn column(&self, name: &'static str) -> std::result::Result<Column, InputError> {
-        self.find(name).ok_or_else(|| InputError {
-            file: self.file.to_owned(),
-            line: 0,
-            field: None,
-            problem: format!("has no column `{name}`; its first line is {}", shown(&self.names.join(","))),
-            remedy: "the first line names the columns, in any order".to_owned(),
+        self.find(name).ok_or_else(|| {
+            InputError::of_file(
+                self.file,
+                format!("has no column `{name}`; its first line is {}", shown(&self.names.join(","))),
+                "the first line names the columns, in any order",
+            )
         })
     }
 

@@ -149,7 +149,7 @@ fn damaged(file: &str, packing: &str, e: &io::Error) -> InputError {
 }
 
 fn fault(file: &str, problem: &str, remedy: &str) -> InputError {
-    InputError { file: file.to_owned(), line: 0, field: None, problem: problem.to_owned(), remedy: remedy.to_owned() }
+    InputError::of_file(file, problem, remedy)
 }
 
 #[cfg(test)]

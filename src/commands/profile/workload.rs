@@ -9,8 +9,8 @@ use crate::outcome::Phase;
 use crate::prompt::source::{Around, TextSource, salted};
 use crate::prompt::tokenizer::Tokenizer;
 use crate::rng::Stream;
+use crate::schedule::graph;
 use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
-use crate::schedule::{Overload, graph};
 use crate::trace::bucketing::Bucketing;
 use crate::trace::{self, Trace};
 
@@ -138,14 +138,9 @@ impl<'a> Resolved<'a> {
             }
         };
         Ok(PhaseSpec {
-            phase: Phase::Warmup,
-            load,
             requests_max: Some(n),
             in_flight_max: self.in_flight_max,
-            duration_ns: None,
-            grace_ns: 0,
-            on_overload: Overload::Queue,
-            cancellation: None,
+            ..PhaseSpec::new(Phase::Warmup, load)
         })
     }
 

@@ -1,10 +1,11 @@
 //! The Mooncake reader against written rows: what is accepted, what is refused and in which words, and real files.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use rand::RngExt;
 
 use crate::error::Result;
+use crate::published::shared;
 use crate::rng::{Seed, Stream};
 use crate::trace::{Content, OnBadRow, ReadOptions, TimeOrigin, Trace, TurnPrompt, fuzz_parse, parse, read};
 
@@ -397,18 +398,6 @@ fn the_fuzz_corpus_holds_where_bytes_are_changed_and_files_are_joined() {
         }
         assert!(std::panic::catch_unwind(|| fuzz_parse(&bytes)).is_ok(), "seed {seed}: {}", bytes.escape_ascii());
     }
-}
-
-/// A file of the data that lie beside the repository, where they do.
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = option_env!("LOADLINE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let file = root.join(path);
-    if !file.exists() {
-        eprintln!("SKIPPED: {} is not here", file.display());
-        return None;
-    }
-    Some(file)
 }
 
 #[test]

@@ -1,11 +1,10 @@
 //! Transforms together: random ones on random traces, their order, and what they do to published traces.
 
-use std::path::{Path, PathBuf};
-
 use rand::RngExt;
 
 use super::fixture::{random_trace, trace};
 use super::*;
+use crate::published::shared;
 use crate::rng::Rng;
 use crate::trace::{ReadOptions, read};
 
@@ -189,18 +188,6 @@ fn the_manifest_shows_what_is_asked_in_order() {
     };
     let expected = r#"{"filter":{"models":["m"],"kinds":[]},"window":null,"limit":null,"scale":null,"spread_buckets":false,"speed":2.0,"target_rate":{"rate_rps":4.0,"by":"sampling"},"repeat":{"until":{"duration_ns":5},"prefixes":"fresh"}}"#;
     assert_eq!(serde_json::to_string(&transforms).unwrap(), expected);
-}
-
-/// A file of the data that lie beside the repository, where they do.
-fn shared(path: &str) -> Option<PathBuf> {
-    let root = option_env!("LOADLINE_SHARED")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
-    let file = root.join(path);
-    if !file.exists() {
-        eprintln!("SKIPPED: {} is not here", file.display());
-        return None;
-    }
-    Some(file)
 }
 
 #[test]
