@@ -117,6 +117,11 @@ impl<'a> Agenda<'a> {
         Some(Due { ordinal, scheduled_ns: free_ns, released_ns: Some(free_ns) })
     }
 
+    /// The slot that the clock releases next, if any is left.
+    pub fn next_timed(&self) -> Option<u64> {
+        self.timed.get(self.next_timed).map(|index| u64::from(*index))
+    }
+
     /// Whether the moment of a request's sending releases something.
     pub fn is_sending_awaited(&self, ordinal: u64) -> bool {
         let links = self.phase.graph.links(self.split(ordinal).1);

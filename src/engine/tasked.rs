@@ -125,6 +125,12 @@ impl<N: Network> Tasked<N> {
 }
 
 impl<N: Network> Transport for Tasked<N> {
+    type Prepared = Outgoing;
+
+    fn prepare(&self, request: Outgoing) -> Outgoing {
+        request
+    }
+
     fn start(&mut self, key: FlightKey, request: Outgoing) {
         let marks = Rc::<Cell<Marks>>::default();
         let post = Post { mailbox: self.mailbox.clone(), key, marks: marks.clone() };

@@ -90,8 +90,14 @@ pub enum Signal<'a> {
 
 /// A network as one worker sees it.
 pub trait Transport {
+    /// A request of which as much is done as can be done ahead of its time.
+    type Prepared: std::fmt::Debug;
+
+    /// Does that.
+    fn prepare(&self, request: Outgoing) -> Self::Prepared;
+
     /// Starts a flight.
-    fn start(&mut self, key: FlightKey, request: Outgoing);
+    fn start(&mut self, key: FlightKey, request: Self::Prepared);
 
     /// What was seen of a flight that was started and not yet released.
     fn marks(&self, key: FlightKey) -> Marks;

@@ -58,7 +58,7 @@ pub struct PhaseShare {
 
 /// The worker.
 #[derive(Debug)]
-pub struct Worker<C, T> {
+pub struct Worker<C, T: Transport> {
     spec: WorkerSpec,
     plan: Arc<Plan>,
     clock: C,
@@ -73,6 +73,8 @@ pub struct Worker<C, T> {
     cancellations: BinaryHeap<Reverse<(i64, u32, u32)>>,
     /// Flights whose sending others wait for, until it is seen.
     unsent: Vec<FlightKey>,
+    /// The request that the clock releases next, put together while there was nothing else to do; by position.
+    staged: Option<(u64, T::Prepared)>,
     /// What the server said in sessions whose later turns hold it.
     conversations: Conversations,
     interference: Interference,
@@ -101,6 +103,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             deadlines: VecDeque::new(),
             cancellations: BinaryHeap::new(),
             unsent: Vec::new(),
+            staged: None,
             conversations: Conversations::default(),
             interference,
             share: PhaseShare::default(),
@@ -143,6 +146,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         };
         self.share = PhaseShare { end_ns: start_ns, ..PhaseShare::default() };
         self.conversations.clear();
+        self.staged = None;
         // Between phases the thread waits for its leader; that is no gap.
         self.interference.woke(self.clock.now_ns(), i64::MAX);
         loop {
@@ -161,6 +165,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             if self.places.taken() == 0 && (!run.releasing || run.agenda.is_done()) {
                 break;
             }
+            self.stage(&run);
             let until_ns = self.next_wake_ns(&run);
             self.transport.wait(until_ns).await;
             self.interference.woke(self.clock.now_ns(), until_ns);
@@ -251,12 +256,11 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         if self.plan.history == History::Live && slot.is_continued {
             flight.keep_reply(slot.max_tokens);
         }
-        let outgoing = Outgoing {
-            body: self.plan.body(run.phase, due.ordinal, self.conversations.before(run.phase, due.ordinal)),
-            x_request_id: self.x_request_id(request_id),
-            session: slot.session.map(|s| self.plan.sessions[s as usize].clone()),
+        let request = match self.staged.take_if(|(ordinal, _)| *ordinal == due.ordinal) {
+            Some((_, request)) => request,
+            None => self.request(run, due.ordinal),
         };
-        self.transport.start(key, outgoing);
+        self.transport.start(key, request);
         if run.agenda.is_sending_awaited(due.ordinal) {
             self.unsent.push(key);
             self.note_sendings(run);
@@ -269,6 +273,25 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         self.share.in_flight_max = self.share.in_flight_max.max(u64::from(self.places.taken()));
         self.live.on_start(now_ns - due.scheduled_ns);
         self.interference.dispatched(now_ns, now_ns - due.scheduled_ns);
+    }
+
+    fn request(&self, run: &PhaseRun<'_>, ordinal: u64) -> T::Prepared {
+        let session = run.agenda.slot(ordinal).session;
+        self.transport.prepare(Outgoing {
+            body: self.plan.body(run.phase, ordinal, self.conversations.before(run.phase, ordinal)),
+            x_request_id: self.x_request_id(run.phase.first_request_id + ordinal),
+            session: session.map(|s| self.plan.sessions[s as usize].clone()),
+        })
+    }
+
+    /// Puts the next request of the clock together, so that nothing but its write is left for when it is due. What the
+    /// clock releases continues no conversation, and so no answer that is still to come.
+    fn stage(&mut self, run: &PhaseRun<'_>) {
+        let Some(next) = run.agenda.next_timed() else { return };
+        // One that was left out for want of room makes way.
+        if self.staged.as_ref().is_none_or(|(ordinal, _)| *ordinal != next) {
+            self.staged = Some((next, self.request(run, next)));
+        }
     }
 
     /// Looks which flights that others wait for have been sent by now.

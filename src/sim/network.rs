@@ -263,6 +263,12 @@ impl Script {
 }
 
 impl Transport for SimNetwork {
+    type Prepared = Outgoing;
+
+    fn prepare(&self, request: Outgoing) -> Outgoing {
+        request
+    }
+
     fn start(&mut self, key: FlightKey, request: Outgoing) {
         self.marks.insert(key, Marks::default());
         let truth = self.fate(key, &request);

@@ -19,7 +19,8 @@ use std::io;
 
 use connection::{Connection, Reading, Written};
 use decode::{Content, Found};
-use request::{Request, Template};
+pub use request::Request;
+use request::Template;
 use secure::Secure;
 use sleeper::Sleeper;
 use transmit::Transmit;
@@ -442,13 +443,19 @@ enum Step {
 }
 
 impl Transport for Lane {
-    fn start(&mut self, key: FlightKey, request: Outgoing) {
+    type Prepared = Request;
+
+    fn prepare(&self, request: Outgoing) -> Request {
+        self.template.request(request)
+    }
+
+    fn start(&mut self, key: FlightKey, request: Request) {
         let index = key.index as usize;
         if self.flights.len() <= index {
             self.flights.resize_with(index + 1, Place::default);
         }
         self.flights[index] = Place::default();
-        if let Err((outcome, text)) = self.launch(key, self.template.request(request)) {
+        if let Err((outcome, text)) = self.launch(key, request) {
             if let Some(connection) = self.flights[index].connection.take() {
                 self.close(connection);
             }
