@@ -79,7 +79,8 @@ def export_json(out):
     said = json.loads((out / "profile_export_aiperf.json").read_text())
     of = lambda name: Distribution(*(said.get(name, {}).get(k) for k in ("avg", "p50", "p99")))  # noqa: E731
     sends = {}
-    for line in (out / "profile_export.jsonl").read_text().splitlines():
+    records = out / "profile_export.jsonl"
+    for line in records.read_text().splitlines() if records.exists() else []:
         record = json.loads(line)
         ttft = record["metrics"].get("time_to_first_token")
         if ttft:
@@ -97,8 +98,9 @@ class Loadline(Tool):
         return options.loadline
 
     def command(self, load, url, out):
-        streaming = ["--streaming"] if load.streaming else []
-        return [self.path, "profile", "--model", MODEL, "--url", url, *streaming, "--concurrency", str(load.streams),
+        # Of short replies the others write no file for each request.
+        how = ["--streaming"] if load.streaming else ["--export-level", "summary"]
+        return [self.path, "profile", "--model", MODEL, "--url", url, *how, "--concurrency", str(load.streams),
                 "--request-count", str(load.requests), "--isl", str(PROMPT_TOKENS), "--osl", str(load.output_tokens),
                 "--artifact-dir", str(out)]
 
