@@ -361,7 +361,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
 
     fn expire(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
         while let Some((deadline_ns, key)) = self.deadlines.front().copied() {
-            if !self.places.current(key).is_some() {
+            if self.places.current(key).is_none() {
                 self.deadlines.pop_front();
                 continue;
             }
@@ -382,7 +382,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             }
             self.cancellations.pop();
             let key = FlightKey { index, generation };
-            if !self.places.current(key).is_some() {
+            if self.places.current(key).is_none() {
                 continue;
             }
             let after_ns = run.phase.cancel_after_ns;

@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 /// A file of the data that lie beside the repository, where they do.
-#[expect(clippy::print_stderr, reason = "a test says what it skips")]
 pub(crate) fn shared(path: &str) -> Option<PathBuf> {
     let root = option_env!("LOADLINE_SHARED")
         .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../shared"), PathBuf::from);
