@@ -110,7 +110,7 @@ pub(super) fn transmit(manifest: &Manifest) -> Option<String> {
     let worst = manifest.workers.iter().filter_map(|w| w.transmit).max_by_key(|t| t.p99_ns)?;
     let us = |ns: i64| number(ns as f64 / 1e3);
     Some(format!(
-        "left {} µs after their sent stamp, p99 {} µs (kernel's stamps of 1 in {} requests, n = {})",
+        "left {} µs after sent_ns, p99 {} µs (kernel stamps of 1 in {} requests, n = {})",
         us(worst.p50_ns),
         us(worst.p99_ns),
         worst.one_in,
