@@ -89,9 +89,9 @@ const ROWS: [Constants; 12] = [
     row("b200_sxm", SgLang, [0.67887, 0.81813, 2.07892, 4.0928, 0.53593,  772.28, 15.9946,  9.9043, 0.31827, 0.93491, 4.4166, 0.8618, 0.57460,  395260.0]),
 ];
 
-/// The constants of a GPU with a backend; `None` where no kernels were measured.
+/// The constants of a GPU with a backend, or of the GPU that speaks for it; `None` where no kernels were measured.
 pub fn lookup(gpu: &Gpu, backend: Backend) -> Option<&'static Constants> {
-    ROWS.iter().find(|c| c.gpu == gpu.name && c.backend == backend)
+    ROWS.iter().find(|c| c.gpu == gpu.measured_as && c.backend == backend)
 }
 
 #[cfg(test)]

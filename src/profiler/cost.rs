@@ -10,8 +10,10 @@
 
 use super::backend::Backend;
 use super::constants::{self, Constants, ELEMENTWISE_LAUNCH_S, ELEMENTWISE_MEMORY};
+use super::deployment::{Deployment, Layout};
 use super::gpu::Gpu;
 use super::model::ModelShape;
+use super::precision::Precision;
 use crate::error::{Error, Result};
 
 /// Bytes of a BF16 number.
@@ -68,29 +70,44 @@ impl StepLoad {
 /// The time of forward passes of one deployment.
 #[derive(Clone, Copy, Debug)]
 pub struct CostModel {
-    model: &'static ModelShape,
+    model: ModelShape,
     gpu: &'static Gpu,
     constants: &'static Constants,
     tp: u32,
 }
 
 impl CostModel {
+    /// The cost model of a BF16 deployment by tensor parallelism alone.
+    ///
+    /// # Errors
+    /// As [`CostModel::of`].
+    pub fn new(model: &ModelShape, gpu: &'static Gpu, backend: Backend, tp: u32) -> Result<CostModel> {
+        let layout = Layout::tensor(tp);
+        CostModel::of(&Deployment { model, gpu, backend, precision: Precision::BF16, layout })
+    }
+
     /// The cost model of a deployment.
     ///
     /// # Errors
-    /// [`Error::Usage`] where `tp` is not one of [`TP_SIZES`] or does not divide the model's heads, or where the
-    /// GPU has no constants for the backend.
-    pub fn new(model: &'static ModelShape, gpu: &'static Gpu, backend: Backend, tp: u32) -> Result<CostModel> {
+    /// [`Error::Usage`] where the tensor-parallel size is not one of [`TP_SIZES`] or does not divide the model's heads, or
+    /// where no kernels were measured for the GPU, backend and precision.
+    pub fn of(deployment: &Deployment) -> Result<CostModel> {
+        let Deployment { model, gpu, backend, precision, layout } = *deployment;
+        let tp = layout.tp;
         if !TP_SIZES.contains(&tp) || !model.heads.is_multiple_of(tp) {
             let (name, heads) = (model.names[0], model.heads);
             return Err(Error::Usage(format!(
                 "tensor-parallel size {tp} cannot be predicted for {name} ({heads} heads); use 1, 2, 4 or 8"
             )));
         }
-        let constants = constants::lookup(gpu, backend).ok_or_else(|| {
-            Error::Usage(format!("no kernels were measured for {} on {}", backend.as_str(), gpu.name))
-        })?;
-        Ok(CostModel { model, gpu, constants, tp })
+        let unmeasured = |what: &str| {
+            Error::Usage(format!("no kernels were measured for {what} with {} on {}", backend.as_str(), gpu.name))
+        };
+        if precision != Precision::BF16 || layout != Layout::tensor(tp) {
+            return Err(unmeasured("this precision and layout"));
+        }
+        let constants = constants::lookup(gpu, backend).ok_or_else(|| unmeasured("any model"))?;
+        Ok(CostModel { model: *model, gpu, constants, tp })
     }
 
     /// Seconds of one forward pass; 0 for an empty load.
@@ -99,7 +116,7 @@ impl CostModel {
         if rows == 0.0 {
             return 0.0;
         }
-        let m = self.model;
+        let m = &self.model;
         let (tp, hidden) = (f64::from(self.tp), f64::from(m.hidden));
         let intermediate = f64::from(m.intermediate) / tp;
         let (heads, kv_heads, head_dim) = self.heads();
@@ -118,7 +135,7 @@ impl CostModel {
 
     /// Query heads, key/value heads and their width, on one GPU.
     fn heads(&self) -> (f64, f64, f64) {
-        let m = self.model;
+        let m = &self.model;
         (f64::from(m.heads / self.tp), f64::from((m.kv_heads / self.tp).max(1)), f64::from(m.head_dim))
     }
 

@@ -1,7 +1,7 @@
 //! Hardware: one row of datasheet figures per GPU.
 //!
 //! Source: NVIDIA's datasheets, as `systems/*.yaml` of aiconfigurator-core 0.12.0 (Apache-2.0) states them.
-//! A new GPU is one row here and one row per backend in [`super::constants`].
+//! A new GPU is one row here; [`Gpu::measured_as`] says whose kernels speak for it where its own were not measured.
 
 use crate::error::{Error, Result};
 
@@ -10,25 +10,36 @@ use crate::error::{Error, Result};
 pub struct Gpu {
     /// The name on the command line: `h200_sxm`.
     pub name: &'static str,
+    /// The GPU whose measured kernels speak for this one, scaled by the datasheets: itself, where its own were measured.
+    pub measured_as: &'static str,
     /// Dense BF16 tensor throughput, FLOP/s.
     pub bf16_flops: f64,
+    /// Dense FP8 tensor throughput, FLOP/s; 0 where it has none.
+    pub fp8_flops: f64,
+    /// Dense FP4 tensor throughput, FLOP/s; 0 where it has none.
+    pub fp4_flops: f64,
     /// Memory bandwidth, bytes/s.
     pub hbm_bytes_per_s: f64,
     /// Memory, bytes.
     pub hbm_bytes: u64,
-    /// NVLink, bytes/s in one direction.
+    /// NVLink (PCIe where there is none), bytes/s in one direction.
     pub nvlink_bytes_per_s: f64,
 }
 
+const MIB: u64 = 1 << 20;
 const GIB: u64 = 1 << 30;
 
 /// Every GPU with constants in this tree.
 #[rustfmt::skip]
-pub const GPUS: [Gpu; 4] = [
-    Gpu { name: "h200_sxm", bf16_flops: 989e12,  hbm_bytes_per_s: 4.8e12,   hbm_bytes: 141 * GIB, nvlink_bytes_per_s: 450e9 },
-    Gpu { name: "h100_sxm", bf16_flops: 989e12,  hbm_bytes_per_s: 3.35e12,  hbm_bytes: 80 * GIB,  nvlink_bytes_per_s: 450e9 },
-    Gpu { name: "a100_sxm", bf16_flops: 312e12,  hbm_bytes_per_s: 2.039e12, hbm_bytes: 80 * GIB,  nvlink_bytes_per_s: 300e9 },
-    Gpu { name: "b200_sxm", bf16_flops: 2250e12, hbm_bytes_per_s: 7.7e12,   hbm_bytes: 180 * GIB, nvlink_bytes_per_s: 900e9 },
+pub const GPUS: [Gpu; 8] = [
+    Gpu { name: "h200_sxm", measured_as: "h200_sxm", bf16_flops: 989e12, fp8_flops: 1978e12, fp4_flops: 0e12, hbm_bytes_per_s: 4.8e12, hbm_bytes: 141 * GIB, nvlink_bytes_per_s: 450e9 },
+    Gpu { name: "h100_sxm", measured_as: "h100_sxm", bf16_flops: 989e12, fp8_flops: 1978e12, fp4_flops: 0e12, hbm_bytes_per_s: 3.35e12, hbm_bytes: 80 * GIB, nvlink_bytes_per_s: 450e9 },
+    Gpu { name: "a100_sxm", measured_as: "a100_sxm", bf16_flops: 312e12, fp8_flops: 0e12, fp4_flops: 0e12, hbm_bytes_per_s: 2.039e12, hbm_bytes: 80 * GIB, nvlink_bytes_per_s: 300e9 },
+    Gpu { name: "b200_sxm", measured_as: "b200_sxm", bf16_flops: 2250e12, fp8_flops: 4500e12, fp4_flops: 9000e12, hbm_bytes_per_s: 7.7e12, hbm_bytes: 180 * GIB, nvlink_bytes_per_s: 900e9 },
+    Gpu { name: "b300_sxm", measured_as: "b200_sxm", bf16_flops: 2250e12, fp8_flops: 4500e12, fp4_flops: 14000e12, hbm_bytes_per_s: 7.75e12, hbm_bytes: 275_040 * MIB, nvlink_bytes_per_s: 900e9 },
+    Gpu { name: "gb200", measured_as: "b200_sxm", bf16_flops: 2500e12, fp8_flops: 5000e12, fp4_flops: 10000e12, hbm_bytes_per_s: 8e12, hbm_bytes: 189_471 * MIB, nvlink_bytes_per_s: 900e9 },
+    Gpu { name: "gb300", measured_as: "b200_sxm", bf16_flops: 2500e12, fp8_flops: 5000e12, fp4_flops: 15000e12, hbm_bytes_per_s: 8e12, hbm_bytes: 284_208 * MIB, nvlink_bytes_per_s: 900e9 },
+    Gpu { name: "l40s", measured_as: "a100_sxm", bf16_flops: 362.05e12, fp8_flops: 733e12, fp4_flops: 0e12, hbm_bytes_per_s: 0.864e12, hbm_bytes: 46_068 * MIB, nvlink_bytes_per_s: 32e9 },
 ];
 
 /// The GPU of that name.
