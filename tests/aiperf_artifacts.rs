@@ -7,7 +7,7 @@
 
 mod golden;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use golden::{CASES, Case, Memory, memory_manifest};
 use loadline::export::{EXPORTERS, ExportLevel, write_all};
@@ -144,6 +144,8 @@ fn our_json_has_aiperfs_keys_in_aiperfs_order() {
                 assert_eq!(keys(value), keys(&case.summary[key]), "{} {key}", case.name);
             }
         }
+        let fields = |v: &Json| v["input_config"].as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+        assert!(fields(&ours).is_subset(&fields(&case.summary)), "aiperf's model takes no field that it does not know");
         for key in ["start_time", "end_time"] {
             assert_eq!(ours[key].as_str().unwrap().len(), case.summary[key].as_str().unwrap().len());
         }
@@ -256,6 +258,11 @@ fn small_run() -> Memory {
     };
     let mut manifest = memory_manifest();
     manifest.slo = parse_goodput("ttft:10").unwrap();
+    manifest.config = serde_json::json!({
+        "source": {"input_tokens_mean": 8.0, "input_tokens_stddev": 0.0},
+        "load": {"request_rate": 40.0, "arrival_pattern": "poisson"},
+        "warmup_request_count": 1,
+    });
     manifest.command = ["loadline", "profile", "--goodput", "ttft:10 "].map(String::from).to_vec();
     manifest.warmup = Some(PhaseWindow { start_ns: -10_000_000, end_ns: 0 });
     manifest.profiling = Some(PhaseWindow { start_ns: 0, end_ns: 25_000_000 });
@@ -292,6 +299,13 @@ fn the_files_of_a_small_run_byte_for_byte() {
     assert_eq!(doc["benchmark_id"], "0123456789ab");
     assert_eq!(doc["start_time"], "2026-11-24T02:21:17.000000");
     assert_eq!(doc["run_info"]["cli_command"], "loadline profile --goodput 'ttft:10 '");
+    let phases = serde_json::json!([
+        {"name": "warmup", "kind": "warmup", "type": "poisson", "rate": 40.0, "exclude_from_results": true, "requests": 1},
+        {"name": "profiling", "kind": "profiling", "type": "poisson", "rate": 40.0, "requests": 4}
+    ]);
+    assert_eq!(doc["input_config"]["phases"], phases);
+    assert_eq!(doc["input_config"]["datasets"][0]["prompts"]["isl"]["mean"], 8.0);
+    assert_eq!(doc["loadline_config"], rows.manifest.config);
     let error =
         serde_json::json!([{"error_details": {"code": 429, "type": "HttpError", "message": "busy\n"}, "count": 1}]);
     assert_eq!(doc["error_summary"], error);

@@ -8,6 +8,7 @@ use std::io::Write;
 
 use serde_json::{Map, Value as Json, json};
 
+use super::aiperf_config::input_config;
 use super::aiperf_words::{AIPERF_VERSION, ErrorDetails, is_ours};
 use crate::error::{Error, Result};
 use crate::metrics::{MetricDef, PERCENTILES, Stats, Summary, Value};
@@ -73,14 +74,8 @@ fn document(manifest: &Manifest, summary: &Summary) -> Result<Json> {
 }
 
 fn describe_run(doc: &mut Map<String, Json>, manifest: &Manifest, summary: &Summary) -> Result<()> {
-    doc.insert(
-        "input_config".into(),
-        json!({
-            "models": {"items": [{"name": manifest.model}]},
-            "endpoint": {"urls": [manifest.url], "type": manifest.endpoint_type, "streaming": manifest.streaming},
-            "loadline": manifest.config,
-        }),
-    );
+    doc.insert("input_config".into(), input_config(manifest, summary));
+    doc.insert("loadline_config".into(), manifest.config.clone());
     doc.insert(
         "run_info".into(),
         json!({

@@ -6,6 +6,7 @@
 //! Not here: what people look at (that is `report`). [`inputs`] is apart: it needs the bodies, which no recording holds; so
 //! is [`fidelity`], which is an analysis and no summary.
 
+mod aiperf_config;
 mod aiperf_csv;
 mod aiperf_json;
 mod aiperf_jsonl;
