@@ -4,14 +4,16 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use crate::profiler::backend::Backend;
 use crate::rng::Seed;
-use crate::sim::server::{ServeConfig, Timing};
+use crate::sim::batch::Admission;
+use crate::sim::server::{Disaggregation, ServeConfig, Timing};
 use crate::time::MILLISECOND_NS;
 
 /// Serve a simulated deployment behind an OpenAI-compatible API.
 ///
 /// The server answers as a real deployment of MODEL on TP GPUs would, in the time that such a deployment would
-/// take: requests wait in one queue, prompts are prefilled in chunks, and every sequence in the running batch gets a
-/// token per iteration. The time of an iteration is predicted from the model's dimensions and the GPU's
+/// take: requests wait in one queue, prompts are prefilled in chunks behind what a prefix cache of paged blocks still holds
+/// of them, and every sequence in the running batch gets a token per iteration; when blocks run out, the youngest
+/// sequence is thrown out and computed again. The time of an iteration is predicted from the model's dimensions and the GPU's
 /// measured kernels; no GPU, weights or tokenizer are needed. The words of an answer mean nothing.
 ///
 /// Routes: POST /v1/chat/completions, POST /v1/completions (both streaming or not), GET /v1/models, GET /health.
@@ -57,6 +59,55 @@ pub struct ServeArgs {
     #[arg(long, value_name = "TOKENS", default_value_t = 8192)]
     pub max_num_batched_tokens: u32,
 
+    /// Engines of this kind; each request goes to the one with the fewest under way.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub replicas: u32,
+
+    /// Compute prompts on so many engines of their own, and only generate on the others.
+    #[arg(long, value_name = "N")]
+    pub prefill_replicas: Option<u32>,
+
+    /// Tensor-parallel size of those engines. [default: that of --tp]
+    #[arg(long, value_name = "GPUS", requires = "prefill_replicas")]
+    pub prefill_tp: Option<u32>,
+
+    /// Bandwidth of the link that hands the KV cache of a prompt over, one prompt at a time.
+    #[arg(long, value_name = "GB_PER_S", default_value_t = 50.0)]
+    pub handoff_gb_per_s: f64,
+
+    /// Time of every hand-over beside that.
+    #[arg(long, value_name = "MS", default_value_t = 0.0)]
+    pub handoff_setup_ms: f64,
+
+    /// Tokens of KV cache of each engine. [default: what fits beside the weights]
+    #[arg(long, value_name = "TOKENS")]
+    pub kv_cache_tokens: Option<u64>,
+
+    /// Never find again what earlier prompts left in the cache.
+    #[arg(long, alias = "no-enable-prefix-caching")]
+    pub no_prefix_caching: bool,
+
+    /// Who is let in while the cache is short: whoever has room for its next chunk, and the youngest is thrown out when that was
+    /// too many (preempt); or only whom there is room for until its end (reserve). [default: reserve for trtllm, else preempt]
+    #[arg(long, value_enum)]
+    pub admission: Option<AdmissionArg>,
+
+    /// Refuse a request when so many wait already. [default: the queue has no end]
+    #[arg(long, value_name = "N")]
+    pub queue_limit: Option<u32>,
+
+    /// Status of such a refusal: 503, or 429 or 529 as some servers have it.
+    #[arg(long, value_name = "STATUS", default_value_t = 503)]
+    pub queue_full_status: u16,
+
+    /// Time of an iteration beside its forward pass: scheduling, sampling, the host.
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = milliseconds)]
+    pub step_overhead_ms: f64,
+
+    /// The same for each sequence in it.
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = milliseconds)]
+    pub sequence_overhead_ms: f64,
+
     /// Context length: a request whose prompt and answer together exceed it gets a 400.
     ///
     /// The default is longer than the real context of the models (Qwen3-32B: 40960), so that production traces with
@@ -85,6 +136,24 @@ pub struct ServeArgs {
     /// Seed of the noise, and of the ids and words of answers.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
+}
+
+/// Spellings of [`Admission`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AdmissionArg {
+    /// Throw the youngest out when room is short.
+    Preempt,
+    /// Let in only whom there is room for until its end.
+    Reserve,
+}
+
+impl AdmissionArg {
+    fn meant(self) -> Admission {
+        match self {
+            AdmissionArg::Preempt => Admission::Preempt,
+            AdmissionArg::Reserve => Admission::Reserve,
+        }
+    }
 }
 
 /// The model that is simulated when none is named.
@@ -135,6 +204,20 @@ impl ServeArgs {
             port: self.port,
             max_num_seqs: self.max_num_seqs,
             max_num_batched_tokens: self.max_num_batched_tokens,
+            replicas: self.replicas,
+            disaggregation: self.prefill_replicas.map(|prefill_replicas| Disaggregation {
+                prefill_replicas,
+                prefill_tp: self.prefill_tp.unwrap_or(self.tp),
+                handoff_bytes_per_s: self.handoff_gb_per_s * 1e9,
+                handoff_setup_s: self.handoff_setup_ms / 1e3,
+            }),
+            kv_tokens: self.kv_cache_tokens,
+            prefix_caching: !self.no_prefix_caching,
+            admission: self.admission.map(AdmissionArg::meant),
+            queue_limit: self.queue_limit,
+            queue_full_status: self.queue_full_status,
+            step_overhead_s: self.step_overhead_ms / 1e3,
+            sequence_overhead_s: self.sequence_overhead_ms / 1e3,
             max_model_len: self.max_model_len,
             speedup: self.speedup,
             step_noise: self.step_noise,

@@ -11,6 +11,8 @@ use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 
+use super::content::word_hash;
+
 /// The two ways of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
@@ -37,6 +39,8 @@ pub struct Ask<'a> {
     pub model: Option<Cow<'a, str>>,
     /// Tokens of the prompt, at least 1.
     pub prompt_tokens: u32,
+    /// The tokens themselves: equal numbers, equal tokens.
+    pub tokens: Vec<u64>,
     /// Tokens of the answer, at least 1.
     pub output_tokens: u32,
     /// Whether the answer is a stream.
@@ -91,9 +95,10 @@ impl<'a> Ask<'a> {
     /// # Errors
     /// [`BadAsk`], which is a 400.
     pub fn read(api: Api, body: &'a [u8], max_model_tokens: u32) -> Result<Ask<'a>, BadAsk> {
-        let body: Body<'a> =
+        let mut body: Body<'a> =
             serde_json::from_slice(body).map_err(|e| BadAsk::new(format!("the body cannot be read: {e}"), None))?;
-        let prompt_tokens = prompt_tokens(api, &body)?;
+        let tokens = prompt(api, &mut body)?;
+        let prompt_tokens = tokens.len();
         if body.n.is_some_and(|n| n != 1) {
             return Err(BadAsk::new("n must be 1: a simulated deployment gives one answer per request", Some("n")));
         }
@@ -101,7 +106,7 @@ impl<'a> Ask<'a> {
             Api::Chat => body.max_completion_tokens.or(body.max_tokens),
             Api::Completions => body.max_tokens,
         };
-        let room = i64::from(max_model_tokens) - i64::try_from(prompt_tokens).unwrap_or(i64::MAX);
+        let room = i64::from(max_model_tokens) - prompt_tokens as i64;
         let output_tokens = limit.unwrap_or(i64::from(api.default_output_tokens()).min(room.max(1)));
         if output_tokens < 1 {
             return Err(BadAsk::new(format!("max_tokens must be at least 1, got {output_tokens}"), Some("max_tokens")));
@@ -117,6 +122,7 @@ impl<'a> Ask<'a> {
             model: body.model,
             // Both are at most `max_model_tokens` now.
             prompt_tokens: prompt_tokens as u32,
+            tokens,
             output_tokens: output_tokens as u32,
             stream: body.stream.unwrap_or(false),
             include_usage: body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
@@ -124,13 +130,18 @@ impl<'a> Ask<'a> {
     }
 }
 
-fn prompt_tokens(api: Api, body: &Body<'_>) -> Result<u64, BadAsk> {
+fn prompt(api: Api, body: &mut Body<'_>) -> Result<Vec<u64>, BadAsk> {
     let field = match api {
         Api::Chat => "messages",
         Api::Completions => "prompt",
     };
-    let tokens = match (api, &body.messages, &body.prompt) {
-        (Api::Chat, Some(messages), _) => messages.iter().filter_map(|m| m.content.as_ref()).map(|t| t.tokens).sum(),
+    let tokens = match (api, body.messages.take(), body.prompt.take()) {
+        (Api::Chat, Some(messages), _) => {
+            let mut texts = messages.into_iter().filter_map(|m| m.content).map(|t| t.tokens);
+            let mut tokens = texts.next().unwrap_or_default();
+            texts.for_each(|more| tokens.extend(more));
+            tokens
+        }
         (Api::Completions, _, Some(prompt)) if prompt.texts > 1 => {
             let message = format!("{} prompts in one request: a simulated deployment answers one", prompt.texts);
             return Err(BadAsk::new(message, Some(field)));
@@ -138,64 +149,84 @@ fn prompt_tokens(api: Api, body: &Body<'_>) -> Result<u64, BadAsk> {
         (Api::Completions, _, Some(prompt)) => prompt.tokens,
         _ => return Err(BadAsk::new(format!("field required: {field}"), Some(field))),
     };
-    if tokens == 0 {
+    if tokens.is_empty() {
         return Err(BadAsk::new(format!("{field} holds no text"), Some(field)));
     }
     Ok(tokens)
 }
 
-/// The size of a text in any of its JSON forms: a string, an array of parts, of strings or of token ids.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// The tokens of a text in any of its JSON forms: a string, an array of parts, of strings or of token ids.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Text {
-    tokens: u64,
+    tokens: Vec<u64>,
     /// Strings and arrays directly in an array: the prompts of a batch.
     texts: u64,
 }
 
-impl<'de> Deserialize<'de> for Text {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
-        deserializer.deserialize_any(TextVisitor)
+/// A text, or one token id of one.
+enum Part {
+    Id(u64),
+    Text(Text),
+}
+
+impl<'de> Deserialize<'de> for Part {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Part, D::Error> {
+        deserializer.deserialize_any(PartVisitor)
     }
 }
 
-struct TextVisitor;
+impl<'de> Deserialize<'de> for Text {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Text, D::Error> {
+        Ok(match Part::deserialize(deserializer)? {
+            Part::Id(id) => Text { tokens: vec![id], texts: 0 },
+            Part::Text(text) => text,
+        })
+    }
+}
 
-impl<'de> Visitor<'de> for TextVisitor {
-    type Value = Text;
+struct PartVisitor;
+
+impl<'de> Visitor<'de> for PartVisitor {
+    type Value = Part;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a string, token ids, or an array of parts")
     }
 
-    fn visit_str<E>(self, text: &str) -> Result<Text, E> {
-        Ok(Text { tokens: count_words(text), texts: 1 })
+    fn visit_str<E>(self, text: &str) -> Result<Part, E> {
+        Ok(Part::Text(Text { tokens: words(text), texts: 1 }))
     }
 
-    fn visit_u64<E>(self, _token_id: u64) -> Result<Text, E> {
-        Ok(Text { tokens: 1, texts: 0 })
+    fn visit_u64<E>(self, token_id: u64) -> Result<Part, E> {
+        Ok(Part::Id(token_id))
     }
 
-    fn visit_i64<E: serde::de::Error>(self, token_id: i64) -> Result<Text, E> {
+    fn visit_i64<E: serde::de::Error>(self, token_id: i64) -> Result<Part, E> {
         Err(E::custom(format!("{token_id} is no token id")))
     }
 
-    fn visit_unit<E>(self) -> Result<Text, E> {
-        Ok(Text::default())
+    fn visit_unit<E>(self) -> Result<Part, E> {
+        Ok(Part::Text(Text::default()))
     }
 
-    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Text, A::Error> {
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Part, A::Error> {
         let mut sum = Text::default();
-        while let Some(part) = seq.next_element::<Text>()? {
-            sum.tokens += part.tokens;
-            sum.texts += part.texts.min(1);
+        while let Some(part) = seq.next_element::<Part>()? {
+            match part {
+                Part::Id(id) => sum.tokens.push(id),
+                Part::Text(text) => {
+                    sum.tokens.extend(text.tokens);
+                    sum.texts += text.texts.min(1);
+                }
+            }
         }
         // A lone array of ids is one prompt to the array around it.
         sum.texts = sum.texts.max(1);
-        Ok(sum)
+        Ok(Part::Text(sum))
     }
 
     /// A part of a message: its `text`, where it has one.
-    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Text, A::Error> {
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Part, A::Error> {
         let mut text = Text::default();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
             if key == "text" {
@@ -207,22 +238,22 @@ impl<'de> Visitor<'de> for TextVisitor {
         if text.texts > 1 {
             return Err(A::Error::custom("`text` of a part is not a string"));
         }
-        Ok(text)
+        Ok(Part::Text(text))
     }
 }
 
-/// Whitespace-separated words. Prompts are large and the server has one thread, so that plain ASCII, which is what
-/// benchmarks send, is counted without decoding.
-fn count_words(text: &str) -> u64 {
+/// The numbers of whitespace-separated words. Prompts are large and the server has one thread, so that plain ASCII, which
+/// is what benchmarks send, is split without decoding.
+fn words(text: &str) -> Vec<u64> {
     if !text.is_ascii() {
-        return text.split_whitespace().count() as u64;
+        return text.split_whitespace().map(|word| word_hash(word.as_bytes())).collect();
     }
     // The ASCII part of `char::is_whitespace`: \t \n \v \f \r and the space.
     let is_space = |b: u8| b == b' ' || b.wrapping_sub(b'\t') < 5;
-    let bytes = text.as_bytes();
-    let first = bytes.first().is_some_and(|b| !is_space(*b));
-    let starts = bytes.iter().zip(bytes.iter().skip(1)).map(|(a, b)| u64::from(is_space(*a) & !is_space(*b)));
-    u64::from(first) + starts.sum::<u64>()
+    // A word and its space, where nothing else is known.
+    let mut words = Vec::with_capacity(text.len() / 6);
+    words.extend(text.as_bytes().split(|b| is_space(*b)).filter(|word| !word.is_empty()).map(word_hash));
+    words
 }
 
 #[cfg(test)]
@@ -238,9 +269,10 @@ mod tests {
     }
 
     #[test]
-    fn words_are_counted_as_split_whitespace_does() {
+    fn words_are_those_of_split_whitespace() {
         for text in ["", " ", "a", " a b  c\n", "a\tb\u{b}c\u{c}d\re", "ä\u{a0}b ", "x\u{2003}y", "\u{1f}a\u{1c}b"] {
-            assert_eq!(count_words(text), text.split_whitespace().count() as u64, "{text:?}");
+            let split: Vec<u64> = text.split_whitespace().map(|w| word_hash(w.as_bytes())).collect();
+            assert_eq!(words(text), split, "{text:?}");
         }
     }
 
@@ -253,8 +285,9 @@ mod tests {
                "max_tokens":7,"max_completion_tokens":9,"stream":true,"stream_options":{"include_usage":true},
                "ignore_eos":true,"min_tokens":9,"stop":["x"],"zzz":{"a":[1]}}"#,
         );
-        let expected =
-            Ask { model: Some("m".into()), prompt_tokens: 5, output_tokens: 9, stream: true, include_usage: true };
+        let tokens = words("a b c d e");
+        let model = Some("m".into());
+        let expected = Ask { model, prompt_tokens: 5, tokens, output_tokens: 9, stream: true, include_usage: true };
         assert_eq!(ask.unwrap(), expected);
     }
 

@@ -1,22 +1,46 @@
-//! Continuous batching: turns requests into the times of their tokens, iteration by iteration.
+//! Continuous batching over a paged KV cache: turns requests into the times of their tokens, iteration by iteration.
 //!
-//! In: jobs with arrival times. Out: [`Token`]s. An iteration is one forward pass: every sequence in mid-answer gets one
-//! more token, and what the token budget leaves is spent on prompts, oldest first; a prompt larger than that is
-//! prefilled in chunks over several iterations. Its first token comes with its last chunk. Tokens come out when the
-//! iteration ends.
-//! Invariants: requests are admitted in order of arrival; never more than `max_sequences` run, nor (a lone
-//! sequence apart) more than `kv_tokens` are reserved; a sequence gets exactly its `output_tokens`.
-//! Not here: prefix reuse and preemption. A sequence reserves its whole length of KV cache when it is admitted, so
-//! that it can never be short of it.
+//! In: jobs with arrival times. Out: [`Token`]s. The scheduler is vLLM 1's. An iteration is one forward pass: every
+//! sequence in mid-answer gets one more token, and what the token budget leaves is spent on prompts, oldest first; a
+//! prompt larger than that is prefilled in chunks over several iterations. Its first token comes with its last chunk.
+//! Tokens come out when the iteration ends. A prompt begins behind what the cache still knows of it, but for its last token.
+//! A sequence that finds no block throws out the one that was let in last, which then waits first in the queue and is
+//! computed again, what it had said included ([`Admission::Preempt`]); or sequences are let in only if they can be
+//! held to their end ([`Admission::Reserve`]).
+//! Invariants: requests are let in in order of arrival, but for those that were thrown out; never more than `max_sequences`
+//! run; blocks are conserved ([`BlockPool`]); a sequence gets exactly its `output_tokens`.
 
 use std::collections::VecDeque;
 
 use rand_distr::{Distribution, StandardNormal};
 
-use super::deployment::{Deployment, Job, SequenceId, Token};
+use super::content::{BLOCK_TOKENS, Chain};
+use super::deployment::{Deployment, Job, Load, Refusal, SequenceId, Taken, Token};
+use super::kv::{BlockId, BlockPool};
+use super::reply::answer_token;
 use crate::error::{Error, Result};
+use crate::profiler::backend::Backend;
 use crate::profiler::cost::{CostModel, StepLoad};
 use crate::rng::{Rng, Seed, Stream};
+
+/// Who is let in while the cache is short.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admission {
+    /// Whoever finds room for its next chunk; who finds none later throws out the youngest. vLLM, SGLang.
+    Preempt,
+    /// Only whom there is room for until its end. TensorRT-LLM's GUARANTEED_NO_EVICT.
+    Reserve,
+}
+
+impl Admission {
+    /// The policy of an engine's defaults.
+    pub fn of(backend: Backend) -> Admission {
+        match backend {
+            Backend::Vllm | Backend::SgLang => Admission::Preempt,
+            Backend::TrtLlm => Admission::Reserve,
+        }
+    }
+}
 
 /// The limits of a batch, and how its time passes.
 #[derive(Clone, Copy, Debug)]
@@ -27,6 +51,16 @@ pub struct BatchConfig {
     pub max_batched_tokens: u32,
     /// Tokens of KV cache.
     pub kv_tokens: u64,
+    /// Whether blocks of earlier prompts are found again.
+    pub prefix_caching: bool,
+    /// Who is let in while the cache is short.
+    pub admission: Admission,
+    /// Requests that may wait; one more is refused. `None` for no limit.
+    pub queue_limit: Option<u32>,
+    /// Time that an iteration takes beside its forward pass, in seconds.
+    pub step_overhead_s: f64,
+    /// The same for each sequence that gets a token in it.
+    pub sequence_overhead_s: f64,
     /// Divides every time: 2 is a GPU twice as fast.
     pub speedup: f64,
     /// Standard deviation of the logarithm of an iteration's time; 0 for none. The mean stays what it is.
@@ -49,6 +83,15 @@ impl BatchConfig {
                 self.max_batched_tokens, self.max_sequences
             ));
         }
+        if self.kv_tokens < u64::from(BLOCK_TOKENS) || self.kv_tokens / u64::from(BLOCK_TOKENS) >= u64::from(u32::MAX) {
+            return usage(format!(
+                "a KV cache of {} tokens cannot be: it is made of blocks of {BLOCK_TOKENS}",
+                self.kv_tokens
+            ));
+        }
+        if self.queue_limit == Some(0) {
+            return usage("a queue that nobody may wait in lets nobody in: --queue-limit must be at least 1".into());
+        }
         check_speedup(self.speedup)?;
         if !(0.0..=1.0).contains(&self.step_noise) {
             return usage(format!("--step-noise {} must lie in 0..=1", self.step_noise));
@@ -66,28 +109,76 @@ pub(super) fn check_speedup(speedup: f64) -> Result<()> {
     Err(Error::Usage(format!("--speedup {speedup} must be a positive number")))
 }
 
+/// A request, waiting or running.
 #[derive(Debug)]
-struct Waiting {
-    sequence: SequenceId,
+struct Sequence {
+    id: SequenceId,
     arrival_ns: i64,
-    job: Job,
-}
-
-#[derive(Debug)]
-struct Running {
-    sequence: SequenceId,
-    job: Job,
-    /// Tokens of the prompt that are in the cache.
-    prefilled_tokens: u32,
-    /// Tokens of the prompt that the current iteration adds.
+    prompt_tokens: u32,
+    output_tokens: u32,
+    /// The names of its full blocks, as far as its tokens are known.
+    names: Vec<u64>,
+    /// Without content, nothing of it has a name.
+    has_content: bool,
+    /// Behind the last known token.
+    chain: Chain,
+    answer: u64,
+    blocks: Vec<BlockId>,
+    /// Its first blocks that have been named in the pool.
+    named: u32,
+    /// Tokens whose keys and values are in the cache.
+    computed_tokens: u32,
+    /// Tokens that the current iteration adds to them.
     chunk_tokens: u32,
     produced_tokens: u32,
+    /// What was found in the cache when it was first let in; `None` before.
+    cached_tokens: Option<u32>,
+    /// Its prompt was computed by another engine, which hands its blocks over.
+    handed_over: bool,
 }
 
-impl Running {
-    fn in_prefill(&self) -> bool {
-        self.prefilled_tokens < self.job.prompt_tokens
+impl Sequence {
+    fn new(id: SequenceId, arrival_ns: i64, job: Job) -> Sequence {
+        Sequence {
+            id,
+            arrival_ns,
+            prompt_tokens: job.prompt_tokens,
+            output_tokens: job.output_tokens,
+            has_content: !job.content.is_unknown(),
+            names: job.content.blocks,
+            chain: job.content.chain,
+            answer: job.content.answer,
+            blocks: Vec::new(),
+            named: 0,
+            computed_tokens: 0,
+            chunk_tokens: 0,
+            produced_tokens: 0,
+            cached_tokens: None,
+            handed_over: false,
+        }
     }
+
+    /// Tokens that are known: the prompt's, and those of the answer so far.
+    fn known_tokens(&self) -> u32 {
+        self.prompt_tokens + self.produced_tokens
+    }
+
+    fn token(&self, at_ns: i64) -> Token {
+        let last = self.produced_tokens == self.output_tokens;
+        Token { sequence: self.id, at_ns, last, cached_tokens: self.cached_tokens.unwrap_or(0) }
+    }
+
+    /// Takes its next token in.
+    fn produce(&mut self) {
+        if self.has_content {
+            self.names.extend(self.chain.push(answer_token(self.answer, self.produced_tokens)));
+        }
+        self.produced_tokens += 1;
+    }
+}
+
+fn blocks_of(tokens: u64) -> u64 {
+    tokens.div_ceil(u64::from(BLOCK_TOKENS))
 }
 
 /// A continuous batch behind a first-come-first-served queue.
@@ -95,15 +186,18 @@ impl Running {
 pub struct ContinuousBatch {
     cost: CostModel,
     config: BatchConfig,
-    waiting: VecDeque<Waiting>,
+    pool: BlockPool,
+    waiting: VecDeque<Sequence>,
     /// In order of admission.
-    running: Vec<Running>,
-    reserved_tokens: u64,
+    running: Vec<Sequence>,
+    /// Blocks that the running sequences will have at their ends, under [`Admission::Reserve`].
+    reserved_blocks: u64,
     /// When the current iteration ends; `None` between iterations.
     step_end_ns: Option<i64>,
     /// When the last iteration ended.
     free_since_ns: i64,
     noise: Rng,
+    totals: Load,
 }
 
 impl ContinuousBatch {
@@ -113,16 +207,40 @@ impl ContinuousBatch {
     /// Those of [`BatchConfig::check`].
     pub fn new(cost: CostModel, config: BatchConfig) -> Result<ContinuousBatch> {
         config.check()?;
+        let blocks = config.kv_tokens / u64::from(BLOCK_TOKENS);
         Ok(ContinuousBatch {
             cost,
             config,
+            pool: BlockPool::new(blocks as u32, config.prefix_caching),
             waiting: VecDeque::new(),
             running: Vec::new(),
-            reserved_tokens: 0,
+            reserved_blocks: 0,
             step_end_ns: None,
             free_since_ns: i64::MIN,
             noise: config.seed.stream(Stream::Simulation),
+            totals: Load::default(),
         })
+    }
+
+    /// Queues a request whose prompt another engine has computed, and whose first token that engine has given.
+    ///
+    /// # Errors
+    /// As [`Deployment::submit`], but for the limit of the queue: the request is long past that.
+    pub fn hand_over(&mut self, id: SequenceId, at_ns: i64, job: Job, cached_tokens: u32) -> Taken {
+        self.check_length(&job)?;
+        let mut sequence = Sequence::new(id, at_ns, job);
+        sequence.handed_over = true;
+        sequence.cached_tokens = Some(cached_tokens);
+        sequence.produce();
+        self.waiting.push_back(sequence);
+        Ok(())
+    }
+
+    pub(super) fn check_length(&self, job: &Job) -> Taken {
+        if blocks_of(job.tokens()) <= u64::from(self.pool.capacity()) {
+            return Ok(());
+        }
+        Err(Refusal::TooLong { kv_tokens: u64::from(self.pool.capacity()) * u64::from(BLOCK_TOKENS) })
     }
 
     /// When the next iteration can start; `None` with nothing to do.
@@ -136,50 +254,81 @@ impl ContinuousBatch {
     fn start_step(&mut self, start_ns: i64) {
         let mut load = StepLoad::default();
         let mut budget = self.config.max_batched_tokens;
-        for r in self.running.iter().filter(|r| !r.in_prefill()) {
-            load.add_decode(r.job.prompt_tokens + r.produced_tokens);
-            budget = budget.saturating_sub(1);
-        }
-        for r in self.running.iter_mut().filter(|r| r.in_prefill()) {
-            r.chunk_tokens = budget.min(r.job.prompt_tokens - r.prefilled_tokens);
-            budget -= r.chunk_tokens;
-            if r.chunk_tokens > 0 {
-                load.add_prefill(r.prefilled_tokens, r.chunk_tokens);
-            }
-        }
-        while budget > 0
-            && let Some(mut admitted) = self.admit(start_ns)
-        {
-            admitted.chunk_tokens = budget.min(admitted.job.prompt_tokens);
-            budget -= admitted.chunk_tokens;
-            load.add_prefill(0, admitted.chunk_tokens);
-            self.running.push(admitted);
-        }
+        let preempted = self.schedule_running(&mut load, &mut budget);
+        while !preempted && budget > 0 && self.admit(start_ns, &mut load, &mut budget) {}
+        self.totals.steps_total += 1;
         self.step_end_ns = Some(start_ns + self.step_ns(&load));
     }
 
-    /// The oldest waiting request, if it had arrived by `at_ns` and there is room for it.
-    fn admit(&mut self, at_ns: i64) -> Option<Running> {
-        let next = self.waiting.front()?;
-        let tokens = reservation(next.job);
-        let room = self.running.len() < self.config.max_sequences as usize
-            && (self.running.is_empty() || self.reserved_tokens + tokens <= self.config.kv_tokens);
-        if next.arrival_ns > at_ns || !room {
-            return None;
+    /// Gives every running sequence its share of the iteration. Tells whether one had to go for that.
+    fn schedule_running(&mut self, load: &mut StepLoad, budget: &mut u32) -> bool {
+        let (mut index, mut preempted) = (0, false);
+        while index < self.running.len() && *budget > 0 {
+            let r = &mut self.running[index];
+            let chunk = (r.known_tokens() - r.computed_tokens).min(*budget);
+            let wanted = blocks_of(u64::from(r.computed_tokens + chunk)) as u32;
+            if !self.pool.take(&[], wanted.saturating_sub(r.blocks.len() as u32), &mut r.blocks) {
+                self.throw_out_last();
+                preempted = true;
+                continue;
+            }
+            r.chunk_tokens = chunk;
+            *budget -= chunk;
+            add_to(load, r);
+            index += 1;
         }
-        let next = self.waiting.pop_front()?;
-        self.reserved_tokens += tokens;
-        Some(Running {
-            sequence: next.sequence,
-            job: next.job,
-            prefilled_tokens: 0,
-            chunk_tokens: 0,
-            produced_tokens: 0,
-        })
+        self.running[index..].iter_mut().for_each(|r| r.chunk_tokens = 0);
+        preempted
+    }
+
+    fn throw_out_last(&mut self) {
+        let Some(mut last) = self.running.pop() else { return };
+        self.pool.give_back(&mut last.blocks);
+        (last.computed_tokens, last.chunk_tokens, last.named, last.handed_over) = (0, 0, 0, false);
+        self.totals.preemptions_total += 1;
+        self.waiting.push_front(last);
+    }
+
+    /// Lets the first waiting request in, if it had arrived by `at_ns` and there is room for it.
+    fn admit(&mut self, at_ns: i64, load: &mut StepLoad, budget: &mut u32) -> bool {
+        let Some(next) = self.waiting.front_mut() else { return false };
+        if next.arrival_ns > at_ns || self.running.len() >= self.config.max_sequences as usize {
+            return false;
+        }
+        let whole = blocks_of(u64::from(next.prompt_tokens) + u64::from(next.output_tokens));
+        let reserves = self.config.admission == Admission::Reserve;
+        if reserves && self.reserved_blocks + whole > u64::from(self.pool.capacity()) {
+            return false;
+        }
+        let known_tokens = next.known_tokens();
+        // The last token has to be computed in any case: what follows it comes of that.
+        let findable = &next.names[..next.names.len().min(((known_tokens - 1) / BLOCK_TOKENS) as usize)];
+        let found = self.pool.known(findable);
+        let found_tokens = if next.handed_over { known_tokens - 1 } else { found as u32 * BLOCK_TOKENS };
+        let chunk = (known_tokens - found_tokens).min(*budget);
+        let fresh = blocks_of(u64::from(found_tokens + chunk)) as u32 - found as u32;
+        if !self.pool.take(&findable[..found], fresh, &mut next.blocks) {
+            return false;
+        }
+        let Some(mut next) = self.waiting.pop_front() else { return false };
+        if reserves {
+            self.reserved_blocks += whole;
+        }
+        (next.computed_tokens, next.chunk_tokens, next.named) = (found_tokens, chunk, found as u32);
+        if !next.handed_over {
+            self.totals.prompt_tokens_total += u64::from(known_tokens);
+            self.totals.cached_tokens_total += u64::from(found_tokens);
+        }
+        next.cached_tokens.get_or_insert(found_tokens);
+        *budget -= chunk;
+        add_to(load, &next);
+        self.running.push(next);
+        true
     }
 
     fn step_ns(&mut self, load: &StepLoad) -> i64 {
-        let mut seconds = self.cost.step_s(load) / self.config.speedup;
+        let overhead_s = self.config.step_overhead_s + self.config.sequence_overhead_s * self.running.len() as f64;
+        let mut seconds = (self.cost.step_s(load) + overhead_s) / self.config.speedup;
         let sigma = self.config.step_noise;
         if sigma > 0.0 {
             let z: f64 = StandardNormal.sample(&mut self.noise);
@@ -192,36 +341,66 @@ impl ContinuousBatch {
     fn finish_step(&mut self, end_ns: i64, tokens: &mut Vec<Token>) {
         self.free_since_ns = end_ns;
         self.step_end_ns = None;
-        let reserved_tokens = &mut self.reserved_tokens;
-        self.running.retain_mut(|r| {
-            if r.in_prefill() {
-                r.prefilled_tokens += r.chunk_tokens;
-                if r.in_prefill() {
-                    return true;
-                }
+        let ContinuousBatch { running, pool, totals, reserved_blocks, config, .. } = self;
+        running.retain_mut(|r| {
+            if r.chunk_tokens == 0 {
+                return true;
             }
-            r.produced_tokens += 1;
-            let last = r.produced_tokens == r.job.output_tokens;
-            tokens.push(Token { sequence: r.sequence, at_ns: end_ns, last });
-            if last {
-                *reserved_tokens -= reservation(r.job);
+            r.computed_tokens += r.chunk_tokens;
+            let full = (r.computed_tokens / BLOCK_TOKENS).min(r.names.len() as u32);
+            for i in r.named..full {
+                pool.name(r.blocks[i as usize], r.names[i as usize]);
             }
-            !last
+            r.named = full;
+            if r.computed_tokens < r.known_tokens() {
+                return true;
+            }
+            r.produce();
+            totals.output_tokens_total += 1;
+            let token = r.token(end_ns);
+            tokens.push(token);
+            if token.last {
+                release(r, pool, reserved_blocks, config.admission);
+            }
+            !token.last
         });
     }
 }
 
+/// Adds a sequence's chunk to the load of an iteration.
+fn add_to(load: &mut StepLoad, r: &Sequence) {
+    if r.chunk_tokens == 1 && r.produced_tokens > 0 {
+        load.add_decode(r.known_tokens());
+    } else {
+        load.add_prefill(r.computed_tokens, r.chunk_tokens);
+    }
+}
+
+/// Gives back what a running sequence holds.
+fn release(r: &mut Sequence, pool: &mut BlockPool, reserved_blocks: &mut u64, admission: Admission) {
+    pool.give_back(&mut r.blocks);
+    if admission == Admission::Reserve {
+        *reserved_blocks -= blocks_of(u64::from(r.prompt_tokens) + u64::from(r.output_tokens));
+    }
+}
+
 impl Deployment for ContinuousBatch {
-    fn submit(&mut self, sequence: SequenceId, arrival_ns: i64, job: Job) {
+    fn submit(&mut self, sequence: SequenceId, arrival_ns: i64, job: Job) -> Taken {
         debug_assert!(job.prompt_tokens > 0 && job.output_tokens > 0, "{job:?}");
-        self.waiting.push_back(Waiting { sequence, arrival_ns, job });
+        self.check_length(&job)?;
+        if self.config.queue_limit.is_some_and(|limit| self.waiting.len() >= limit as usize) {
+            return Err(Refusal::QueueFull);
+        }
+        self.waiting.push_back(Sequence::new(sequence, arrival_ns, job));
+        Ok(())
     }
 
     fn cancel(&mut self, sequence: SequenceId) {
-        if let Some(i) = self.running.iter().position(|r| r.sequence == sequence) {
-            self.reserved_tokens -= reservation(self.running.remove(i).job);
+        if let Some(i) = self.running.iter().position(|r| r.id == sequence) {
+            let mut gone = self.running.remove(i);
+            release(&mut gone, &mut self.pool, &mut self.reserved_blocks, self.config.admission);
         } else {
-            self.waiting.retain(|w| w.sequence != sequence);
+            self.waiting.retain(|w| w.id != sequence);
         }
     }
 
@@ -238,11 +417,17 @@ impl Deployment for ContinuousBatch {
             }
         }
     }
-}
 
-/// Tokens of KV cache that a job takes in the end.
-fn reservation(job: Job) -> u64 {
-    u64::from(job.prompt_tokens) + u64::from(job.output_tokens)
+    fn load(&self) -> Load {
+        let (all, free) = (u64::from(self.pool.capacity()), u64::from(self.pool.free()));
+        Load {
+            running: self.running.len() as u64,
+            waiting: self.waiting.len() as u64,
+            kv_blocks: all,
+            kv_blocks_used: all - free,
+            ..self.totals
+        }
+    }
 }
 
 #[cfg(test)]

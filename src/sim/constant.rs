@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 
-use super::deployment::{Deployment, Job, SequenceId, Token};
+use super::deployment::{Deployment, Job, Load, SequenceId, Taken, Token};
 
 /// The two times, of a deployment with unlimited room.
 #[derive(Debug)]
@@ -17,6 +17,8 @@ pub struct ConstantTime {
     itl_ns: i64,
     /// Tokens that each sequence still gets.
     left: HashMap<SequenceId, u32>,
+    /// Tokens that came out.
+    produced: u64,
     /// The next token of each sequence; that of a cancelled one stays until its time, and is nobody's then.
     next: BinaryHeap<Reverse<(i64, SequenceId)>>,
 }
@@ -24,14 +26,15 @@ pub struct ConstantTime {
 impl ConstantTime {
     /// An idle deployment. Both times are in nanoseconds and at least 0.
     pub fn new(ttft_ns: i64, itl_ns: i64) -> ConstantTime {
-        ConstantTime { ttft_ns, itl_ns, left: HashMap::new(), next: BinaryHeap::new() }
+        ConstantTime { ttft_ns, itl_ns, left: HashMap::new(), produced: 0, next: BinaryHeap::new() }
     }
 }
 
 impl Deployment for ConstantTime {
-    fn submit(&mut self, sequence: SequenceId, arrival_ns: i64, job: Job) {
+    fn submit(&mut self, sequence: SequenceId, arrival_ns: i64, job: Job) -> Taken {
         self.left.insert(sequence, job.output_tokens);
         self.next.push(Reverse((arrival_ns + self.ttft_ns, sequence)));
+        Ok(())
     }
 
     fn cancel(&mut self, sequence: SequenceId) {
@@ -48,13 +51,18 @@ impl Deployment for ConstantTime {
             let Some(left) = self.left.get_mut(&sequence) else { continue };
             *left -= 1;
             let last = *left == 0;
-            tokens.push(Token { sequence, at_ns, last });
+            self.produced += 1;
+            tokens.push(Token { sequence, at_ns, last, cached_tokens: 0 });
             if last {
                 self.left.remove(&sequence);
             } else {
                 self.next.push(Reverse((at_ns + self.itl_ns, sequence)));
             }
         }
+    }
+
+    fn load(&self) -> Load {
+        Load { running: self.left.len() as u64, output_tokens_total: self.produced, ..Load::default() }
     }
 }
 
@@ -72,7 +80,7 @@ mod tests {
     fn tokens_come_at_their_times_whatever_else_runs_and_however_late_one_looks() {
         let mut deployment = ConstantTime::new(50, 10);
         for (n, arrival_ns) in [(0, 0), (1, 5)] {
-            deployment.submit(SequenceId(n), arrival_ns, Job { prompt_tokens: 9, output_tokens: 3 });
+            deployment.submit(SequenceId(n), arrival_ns, Job::new(9, 3)).unwrap();
         }
         assert_eq!(deployment.next_event_ns(), Some(50));
         assert_eq!(times(&mut deployment, 49), []);
@@ -84,7 +92,7 @@ mod tests {
     #[test]
     fn a_cancelled_sequence_gets_no_more_tokens_and_leaves_nothing_behind() {
         let mut deployment = ConstantTime::new(0, 10);
-        deployment.submit(SequenceId(7), 0, Job { prompt_tokens: 1, output_tokens: 1_000 });
+        deployment.submit(SequenceId(7), 0, Job::new(1, 1_000)).unwrap();
         assert_eq!(times(&mut deployment, 5), [(0, 7, false)]);
         deployment.cancel(SequenceId(7));
         assert_eq!(times(&mut deployment, 10), []);

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::Notify;
 
-use super::deployment::{Deployment, Job, SequenceId, Token};
+use super::deployment::{Deployment, Job, Refusal, SequenceId, Token};
 use crate::time::alarm::Alarm;
 use crate::time::monotonic_ns;
 
@@ -20,6 +20,7 @@ use crate::time::monotonic_ns;
 #[derive(Default)]
 struct Seat {
     ready_tokens: Cell<u32>,
+    cached_tokens: Cell<u32>,
     waker: Cell<Option<Waker>>,
 }
 
@@ -42,18 +43,24 @@ impl Engine {
         }
     }
 
+    /// The number that the next job will have.
+    pub(super) fn next_number(&self) -> u64 {
+        self.submitted.get()
+    }
+
     /// Submits a job that arrived at `arrival_ns`. Its tokens come to the ticket.
-    pub(super) fn submit(self: &Rc<Self>, arrival_ns: i64, job: Job) -> Ticket {
+    pub(super) fn submit(self: &Rc<Self>, arrival_ns: i64, job: Job) -> Result<Ticket, Refusal> {
         let sequence = SequenceId(self.submitted.replace(self.submitted.get() + 1));
-        let seat = Rc::new(Seat::default());
-        self.seats.borrow_mut().insert(sequence, Rc::clone(&seat));
+        let output_tokens = job.output_tokens;
         let mut deployment = self.deployment.borrow_mut();
         let before = deployment.next_event_ns();
-        deployment.submit(sequence, arrival_ns, job);
+        deployment.submit(sequence, arrival_ns, job)?;
         if deployment.next_event_ns() != before {
             self.sooner.notify_one();
         }
-        Ticket { engine: Rc::clone(self), sequence, seat, output_tokens: job.output_tokens }
+        let seat = Rc::new(Seat::default());
+        self.seats.borrow_mut().insert(sequence, Rc::clone(&seat));
+        Ok(Ticket { engine: Rc::clone(self), sequence, seat, output_tokens })
     }
 
     /// Runs the engine for ever.
@@ -80,6 +87,7 @@ impl Engine {
         for token in tokens.drain(..) {
             let Some(seat) = seats.get(&token.sequence) else { continue };
             seat.ready_tokens.set(seat.ready_tokens.get() + 1);
+            seat.cached_tokens.set(token.cached_tokens);
             if let Some(waker) = seat.waker.take() {
                 waker.wake();
             }
@@ -99,14 +107,14 @@ pub(super) struct Ticket {
 }
 
 impl Ticket {
-    /// The sequence's number, unique in a server's life.
-    pub(super) fn number(&self) -> u64 {
-        self.sequence.0
-    }
-
     /// Tokens of the whole answer.
     pub(super) fn output_tokens(&self) -> u32 {
         self.output_tokens
+    }
+
+    /// Tokens of the prompt that were found in the cache; known from the first token on.
+    pub(super) fn cached_tokens(&self) -> u32 {
+        self.seat.cached_tokens.get()
     }
 
     /// Waits until at least `tokens` of the answer's tokens are there.

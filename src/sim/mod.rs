@@ -12,10 +12,14 @@
 pub mod ask;
 pub mod batch;
 pub mod constant;
+pub mod content;
 pub mod deployment;
+pub mod disaggregated;
 mod driver;
+pub mod kv;
 pub mod network;
 pub mod oracle;
+pub mod replicas;
 pub mod reply;
 pub mod server;
 mod service;

@@ -9,12 +9,22 @@ use bytes::{BufMut, Bytes, BytesMut};
 use http::StatusCode;
 
 use super::ask::Api;
+use super::content::word_hash;
 
 /// What answers are made of.
 const WORDS: [&str; 16] = [
     "load", "line", "ship", "mark", "water", "deck", "hull", "keel", "mast", "sail", "tide", "wind", "port", "star",
     "cargo", "draft",
 ];
+
+/// What a prompt that quotes an answer holds in the place of its token at `position`; the answer is named as in [`Reply::new`].
+pub fn answer_token(first_word: u64, position: u32) -> u64 {
+    word_hash(word(first_word, position).as_bytes())
+}
+
+fn word(first_word: u64, position: u32) -> &'static str {
+    WORDS[((first_word % WORDS.len() as u64) as usize + position as usize) % WORDS.len()]
+}
 
 /// The event that ends every stream.
 pub fn done_event() -> Bytes {
@@ -28,6 +38,8 @@ pub struct Usage {
     pub prompt_tokens: u32,
     /// Tokens of the answer.
     pub output_tokens: u32,
+    /// Tokens of the prompt that were found in the cache.
+    pub cached_tokens: u32,
 }
 
 /// The constant parts of one answer.
@@ -38,7 +50,7 @@ pub struct Reply {
     event_head: Bytes,
     /// The same of an answer in one piece.
     whole_head: Bytes,
-    first_word: usize,
+    first_word: u64,
 }
 
 impl Reply {
@@ -51,16 +63,11 @@ impl Reply {
         let head = |object| {
             format!(r#"{{"id":"{id}","object":"{object}","created":{created_s},"model":{model_json},"choices":["#)
         };
-        Reply {
-            api,
-            event_head: format!("data: {}", head(event)).into(),
-            whole_head: head(whole).into(),
-            first_word: (first_word % WORDS.len() as u64) as usize,
-        }
+        Reply { api, event_head: format!("data: {}", head(event)).into(), whole_head: head(whole).into(), first_word }
     }
 
     fn word(&self, position: u32) -> &'static str {
-        WORDS[(self.first_word + position as usize) % WORDS.len()]
+        word(self.first_word, position)
     }
 
     fn event(&self, parts: &[&str]) -> Bytes {
@@ -121,12 +128,12 @@ impl Reply {
 }
 
 fn usage_json(usage: Usage) -> String {
-    let Usage { prompt_tokens: p, output_tokens: o } = usage;
+    let Usage { prompt_tokens: p, output_tokens: o, cached_tokens: c } = usage;
     let total = u64::from(p) + u64::from(o);
     let mut json = String::with_capacity(140);
     // Writing to a String cannot fail.
     let _ = write!(json, r#"{{"prompt_tokens":{p},"total_tokens":{total},"completion_tokens":{o},"#);
-    json.push_str(r#""prompt_tokens_details":{"cached_tokens":0}}"#);
+    let _ = write!(json, r#""prompt_tokens_details":{{"cached_tokens":{c}}}}}"#);
     json
 }
 
@@ -172,17 +179,19 @@ mod tests {
         assert_eq!(token["choices"][0]["delta"]["content"], " load");
         assert_eq!(token["choices"][0]["finish_reason"], Value::Null);
         assert_eq!(json(&r.token_event(17, true))["choices"][0]["finish_reason"], "length");
-        let usage = json(&r.usage_event(Usage { prompt_tokens: 20, output_tokens: 5 }));
+        let usage = json(&r.usage_event(Usage { prompt_tokens: 20, output_tokens: 5, cached_tokens: 16 }));
         assert_eq!(usage["choices"], Value::Array(vec![]));
         assert_eq!(usage["usage"]["total_tokens"], 25);
-        assert_eq!(usage["usage"]["prompt_tokens_details"]["cached_tokens"], 0);
+        assert_eq!(usage["usage"]["prompt_tokens_details"]["cached_tokens"], 16);
     }
 
     #[test]
     fn a_whole_answer_has_the_words_of_its_stream() {
         for api in [Api::Chat, Api::Completions] {
             let r = Reply::new(api, "x-1", 17, "\"m\"", 5);
-            let whole: Value = serde_json::from_slice(&r.whole(Usage { prompt_tokens: 1, output_tokens: 40 })).unwrap();
+            let whole: Value =
+                serde_json::from_slice(&r.whole(Usage { prompt_tokens: 1, output_tokens: 40, cached_tokens: 0 }))
+                    .unwrap();
             let choice = &whole["choices"][0];
             let text = choice["message"]["content"].as_str().or(choice["text"].as_str()).unwrap();
             let streamed: String = (0..40)

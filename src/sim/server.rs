@@ -13,6 +13,7 @@ use std::sync::{Arc, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use http::StatusCode;
 use hyper::server::conn::{http1, http2};
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -20,11 +21,13 @@ use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
 
-use super::batch::{BatchConfig, ContinuousBatch, check_speedup};
+use super::batch::{Admission, BatchConfig, ContinuousBatch, check_speedup};
 use super::constant::ConstantTime;
 use super::deployment::Deployment;
+use super::disaggregated::{Disaggregated, Link};
 use super::driver::Engine;
 use super::oracle::{Counters, Oracle, OracleLog, ServerCounts};
+use super::replicas::Replicas;
 use super::service::Service;
 use crate::engine::recv;
 use crate::engine::stamped::{Stamped, WireClock, WireLog};
@@ -49,6 +52,9 @@ const HTTP2_STREAMS_MAX: u32 = 1024;
 /// Wait after an `accept` that failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
+/// Engines of one kind, at most: each has a block table of its own.
+const REPLICAS_MAX: u32 = 256;
+
 /// Where a deployment's times come from.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Timing {
@@ -62,6 +68,19 @@ pub enum Timing {
         /// From each token to the next, in nanoseconds, at least 0.
         itl_ns: i64,
     },
+}
+
+/// A deployment whose prompts are computed by engines of their own.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Disaggregation {
+    /// Engines that compute prompts.
+    pub prefill_replicas: u32,
+    /// Tensor-parallel size of each of them.
+    pub prefill_tp: u32,
+    /// Bytes per second of the link between prefill and decode.
+    pub handoff_bytes_per_s: f64,
+    /// Time of every hand-over beside that, in seconds.
+    pub handoff_setup_s: f64,
 }
 
 /// A simulated deployment and where it listens.
@@ -85,6 +104,24 @@ pub struct ServeConfig {
     pub max_num_seqs: u32,
     /// Tokens of one iteration, at most.
     pub max_num_batched_tokens: u32,
+    /// Engines of this kind, behind one door.
+    pub replicas: u32,
+    /// Prompts on engines of their own; the engines above then only generate.
+    pub disaggregation: Option<Disaggregation>,
+    /// Tokens of KV cache of each engine; `None` for what fits beside the weights.
+    pub kv_tokens: Option<u64>,
+    /// Whether what earlier prompts left in the cache is found again.
+    pub prefix_caching: bool,
+    /// Who is let in while the cache is short; `None` for the backend's own way.
+    pub admission: Option<Admission>,
+    /// Requests that may wait in each engine; one more is refused.
+    pub queue_limit: Option<u32>,
+    /// The status of a request that is refused so.
+    pub queue_full_status: u16,
+    /// Time of an iteration beside its forward pass, in seconds.
+    pub step_overhead_s: f64,
+    /// The same per sequence in it.
+    pub sequence_overhead_s: f64,
     /// Context length: tokens of prompt and answer together, at most. The default, 262,144, is more than Qwen3-32B
     /// really has (40,960), so that production traces with prompts above 131,072 tokens are served and not refused.
     pub max_model_len: u32,
@@ -113,6 +150,15 @@ impl Default for ServeConfig {
             port: 0,
             max_num_seqs: 256,
             max_num_batched_tokens: 8192,
+            replicas: 1,
+            disaggregation: None,
+            kv_tokens: None,
+            prefix_caching: true,
+            admission: None,
+            queue_limit: None,
+            queue_full_status: 503,
+            step_overhead_s: 0.0,
+            sequence_overhead_s: 0.0,
             max_model_len: 262_144,
             speedup: 1.0,
             step_noise: 0.0,
@@ -125,12 +171,18 @@ impl Default for ServeConfig {
 
 impl ServeConfig {
     /// The engine that this configuration describes.
-    fn engine(&self) -> Result<Box<dyn Deployment + Send>> {
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an unknown model or GPU, a model that does not fit, or a setting that cannot be.
+    pub fn engine(&self) -> Result<Box<dyn Deployment + Send>> {
         if self.max_model_len < 2 {
             return Err(Error::Usage("--max-model-len must be at least 2: a prompt and an answer".into()));
         }
+        if !(400..600).contains(&self.queue_full_status) {
+            return Err(Error::Usage(format!("--queue-full-status {} is no error", self.queue_full_status)));
+        }
         match self.timing {
-            Timing::Model => Ok(Box::new(self.batch()?)),
+            Timing::Model => self.modelled(),
             Timing::Constant { ttft_ns, itl_ns } => {
                 check_speedup(self.speedup)?;
                 let [ttft_ns, itl_ns] = [ttft_ns, itl_ns].map(|ns| (ns.max(0) as f64 / self.speedup) as i64);
@@ -139,21 +191,55 @@ impl ServeConfig {
         }
     }
 
-    fn batch(&self) -> Result<ContinuousBatch> {
+    fn modelled(&self) -> Result<Box<dyn Deployment + Send>> {
+        let decode = self.batches(self.replicas, self.tp, "--replicas")?;
+        let Some(d) = self.disaggregation else {
+            return Ok(match <[ContinuousBatch; 1]>::try_from(decode) {
+                Ok([lone]) => Box::new(lone),
+                Err(several) => Box::new(Replicas::new(several)),
+            });
+        };
+        let prefill = self.batches(d.prefill_replicas, d.prefill_tp, "--prefill-replicas")?;
+        let link = Link {
+            bytes_per_s: d.handoff_bytes_per_s,
+            // Of one GPU that holds all heads: together, the GPUs of any size hold as much.
+            bytes_per_token: memory::kv_bytes_per_token(model::lookup(&self.model)?, 1),
+            setup_s: d.handoff_setup_s,
+            speedup: self.speedup,
+        };
+        Ok(Box::new(Disaggregated::new(prefill, decode, link)?))
+    }
+
+    /// So many engines of this size, each with noise of its own.
+    fn batches(&self, replicas: u32, tp: u32, flag: &str) -> Result<Vec<ContinuousBatch>> {
+        if replicas == 0 || replicas > REPLICAS_MAX {
+            return Err(Error::Usage(format!("{flag} must lie in 1..={REPLICAS_MAX}, not {replicas}")));
+        }
         let (shape, gpu) = (model::lookup(&self.model)?, gpu::lookup(&self.gpu)?);
-        let cost = CostModel::new(shape, gpu, self.backend, self.tp)?;
-        let kv_tokens = memory::kv_tokens(shape, gpu, self.backend, self.tp).ok_or_else(|| {
-            Error::Usage(format!("{} does not fit on {} GPU(s) {}; use a larger --tp", self.model, self.tp, self.gpu))
-        })?;
+        let cost = CostModel::new(shape, gpu, self.backend, tp)?;
+        let fitting = || {
+            memory::kv_tokens(shape, gpu, self.backend, tp).ok_or_else(|| {
+                Error::Usage(format!("{} does not fit on {tp} GPU(s) {}; use a larger --tp", self.model, self.gpu))
+            })
+        };
         let config = BatchConfig {
             max_sequences: self.max_num_seqs,
             max_batched_tokens: self.max_num_batched_tokens,
-            kv_tokens,
+            kv_tokens: self.kv_tokens.map_or_else(fitting, Ok)?,
+            prefix_caching: self.prefix_caching,
+            admission: self.admission.unwrap_or_else(|| Admission::of(self.backend)),
+            queue_limit: self.queue_limit,
+            step_overhead_s: self.step_overhead_s,
+            sequence_overhead_s: self.sequence_overhead_s,
             speedup: self.speedup,
             step_noise: self.step_noise,
             seed: self.seed,
         };
-        ContinuousBatch::new(cost, config)
+        let one = |n: u32| {
+            let seed = if n == 0 { self.seed } else { Seed(self.seed.hash(u64::from(n) << 8 | u64::from(tp))) };
+            ContinuousBatch::new(cost, BatchConfig { seed, ..config })
+        };
+        (0..replicas).map(one).collect()
     }
 
     fn listen(&self) -> Result<TcpListener> {
@@ -310,6 +396,8 @@ fn start(
         model_json: serde_json::Value::from(config.model.as_str()).to_string(),
         max_model_tokens: config.max_model_len,
         seed: config.seed,
+        // Checked when the engine was made.
+        queue_full_status: StatusCode::from_u16(config.queue_full_status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
     });
     Ok(Server { runtime, service, listener, alarm })
 }

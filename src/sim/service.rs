@@ -14,7 +14,8 @@ use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
 
 use super::ask::{Api, Ask, BadAsk};
-use super::deployment::Job;
+use super::content::Content;
+use super::deployment::{Job, Refusal as Refused};
 use super::driver::Engine;
 use super::oracle::{Counters, OracleLog, OracleRequest};
 use super::reply::{Reply, error_body, models_body};
@@ -40,6 +41,8 @@ pub(super) struct Service {
     pub(super) model_json: String,
     pub(super) max_model_tokens: u32,
     pub(super) seed: Seed,
+    /// What a request gets that finds the queue full.
+    pub(super) queue_full_status: StatusCode,
 }
 
 impl std::fmt::Debug for Service {
@@ -121,8 +124,8 @@ impl Service {
                 param: Some("model"),
             });
         }
-        let flight = self.take_off(api, &ask, (received_ns, arrived_ns), &head.headers);
         let (stream, include_usage) = (ask.stream, ask.include_usage);
+        let flight = self.take_off(api, ask, (received_ns, arrived_ns), &head.headers)?;
         let mut response = if stream {
             let next = if api == Api::Chat { Next::Role } else { Next::Token(0) };
             let mut r = Response::new(Answer::Stream { flight: Box::new(flight), next, include_usage });
@@ -142,14 +145,16 @@ impl Service {
     fn take_off(
         self: &Rc<Self>,
         api: Api,
-        ask: &Ask<'_>,
+        ask: Ask<'_>,
         (received_ns, arrived_ns): (i64, Option<i64>),
         headers: &HeaderMap,
-    ) -> Flight {
-        let job = Job { prompt_tokens: ask.prompt_tokens, output_tokens: ask.output_tokens };
-        let ticket = self.engine.submit(received_ns, job);
+    ) -> Result<Flight, Refusal> {
+        let hash = self.seed.hash(self.engine.next_number());
+        let (prompt_tokens, output_tokens) = (ask.prompt_tokens, ask.output_tokens);
+        let content = Content { answer: hash, ..Content::of(&ask.tokens) };
+        let ticket = self.engine.submit(received_ns, Job { prompt_tokens, output_tokens, content });
+        let ticket = ticket.map_err(|refused| self.refusal(refused))?;
         Counters::add(&self.counters.requests);
-        let hash = self.seed.hash(ticket.number());
         let prefix = if api == Api::Chat { "chatcmpl" } else { "cmpl" };
         let id = format!("{prefix}-{hash:016x}");
         let entry = if self.oracle.is_on() {
@@ -159,15 +164,28 @@ impl Service {
                 arrived_ns,
                 received_ns,
                 events_ns: Vec::new(),
-                prompt_tokens: job.prompt_tokens,
-                output_tokens: job.output_tokens,
+                prompt_tokens,
+                output_tokens,
             })
         } else {
             None
         };
         let reply = Reply::new(api, &id, realtime_ns() / SECOND_NS, &self.model_json, hash);
         let service = Rc::clone(self);
-        Flight { service, ticket, reply, prompt_tokens: job.prompt_tokens, entry, completed: false }
+        Ok(Flight { service, ticket, reply, prompt_tokens, entry, completed: false })
+    }
+
+    /// What a client is told that the engine refuses.
+    fn refusal(&self, refused: Refused) -> Refusal {
+        match refused {
+            Refused::QueueFull => {
+                Refusal::new(self.queue_full_status, "The server is overloaded: its queue is full".into())
+            }
+            Refused::TooLong { kv_tokens } => Refusal::new(
+                StatusCode::BAD_REQUEST,
+                format!("This request's prompt and answer are longer than the whole KV cache of {kv_tokens} tokens."),
+            ),
+        }
     }
 }
 

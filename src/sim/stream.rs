@@ -32,7 +32,11 @@ pub(super) struct Flight {
 
 impl Flight {
     fn usage(&self) -> Usage {
-        Usage { prompt_tokens: self.prompt_tokens, output_tokens: self.ticket.output_tokens() }
+        Usage {
+            prompt_tokens: self.prompt_tokens,
+            output_tokens: self.ticket.output_tokens(),
+            cached_tokens: self.ticket.cached_tokens(),
+        }
     }
 
     fn stamp(&self) {

@@ -1,0 +1,241 @@
+//! The paged KV cache of one engine: blocks are handed out, kept by name when nobody needs them, and given to others
+//! when room is short, the one that was free for longest first.
+//!
+//! In: how many blocks, and the names of what they hold. Out: blocks. As vLLM 1's block pool: a block that nobody
+//! refers to stays findable until it is handed out again; of a sequence's blocks the last is given up first.
+//! Invariant: `free + referred to = capacity`; a name leads to at most one block.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasherDefault, Hasher};
+
+/// A block's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct BlockId(u32);
+
+/// No block: the end of the list.
+const NONE: u32 = u32::MAX;
+
+#[derive(Clone, Copy, Debug)]
+struct Block {
+    name: Option<u64>,
+    references: u32,
+    /// Neighbours in the list of free blocks.
+    before: u32,
+    after: u32,
+}
+
+/// Names are hashes already.
+#[derive(Clone, Copy, Debug, Default)]
+struct NameHasher(u64);
+
+impl Hasher for NameHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        bytes.iter().for_each(|b| self.0 = self.0.rotate_left(8) ^ u64::from(*b));
+    }
+
+    fn write_u64(&mut self, name: u64) {
+        self.0 = name;
+    }
+}
+
+/// The blocks of one engine.
+#[derive(Debug)]
+pub struct BlockPool {
+    blocks: Vec<Block>,
+    by_name: HashMap<u64, u32, BuildHasherDefault<NameHasher>>,
+    /// The free block that goes next, and the one that goes last.
+    first_free: u32,
+    last_free: u32,
+    free: u32,
+    /// Whether blocks are found again by name.
+    remembers: bool,
+}
+
+impl BlockPool {
+    /// A pool of free blocks without names. Without `remembers`, no block is ever found again.
+    pub fn new(capacity: u32, remembers: bool) -> BlockPool {
+        let mut pool = BlockPool {
+            blocks: vec![Block { name: None, references: 0, before: NONE, after: NONE }; capacity as usize],
+            by_name: HashMap::default(),
+            first_free: NONE,
+            last_free: NONE,
+            free: 0,
+            remembers,
+        };
+        (0..capacity).for_each(|id| pool.append_free(id));
+        pool
+    }
+
+    /// All blocks.
+    pub fn capacity(&self) -> u32 {
+        self.blocks.len() as u32
+    }
+
+    /// Blocks that can be handed out.
+    pub fn free(&self) -> u32 {
+        self.free
+    }
+
+    /// How many of these names, from the first on, have a block.
+    pub fn known(&self, names: &[u64]) -> usize {
+        names.iter().take_while(|name| self.by_name.contains_key(name)).count()
+    }
+
+    /// Hands out the blocks of `known` (all of which have one) and `fresh` more, onto `into`; nothing where there are too few.
+    pub fn take(&mut self, known: &[u64], fresh: u32, into: &mut Vec<BlockId>) -> bool {
+        let idle = known.iter().filter(|name| self.blocks[self.by_name[name] as usize].references == 0).count() as u32;
+        if idle + fresh > self.free {
+            return false;
+        }
+        for name in known {
+            let id = self.by_name[name];
+            if self.blocks[id as usize].references == 0 {
+                self.unlink_free(id);
+            }
+            self.blocks[id as usize].references += 1;
+            into.push(BlockId(id));
+        }
+        for _ in 0..fresh {
+            let id = self.first_free;
+            self.unlink_free(id);
+            let block = &mut self.blocks[id as usize];
+            block.references = 1;
+            if let Some(name) = block.name.take() {
+                self.by_name.remove(&name);
+            }
+            into.push(BlockId(id));
+        }
+        true
+    }
+
+    /// Names a block by what it holds now. Of two blocks with the same content, the first keeps the name.
+    pub fn name(&mut self, block: BlockId, name: u64) {
+        if !self.remembers || self.blocks[block.0 as usize].name.is_some() {
+            return;
+        }
+        if let std::collections::hash_map::Entry::Vacant(vacant) = self.by_name.entry(name) {
+            vacant.insert(block.0);
+            self.blocks[block.0 as usize].name = Some(name);
+        }
+    }
+
+    /// Takes a sequence's blocks back, and forgets them in its list.
+    pub fn give_back(&mut self, blocks: &mut Vec<BlockId>) {
+        while let Some(BlockId(id)) = blocks.pop() {
+            let block = &mut self.blocks[id as usize];
+            block.references -= 1;
+            if block.references == 0 {
+                self.append_free(id);
+            }
+        }
+    }
+
+    fn append_free(&mut self, id: u32) {
+        self.blocks[id as usize].before = self.last_free;
+        self.blocks[id as usize].after = NONE;
+        match self.last_free {
+            NONE => self.first_free = id,
+            last => self.blocks[last as usize].after = id,
+        }
+        self.last_free = id;
+        self.free += 1;
+    }
+
+    fn unlink_free(&mut self, id: u32) {
+        let Block { before, after, .. } = self.blocks[id as usize];
+        match before {
+            NONE => self.first_free = after,
+            before => self.blocks[before as usize].after = after,
+        }
+        match after {
+            NONE => self.last_free = before,
+            after => self.blocks[after as usize].before = before,
+        }
+        self.free -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::RngExt as _;
+
+    use super::*;
+    use crate::rng::{Seed, Stream};
+
+    fn take(pool: &mut BlockPool, names: &[u64], fresh: u32) -> Option<Vec<BlockId>> {
+        let mut blocks = Vec::new();
+        pool.take(names, fresh, &mut blocks).then_some(blocks)
+    }
+
+    #[test]
+    fn what_was_given_back_is_found_by_name_until_its_room_is_needed() {
+        let mut pool = BlockPool::new(4, true);
+        let mut blocks = take(&mut pool, &[], 3).unwrap();
+        for (block, name) in blocks.iter().zip([10, 11, 12]) {
+            pool.name(*block, name);
+        }
+        pool.give_back(&mut blocks);
+        assert_eq!((pool.free(), pool.known(&[10, 11, 12, 13])), (4, 3));
+        // One is new, then the last block of the three goes.
+        let mut other = take(&mut pool, &[], 2).unwrap();
+        assert_eq!(pool.known(&[10, 11, 12]), 2);
+        let mut again = take(&mut pool, &[10, 11], 0).unwrap();
+        assert_eq!(pool.free(), 0);
+        assert_eq!(take(&mut pool, &[], 1), None);
+        // Shared by two, and free when both have given it back.
+        let mut twice = take(&mut pool, &[10], 0).unwrap();
+        pool.give_back(&mut again);
+        assert_eq!(pool.free(), 1);
+        pool.give_back(&mut twice);
+        pool.give_back(&mut other);
+        assert_eq!(pool.free(), 4);
+    }
+
+    #[test]
+    fn a_pool_without_memory_finds_nothing() {
+        let mut pool = BlockPool::new(2, false);
+        let blocks = take(&mut pool, &[], 1).unwrap();
+        pool.name(blocks[0], 7);
+        assert_eq!(pool.known(&[7]), 0);
+    }
+
+    #[test]
+    fn blocks_are_conserved_over_random_use() {
+        for seed in 0..200 {
+            let mut rng = Seed(seed).stream(Stream::Mix);
+            let capacity = rng.random_range(1..60);
+            let mut pool = BlockPool::new(capacity, true);
+            let mut held: Vec<Vec<BlockId>> = Vec::new();
+            for _ in 0..300 {
+                if rng.random_bool(0.45) && !held.is_empty() {
+                    let i = rng.random_range(0..held.len());
+                    pool.give_back(&mut held.swap_remove(i));
+                } else {
+                    let names: Vec<u64> =
+                        (0..rng.random_range(0..6)).map(|i| rng.random_range(0..3) * 10 + i).collect();
+                    let known = pool.known(&names);
+                    let fresh = rng.random_range(0..5);
+                    if let Some(blocks) = take(&mut pool, &names[..known], fresh) {
+                        for (block, name) in blocks.iter().zip(&names) {
+                            pool.name(*block, *name);
+                        }
+                        held.push(blocks);
+                    } else {
+                        assert!(known as u32 + fresh > pool.free(), "seed {seed}: refused with room for it");
+                    }
+                }
+                let mut referred = vec![0; capacity as usize];
+                held.iter().flatten().for_each(|b| referred[b.0 as usize] += 1);
+                let used = referred.iter().filter(|n| **n > 0).count() as u32;
+                assert_eq!(pool.free() + used, capacity, "seed {seed}");
+                assert!(pool.blocks.iter().zip(&referred).all(|(b, n)| b.references == *n), "seed {seed}");
+                let named = pool.by_name.iter().all(|(name, id)| pool.blocks[*id as usize].name == Some(*name));
+                assert!(named, "seed {seed}: a name leads elsewhere");
+            }
+        }
+    }
+}
