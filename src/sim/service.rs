@@ -125,7 +125,7 @@ impl Service {
             });
         }
         let (stream, include_usage) = (ask.stream, ask.include_usage);
-        let flight = self.take_off(api, ask, (received_ns, arrived_ns), &head.headers)?;
+        let flight = self.take_off(api, &ask, (received_ns, arrived_ns), &head.headers)?;
         let mut response = if stream {
             let next = if api == Api::Chat { Next::Role } else { Next::Token(0) };
             let mut r = Response::new(Answer::Stream { flight: Box::new(flight), next, include_usage });
@@ -145,7 +145,7 @@ impl Service {
     fn take_off(
         self: &Rc<Self>,
         api: Api,
-        ask: Ask<'_>,
+        ask: &Ask<'_>,
         (received_ns, arrived_ns): (i64, Option<i64>),
         headers: &HeaderMap,
     ) -> Result<Flight, Refusal> {
