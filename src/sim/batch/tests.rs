@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use rand::RngExt as _;
 
-use super::super::content::Content;
 use super::*;
 use crate::profiler::{gpu, model};
+use crate::sim::content::Content;
 
 fn cost(tp: u32) -> CostModel {
     let (shape, h200) = (model::lookup("Qwen/Qwen3-32B").unwrap(), gpu::lookup("h200_sxm").unwrap());

@@ -2,12 +2,12 @@
 
 use rand::RngExt as _;
 
-use super::super::batch::{Admission, BatchConfig};
 use super::*;
 use crate::profiler::backend::Backend;
 use crate::profiler::cost::{CostModel, StepLoad};
 use crate::profiler::{gpu, model};
 use crate::rng::{Seed, Stream};
+use crate::sim::batch::{Admission, BatchConfig};
 
 const LINK: Link = Link { bytes_per_s: 1e9, bytes_per_token: 250_000.0, setup_s: 0.01, speedup: 1.0 };
 
