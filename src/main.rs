@@ -2,9 +2,9 @@
 
 use std::io::IsTerminal;
 
-use clap::Parser;
-use loadline::cli::{self, Cli};
+use loadline::cli::{self, Unread};
 use loadline::commands;
+use loadline::error::{ExitCode, Result};
 use loadline::report::out;
 
 /// The workers of a run allocate a little per request, all at the same time; this allocator has a heap per thread.
@@ -12,15 +12,27 @@ use loadline::report::out;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
-    let cli = Cli::parse();
-    let style = cli::style(std::io::stdout().is_terminal());
-    let code = match commands::execute(&cli, std::env::args(), style) {
-        Ok(code) => code,
-        Err(error) => {
-            // When standard error is closed, the exit code still tells.
-            let _ = out::stderr(&format!("error: {error}\n"));
-            error.exit_code()
+    let code = match cli::parse(std::env::args_os()) {
+        Ok(parsed) => execute(&parsed),
+        Err(Unread::Error(error)) => Err(error),
+        Err(Unread::Clap(error)) => {
+            // A reader that went away has no use for the help.
+            let _ = error.print();
+            return std::process::ExitCode::from(error.exit_code() as u8);
         }
     };
+    let code = code.unwrap_or_else(|error| {
+        // When standard error is closed, the exit code still tells.
+        let _ = out::stderr(&format!("error: {error}\n"));
+        error.exit_code()
+    });
     std::process::ExitCode::from(code as u8)
+}
+
+fn execute(parsed: &cli::Parsed) -> Result<ExitCode> {
+    for note in &parsed.notes {
+        out::stderr(&format!("note: {note}\n"))?;
+    }
+    let style = cli::style(std::io::stdout().is_terminal());
+    commands::execute(&parsed.cli, std::env::args(), style)
 }

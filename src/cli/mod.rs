@@ -3,10 +3,12 @@
 //! Each verb has a file with its arguments (their help texts are the manual) and `resolve`, which checks them against
 //! each other and gives a configuration that needs no flag any more. Nothing here does what the flags ask for.
 
+mod argv;
 pub mod base_url;
 pub mod calibrate;
 pub mod config;
 pub mod inspect;
+pub mod known_flags;
 pub mod network;
 pub mod profile;
 pub mod prompt;
@@ -15,13 +17,16 @@ pub mod resolve;
 pub mod secret;
 pub mod serve;
 pub mod session;
+pub mod spelling;
 pub mod synth;
 pub mod trace;
+mod vllm;
 
 use std::path::PathBuf;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 
+use crate::error::Error;
 use crate::report::terminal::Style;
 
 /// Load generator and trace replayer for LLM serving, with the analysis built in.
@@ -93,6 +98,40 @@ pub struct ReportArgs {
     /// Exit with code 1 when the verdict is this bad or worse.
     #[arg(long, value_name = "VERDICT")]
     pub fail_on: Option<FailOn>,
+}
+
+/// A command line that was read.
+#[derive(Debug)]
+pub struct Parsed {
+    /// What it asks for.
+    pub cli: Cli,
+    /// What the user should know of how it was read; a line each.
+    pub notes: Vec<String>,
+}
+
+/// Why a command line cannot be read.
+#[derive(Debug)]
+pub enum Unread {
+    /// clap's error, or the help that was asked for.
+    Clap(Box<clap::Error>),
+    /// Ours.
+    Error(Error),
+}
+
+/// Reads a command line in this program's spelling, aiperf's or vLLM's.
+///
+/// # Errors
+/// See [`Unread`].
+pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Parsed, Unread> {
+    let utf8 = |word: std::ffi::OsString| {
+        word.into_string().map_err(|word| Error::Usage(format!("{} is not UTF-8", word.to_string_lossy())))
+    };
+    let words = words.into_iter().map(utf8).collect::<crate::error::Result<Vec<_>>>().map_err(Unread::Error)?;
+    let mut command = Cli::command();
+    let line = spelling::rewrite(&words, &command).map_err(Unread::Error)?;
+    let matches = command.try_get_matches_from_mut(line.words).map_err(|e| Unread::Clap(Box::new(e)))?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|e| Unread::Clap(Box::new(e.format(&mut command))))?;
+    Ok(Parsed { cli, notes: line.notes })
 }
 
 /// How text is laid out on standard output: in colour on a terminal, unless NO_COLOR is set.

@@ -41,36 +41,49 @@ pub fn is_secret_header(name: &str) -> bool {
     ["auth", "key", "token", "secret", "cookie", "password", "credential"].iter().any(|w| name.contains(w))
 }
 
-/// The command line with secrets replaced.
+/// The command line with secrets replaced, in every spelling that is understood.
 pub fn masked_command(args: impl IntoIterator<Item = String>) -> Vec<String> {
     let mut masked = Vec::new();
-    let mut previous = String::new();
+    // The flag whose values follow; several may, behind one flag.
+    let mut flag = String::new();
     for arg in args {
-        let (flag, value) = match arg.split_once('=') {
-            Some((flag, value)) if flag.starts_with("--") => (flag, Some(value)),
-            _ => (previous.as_str(), None),
-        };
-        let shown = match (flag, value) {
-            ("--api-key", Some(_)) => format!("--api-key={MASK}"),
-            ("--api-key", None) => MASK.to_string(),
-            ("--header", Some(v)) => format!("--header={}", masked_header(v)),
-            ("--header" | "-H", None) => masked_header(&arg),
-            _ => match arg.strip_prefix("-H") {
-                Some(joined) if !joined.is_empty() && !arg.starts_with("--") => {
-                    format!("-H{}", masked_header(joined))
-                }
-                _ => arg.clone(),
-            },
-        };
-        masked.push(shown);
-        previous = arg;
+        let joined = arg.split_once('=').filter(|_| arg.starts_with("--"));
+        if let Some((name, value)) = joined {
+            flag.clear();
+            masked.push(format!("{name}={}", masked_value(&name.replace('_', "-"), value)));
+        } else if let Some(value) = arg.strip_prefix("-H").filter(|value| !value.is_empty()) {
+            flag.clear();
+            masked.push(format!("-H{}", masked_header(value)));
+        } else if arg.starts_with('-') && !is_secret_flag(&flag) {
+            flag = arg.replace('_', "-");
+            masked.push(arg);
+        } else {
+            masked.push(masked_value(&flag, &arg));
+            if is_secret_flag(&flag) {
+                flag.clear();
+            }
+        }
     }
     masked
 }
 
+/// Whether a flag's value is a secret; it may begin with a hyphen.
+fn is_secret_flag(flag: &str) -> bool {
+    flag == "--api-key"
+}
+
+fn masked_value(flag: &str, value: &str) -> String {
+    match flag {
+        _ if is_secret_flag(flag) => MASK.into(),
+        "--header" | "-H" => masked_header(value),
+        _ => value.into(),
+    }
+}
+
+/// `NAME:VALUE`, or vLLM's `NAME=VALUE`.
 fn masked_header(header: &str) -> String {
-    match header.split_once(':') {
-        Some((name, _)) if is_secret_header(name) => format!("{name}:{MASK}"),
+    match header.find([':', '=']).map(|at| header.split_at(at + 1)) {
+        Some((name, _)) if is_secret_header(name) => format!("{name}{MASK}"),
         _ => header.to_string(),
     }
 }
@@ -82,7 +95,8 @@ mod tests {
     #[test]
     fn no_spelling_of_a_secret_survives() {
         let line = "loadline profile --api-key s3cret --api-key=s3cret -H Authorization:s3cret --header X-Api-Key:s3cret \
-                    --header=cookie:s3cret -Hx-token:s3cret -H X-Trace:yes --model m";
+                    --header=cookie:s3cret -Hx-token:s3cret --api_key s3cret --api_key=s3cret --api-key -s3cret \
+                    --header X-Ok:1 Authorization=s3cret x-auth:s3cret -H X-Trace:yes --model m";
         let shown = masked_command(line.split_whitespace().map(String::from)).join(" ");
         assert!(!shown.contains("s3cret"), "{shown}");
         assert!(shown.contains("X-Trace:yes") && shown.contains("--model m"), "{shown}");

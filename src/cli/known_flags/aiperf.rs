@@ -1,0 +1,605 @@
+//! The flags of `aiperf profile` 0.13.0: one row each, under aiperf's own headings, in its order.
+
+use super::Fate::{self, Idle, Instead, Outside, Same, Written};
+use super::Takes::{Many, Nothing, One};
+use super::{KnownFlag, flag};
+
+const ACCURACY: Fate = Outside("answers are timed, not graded; grade with lm-evaluation-harness");
+const MEDIA: Fate = Outside("prompts are text; images, audio and video are not sent");
+const RANKINGS: Fate = Outside("rankings are not spoken; answers are text that a model generates");
+const AGENTIC: Fate =
+    Outside("aiperf's agentic replay is not rebuilt; sessions of a trace are replayed turn by turn (--history)");
+const TELEMETRY: Fate = Outside("nothing is sent to a tracking service; read run.json and profile_export_aiperf.json");
+const GPU: Fate = Outside("GPUs are not asked; run dcgm-exporter beside the server");
+const RTT: Fate = Outside("no latency is corrected by a guess; connected_ns in requests.parquet has the handshakes");
+const HUB: Fate = Outside("nothing is downloaded; give a file as --input-file");
+const SEARCH: Fate = Instead("give each point as a run of its own");
+const REPEAT: Fate = Instead("repeat the run with another --random-seed each time");
+const ONE_PROCESS: Fate = Idle("one process with a thread per core");
+const NO_HUB: Fate = Idle("tokenizers are local files");
+const PAGE: Fate = Idle("report.html has the plots, always");
+const TIMES: Fate = Idle("requests.parquet and tokens.parquet have these times, always");
+const RESET: Fate = Instead(
+    "prompts are new to the server's cache in each run (--cache-salt); to clear it, POST /reset_prefix_cache before the run",
+);
+const PROFILER: Fate = Instead("POST /start_profile and /stop_profile around the run, with curl");
+const BASETEN: Fate = Outside("of baseten traces alone, which are not read");
+
+/// aiperf's headings with their flags.
+pub static AIPERF: &[(&str, &[KnownFlag])] = &[
+    (
+        "Endpoint",
+        &[
+            flag("--model-names --model -m", Many, "", Same),
+            flag("--model-selection-strategy", One, "round_robin", Instead("one model a run; run once for each")),
+            flag(
+                "--custom-endpoint --endpoint",
+                One,
+                "",
+                Instead(
+                    "the path follows from --endpoint-type; /v1/completions and /v1/chat/completions are understood",
+                ),
+            ),
+            flag("--endpoint-type", One, "chat", Same),
+            flag("--streaming", Nothing, "off", Same),
+            flag("--url -u", Many, "http://localhost:8000", Same),
+            flag("--url-strategy", One, "round_robin", Idle("round-robin is the only one")),
+            flag("--request-timeout-seconds", One, "21600", Same),
+            flag(
+                "--wait-for-model-timeout",
+                One,
+                "0",
+                Instead("wait before the run, e.g. curl --retry 60 --retry-connrefused URL/v1/models"),
+            ),
+            flag(
+                "--wait-for-model-mode",
+                One,
+                "inference",
+                Instead("wait before the run, e.g. curl --retry 60 --retry-connrefused URL/v1/models"),
+            ),
+            flag(
+                "--wait-for-model-interval",
+                One,
+                "5",
+                Instead("wait before the run, e.g. curl --retry 60 --retry-connrefused URL/v1/models"),
+            ),
+            flag("--reset-kv-cache", Nothing, "off", RESET),
+            flag("--reset-kv-cache-timeout-seconds", One, "", RESET),
+            flag("--reset-kv-cache-path", One, "", RESET),
+            flag("--server-profiler", Nothing, "off", PROFILER),
+            flag("--server-profiler-timeout-seconds", One, "", PROFILER),
+            flag("--server-profiler-start-path", One, "", PROFILER),
+            flag("--server-profiler-stop-path", One, "", PROFILER),
+            flag("--api-key", One, "", Same),
+            flag("--transport --transport-type", One, "", Idle("HTTP is the only one")),
+            flag("--use-legacy-max-tokens", Nothing, "off", Instead("--extra-inputs max_tokens:N sends that field")),
+            flag("--use-server-token-count", Nothing, "off", Idle("the server's usage is used where it sends one")),
+            flag(
+                "--per-chunk-usage",
+                Nothing,
+                "off",
+                Instead(
+                    "--extra-inputs '{\"stream_options\":{\"include_usage\":true,\"continuous_usage_stats\":true}}'",
+                ),
+            ),
+            flag("--connection-reuse-strategy", One, "pooled", Same),
+            flag("--download-video-content", Nothing, "off", MEDIA),
+            flag("--request-content-type", One, "", Outside("bodies are JSON")),
+            flag("--session-header", One, "", Instead("the session's id goes in X-Correlation-ID")),
+            flag("--uuid-and-strip", Nothing, "off", MEDIA),
+        ],
+    ),
+    (
+        "Tokenizer",
+        &[
+            flag("--tokenizer", One, "", Same),
+            flag("--tokenizer-revision", One, "main", NO_HUB),
+            flag("--tokenizer-trust-remote-code", Nothing, "off", NO_HUB),
+            flag("--apply-chat-template", Nothing, "off", Written("--isl-counts rendered")),
+        ],
+    ),
+    (
+        "Input",
+        &[
+            flag("--extra-inputs", Many, "", Same),
+            flag("--header -H", Many, "", Same),
+            flag("--input-file", One, "", Same),
+            flag("--public-dataset", One, "", HUB),
+            flag("--hf-subset", One, "", HUB),
+            flag("--hf-weka-dataset", One, "", HUB),
+            flag("--dataset-filter", Many, "", HUB),
+            flag("--custom-dataset-type", One, "", Same),
+            flag("--ignore-trace-delays", Nothing, "off", Instead("--no-fixed-schedule leaves the trace's times out")),
+            flag("--use-think-time-only", Nothing, "off", AGENTIC),
+            flag("--max-context-length", One, "", AGENTIC),
+            flag("--dataset-sampling-strategy", One, "", Instead("entries are used in order")),
+            flag("--allow-dataset-wrap --no-allow-dataset-wrap", Nothing, "off", AGENTIC),
+            flag("--random-seed", One, "", Same),
+            flag(
+                "--trace-session-sample-ratio",
+                One,
+                "",
+                Instead("--target-rate N --target-rate-by sampling keeps a sample, sessions whole"),
+            ),
+            flag("--config -f", One, "", Instead("give its keys as flags")),
+        ],
+    ),
+    (
+        "Fixed Schedule",
+        &[
+            flag("--fixed-schedule", Nothing, "off", Same),
+            flag("--no-fixed-schedule", Nothing, "off", Same),
+            flag(
+                "--fixed-schedule-auto-offset",
+                Nothing,
+                "off",
+                Idle("a trace starts at its first request unless --time-origin says otherwise"),
+            ),
+            flag("--fixed-schedule-start-offset", One, "", Instead("--from SECONDS")),
+            flag("--fixed-schedule-end-offset", One, "", Instead("--to SECONDS (exclusive)")),
+        ],
+    ),
+    ("Goodput", &[flag("--goodput", One, "", Same)]),
+    (
+        "Conversation Input",
+        &[
+            flag(
+                "--conversation-num --num-conversations --num-sessions",
+                One,
+                "",
+                Instead("conversations come from a trace with session_id (--input-file)"),
+            ),
+            flag(
+                "--num-dataset-entries --num-prompts",
+                One,
+                "100",
+                Instead("every drawn request is a new one; --request-count says how many"),
+            ),
+            flag(
+                "--conversation-turn-mean --session-turns-mean",
+                One,
+                "1",
+                Instead("conversations come from a trace with session_id (--input-file)"),
+            ),
+            flag(
+                "--conversation-turn-stddev --session-turns-stddev",
+                One,
+                "0",
+                Instead("conversations come from a trace with session_id (--input-file)"),
+            ),
+            flag(
+                "--conversation-turn-delay-mean --session-turn-delay-mean",
+                One,
+                "0",
+                Instead("conversations come from a trace with session_id (--input-file)"),
+            ),
+            flag(
+                "--conversation-turn-delay-stddev --session-turn-delay-stddev",
+                One,
+                "0",
+                Instead("conversations come from a trace with session_id (--input-file)"),
+            ),
+            flag(
+                "--conversation-turn-delay-ratio --session-delay-ratio",
+                One,
+                "1",
+                Instead("conversations come from a trace with session_id (--input-file)"),
+            ),
+            flag(
+                "--inter-turn-delay-cap-seconds",
+                One,
+                "",
+                Instead("conversations come from a trace with session_id (--input-file)"),
+            ),
+            flag("--max-idle-gap-cap-seconds", One, "", BASETEN),
+            flag("--replay-speedup", One, "", BASETEN),
+            flag("--open-loop-replay --no-open-loop-replay", Nothing, "on", BASETEN),
+            flag("--open-loop-strict", Nothing, "off", BASETEN),
+            flag("--omit-kv-hints", Nothing, "off", BASETEN),
+            flag("--force-min-tokens --no-force-min-tokens", Nothing, "on", BASETEN),
+        ],
+    ),
+    (
+        "Prompt",
+        &[
+            flag(
+                "--prompt-batch-size --batch-size-text --batch-size -b",
+                One,
+                "1",
+                Outside("one prompt a request; batches are of embeddings and rankings"),
+            ),
+            flag("--prompt-corpus", One, "", Instead("prompts are words that are one token each (--tokenizer)")),
+        ],
+    ),
+    (
+        "Cache Bust",
+        &[flag(
+            "--cache-bust",
+            One,
+            "none",
+            Instead("--cache-salt makes each run's prompts new to the server's cache"),
+        )],
+    ),
+    (
+        "Prefix Prompt",
+        &[
+            flag("--system-prompt", One, "", Instead("a trace's hash_ids say what prompts share (--input-file)")),
+            flag("--system-prompt-file", One, "", Instead("a trace's hash_ids say what prompts share (--input-file)")),
+            flag(
+                "--prompt-prefix-pool-size --prefix-prompt-pool-size --num-prefix-prompts",
+                One,
+                "0",
+                Instead("a trace's hash_ids say what prompts share (--input-file)"),
+            ),
+            flag(
+                "--prompt-prefix-length --prefix-prompt-length",
+                One,
+                "0",
+                Instead("a trace's hash_ids say what prompts share (--input-file)"),
+            ),
+            flag(
+                "--shared-system-prompt-length",
+                One,
+                "",
+                Instead("a trace's hash_ids say what prompts share (--input-file)"),
+            ),
+            flag(
+                "--user-context-prompt-length",
+                One,
+                "",
+                Instead("a trace's hash_ids say what prompts share (--input-file)"),
+            ),
+        ],
+    ),
+    (
+        "Input Sequence Length (ISL)",
+        &[
+            flag("--prompt-input-tokens-mean --synthetic-input-tokens-mean --isl", One, "550", Same),
+            flag("--prompt-input-tokens-stddev --synthetic-input-tokens-stddev --isl-stddev", One, "0", Same),
+            flag(
+                "--prompt-input-tokens-block-size --synthetic-input-tokens-block-size --isl-block-size",
+                One,
+                "",
+                Same,
+            ),
+            flag("--seq-dist --sequence-distribution", One, "", Instead("--isl-stddev and --osl-stddev, or a trace")),
+            flag("--random-range-ratio", One, "", Instead("--isl-stddev and --osl-stddev, or a trace")),
+            flag("--random-corpus-style", One, "vllm", Idle("of --random-range-ratio alone")),
+        ],
+    ),
+    (
+        "Output Sequence Length (OSL)",
+        &[
+            flag("--prompt-output-tokens-mean --output-tokens-mean --osl", One, "", Same),
+            flag("--prompt-output-tokens-stddev --output-tokens-stddev --osl-stddev", One, "0", Same),
+        ],
+    ),
+    (
+        "Audio Input",
+        &[
+            flag("--audio-batch-size --batch-size-audio", One, "1", MEDIA),
+            flag("--audio-length-mean", One, "0", MEDIA),
+            flag("--audio-length-stddev", One, "0", MEDIA),
+            flag("--audio-format", One, "wav", MEDIA),
+            flag("--audio-depths", Many, "16", MEDIA),
+            flag("--audio-sample-rates", Many, "16.0", MEDIA),
+            flag("--audio-num-channels", One, "1", MEDIA),
+        ],
+    ),
+    (
+        "Image Input",
+        &[
+            flag("--image-width-mean", One, "0", MEDIA),
+            flag("--image-width-stddev", One, "0", MEDIA),
+            flag("--image-height-mean", One, "0", MEDIA),
+            flag("--image-height-stddev", One, "0", MEDIA),
+            flag("--image-batch-size --batch-size-image", One, "1", MEDIA),
+            flag("--image-format", One, "png", MEDIA),
+            flag("--image-source", One, "noise", MEDIA),
+            flag("--image-source-sampling", One, "random-with-replacement", MEDIA),
+        ],
+    ),
+    (
+        "Video Input",
+        &[
+            flag("--video-batch-size --batch-size-video", One, "1", MEDIA),
+            flag("--video-duration", One, "5", MEDIA),
+            flag("--video-fps", One, "4", MEDIA),
+            flag("--video-width", One, "", MEDIA),
+            flag("--video-height", One, "", MEDIA),
+            flag("--video-synth-type", One, "moving_shapes", MEDIA),
+            flag("--video-format", One, "webm", MEDIA),
+            flag("--video-codec", One, "libvpx-vp9", MEDIA),
+            flag("--video-audio-sample-rate", One, "44100", MEDIA),
+            flag("--video-audio-num-channels", One, "0", MEDIA),
+            flag("--video-audio-codec", One, "", MEDIA),
+            flag("--video-audio-depth", One, "16", MEDIA),
+        ],
+    ),
+    (
+        "Rankings",
+        &[
+            flag("--rankings-passages-mean", One, "1", RANKINGS),
+            flag("--rankings-passages-stddev", One, "0", RANKINGS),
+            flag("--rankings-passages-prompt-token-mean", One, "550", RANKINGS),
+            flag("--rankings-passages-prompt-token-stddev", One, "0", RANKINGS),
+            flag("--rankings-query-prompt-token-mean", One, "550", RANKINGS),
+            flag("--rankings-query-prompt-token-stddev", One, "0", RANKINGS),
+        ],
+    ),
+    (
+        "Synthesis",
+        &[
+            flag("--synthesis-speedup-ratio", One, "1", Same),
+            flag(
+                "--synthesis-prefix-len-multiplier",
+                One,
+                "1",
+                Instead("--scale-isl multiplies prompts and what they share"),
+            ),
+            flag(
+                "--synthesis-prefix-root-multiplier",
+                One,
+                "1",
+                Instead("loop the trace with fresh prefixes: --loop N"),
+            ),
+            flag(
+                "--synthesis-prompt-len-multiplier",
+                One,
+                "1",
+                Instead("--scale-isl multiplies prompts and what they share"),
+            ),
+            flag("--synthesis-output-len-multiplier", One, "1", Same),
+            flag("--synthesis-max-isl", One, "", Same),
+            flag("--synthesis-max-osl", One, "", Same),
+        ],
+    ),
+    (
+        "Load Generator",
+        &[
+            flag("--benchmark-duration", One, "", Same),
+            flag("--benchmark-grace-period", One, "30", Same),
+            flag("--concurrency", One, "", Same),
+            flag("--prefill-concurrency", One, "", Instead("--max-in-flight caps all requests in flight")),
+            flag("--request-rate", One, "", Same),
+            flag("--arrival-pattern --request-rate-mode", One, "poisson", Same),
+            flag("--arrival-smoothness --vllm-burstiness", One, "", Same),
+            flag("--request-count --num-requests", One, "", Same),
+            flag("--concurrency-ramp-duration", One, "", Instead("--rate-profile \"ramp(to=N, end=60s)\"")),
+            flag(
+                "--prefill-concurrency-ramp-duration",
+                One,
+                "",
+                Instead("--max-in-flight caps all requests in flight"),
+            ),
+            flag("--request-rate-ramp-duration", One, "", Instead("--rate-profile \"ramp(to=N, end=60s)\"")),
+            flag("--request-rate-series", One, "", Instead("--rate-profile \"ramp(to=N, end=60s)\"")),
+            flag("--failed-request-threshold", One, "", Instead("--fail-on judges the run at its end")),
+            flag("--trajectory-start-min-ratio", One, "0.25", AGENTIC),
+            flag("--trajectory-start-max-ratio", One, "0.75", AGENTIC),
+            flag("--burst-phase-starts", Nothing, "off", AGENTIC),
+            flag("--trace-idle-gap-cap-seconds", One, "", AGENTIC),
+            flag("--system-idle-gap-cap-seconds", One, "", AGENTIC),
+        ],
+    ),
+    (
+        "Scenario",
+        &[
+            flag("--scenario", One, "", Outside("no scenario of aiperf is built in; give its flags")),
+            flag("--unsafe-override", Nothing, "off", Outside("no scenario of aiperf is built in; give its flags")),
+        ],
+    ),
+    (
+        "Warmup",
+        &[
+            flag("--warmup-request-count --num-warmup-requests", One, "", Same),
+            flag("--warmup-duration", One, "", Instead("--warmup-request-count N, with the measurement's load")),
+            flag("--agentic-cache-warmup-duration", One, "", AGENTIC),
+            flag("--agentic-warmup-grace-period", One, "", AGENTIC),
+            flag("--num-warmup-sessions", One, "", Instead("--warmup-request-count N, with the measurement's load")),
+            flag("--warmup-concurrency", One, "", Instead("--warmup-request-count N, with the measurement's load")),
+            flag(
+                "--warmup-prefill-concurrency",
+                One,
+                "",
+                Instead("--warmup-request-count N, with the measurement's load"),
+            ),
+            flag("--warmup-request-rate", One, "", Instead("--warmup-request-count N, with the measurement's load")),
+            flag("--warmup-arrival-pattern", One, "", Instead("--warmup-request-count N, with the measurement's load")),
+            flag("--warmup-grace-period", One, "", Instead("--warmup-request-count N, with the measurement's load")),
+            flag(
+                "--warmup-concurrency-ramp-duration",
+                One,
+                "",
+                Instead("--warmup-request-count N, with the measurement's load"),
+            ),
+            flag(
+                "--warmup-prefill-concurrency-ramp-duration",
+                One,
+                "",
+                Instead("--warmup-request-count N, with the measurement's load"),
+            ),
+            flag(
+                "--warmup-request-rate-ramp-duration",
+                One,
+                "",
+                Instead("--warmup-request-count N, with the measurement's load"),
+            ),
+        ],
+    ),
+    (
+        "User-Centric Rate",
+        &[
+            flag("--user-centric-rate", One, "", Instead("sessions of a trace, with --concurrency for the users")),
+            flag("--num-users", One, "", Instead("sessions of a trace, with --concurrency for the users")),
+        ],
+    ),
+    (
+        "Request Cancellation",
+        &[flag("--request-cancellation-rate", One, "", Same), flag("--request-cancellation-delay", One, "0", Same)],
+    ),
+    (
+        "Output",
+        &[
+            flag("--output-artifact-dir --artifact-dir", One, "artifacts", Same),
+            flag(
+                "--profile-export-prefix --profile-export-file",
+                One,
+                "",
+                Instead("--artifact-dir names the directory; files keep their names"),
+            ),
+            flag("--export-level --profile-export-level", One, "records", Same),
+            flag(
+                "--slice-duration",
+                One,
+                "",
+                Instead("tokens.parquet has every event; cut it by time with any Parquet reader"),
+            ),
+            flag("--auto-plot --no-auto-plot", Nothing, "", PAGE),
+            flag("--plot-required", Nothing, "off", PAGE),
+            flag("--export-outputs-json", Nothing, "off", Outside("answers' text is not kept")),
+            flag("--otel-url", One, "", TELEMETRY),
+            flag("--stream", Many, "", TELEMETRY),
+            flag("--otel-resource-attributes", Many, "", TELEMETRY),
+            flag("--gen-ai-provider", One, "", TELEMETRY),
+            flag("--mlflow-tracking-uri", One, "", TELEMETRY),
+            flag("--mlflow-experiment", One, "", TELEMETRY),
+            flag("--mlflow-run-name", One, "", TELEMETRY),
+            flag("--mlflow-tag", Many, "", TELEMETRY),
+            flag("--mlflow-parent-run-id", One, "", TELEMETRY),
+            flag("--mlflow-artifact-glob", Many, "", TELEMETRY),
+            flag("--wandb-project", One, "", TELEMETRY),
+            flag("--wandb-entity", One, "", TELEMETRY),
+            flag("--wandb-run-name", One, "", TELEMETRY),
+            flag("--wandb-tag", Many, "", TELEMETRY),
+        ],
+    ),
+    (
+        "HTTP Trace",
+        &[flag("--export-http-trace", Nothing, "off", TIMES), flag("--show-trace-timing", Nothing, "off", TIMES)],
+    ),
+    (
+        "Server Metrics",
+        &[
+            flag("--server-metrics", Many, "", Outside("the server's metrics are not scraped; leave it to Prometheus")),
+            flag("--no-server-metrics", Nothing, "off", Idle("they are not scraped")),
+            flag(
+                "--server-metrics-formats",
+                Many,
+                "json csv",
+                Outside("the server's metrics are not scraped; leave it to Prometheus"),
+            ),
+        ],
+    ),
+    (
+        "Network Latency",
+        &[
+            flag("--network-latency-automatic", Nothing, "off", RTT),
+            flag("--network-latency-mean", One, "", RTT),
+            flag("--network-latency-ping-interval", One, "", RTT),
+        ],
+    ),
+    (
+        "GPU Telemetry",
+        &[
+            flag("--gpu-telemetry", Many, "", GPU),
+            flag("--no-gpu-telemetry", Nothing, "off", Idle("GPUs are not asked")),
+        ],
+    ),
+    ("UI", &[flag("--ui-type --ui", One, "dashboard", Idle("one line of progress on a terminal, none elsewhere"))]),
+    (
+        "Multi-Run",
+        &[
+            flag("--num-profile-runs", One, "1", REPEAT),
+            flag("--profile-run-cooldown-seconds", One, "0", REPEAT),
+            flag("--confidence-level", One, "0.95", REPEAT),
+            flag(
+                "--profile-run-disable-warmup-after-first --no-profile-run-disable-warmup-after-first",
+                Nothing,
+                "on",
+                REPEAT,
+            ),
+            flag("--set-consistent-seed --no-set-consistent-seed", Nothing, "on", REPEAT),
+            flag("--vary-seed-per-trial --no-vary-seed-per-trial", Nothing, "off", REPEAT),
+            flag("--convergence-metric", One, "", REPEAT),
+            flag("--convergence-stat", One, "avg", REPEAT),
+            flag("--convergence-threshold", One, "", REPEAT),
+            flag("--convergence-mode", One, "ci_width", REPEAT),
+            flag("--parameter-sweep-cooldown-seconds", One, "0", SEARCH),
+            flag("--parameter-sweep-same-seed --no-parameter-sweep-same-seed", Nothing, "off", SEARCH),
+            flag("--parameter-sweep-mode", One, "repeated", SEARCH),
+            flag("--sweep-type", One, "grid", SEARCH),
+            flag("--no-sweep-table", Nothing, "off", SEARCH),
+            flag("--search-space", Many, "", SEARCH),
+            flag("--search-metric", One, "", SEARCH),
+            flag("--search-stat", One, "", SEARCH),
+            flag("--search-direction", One, "", SEARCH),
+            flag("--search-max-iterations", One, "", SEARCH),
+            flag("--search-initial-points", One, "", SEARCH),
+            flag("--search-random-seed", One, "", SEARCH),
+            flag("--search-planner", One, "", SEARCH),
+            flag("--optuna-sampler", One, "", SEARCH),
+            flag("--optuna-acquisition", One, "", SEARCH),
+            flag("--optuna-terminator", One, "", SEARCH),
+            flag("--search-percentile-pooling", One, "", SEARCH),
+            flag("--bo-constraint-mode", One, "", SEARCH),
+            flag("--variant --sweep-variant", Many, "", SEARCH),
+            flag("--search-sla", Many, "", SEARCH),
+            flag("--search-sla-tier", Many, "", SEARCH),
+            flag("--search-recipe", One, "", SEARCH),
+            flag("--ttft-sla-ms", One, "", SEARCH),
+            flag("--isl-osl-pairs", One, "", SEARCH),
+            flag("--itl-sla-ms", One, "", SEARCH),
+            flag("--tpot-sla-ms", One, "", SEARCH),
+            flag("--e2e-sla-ms", One, "", SEARCH),
+            flag("--error-rate-sla", One, "", SEARCH),
+            flag("--slo-attainment-fraction", One, "", SEARCH),
+            flag("--search-style", One, "", SEARCH),
+            flag("--degradation-threshold", One, "", SEARCH),
+            flag("--degradation-metric-tag", One, "", SEARCH),
+            flag("--degradation-stat", One, "", SEARCH),
+            flag("--isl-min", One, "", SEARCH),
+            flag("--isl-max", One, "", SEARCH),
+            flag("--isl-steps", One, "", SEARCH),
+            flag("--concurrency-min", One, "", SEARCH),
+            flag("--concurrency-max", One, "", SEARCH),
+            flag("--concurrency-steps", One, "", SEARCH),
+            flag("--osl-min", One, "", SEARCH),
+            flag("--osl-max", One, "", SEARCH),
+            flag("--osl-steps", One, "", SEARCH),
+        ],
+    ),
+    (
+        "Accuracy",
+        &[
+            flag("--accuracy-benchmark", One, "", ACCURACY),
+            flag("--accuracy-tasks", Many, "", ACCURACY),
+            flag("--accuracy-n-shots", One, "", ACCURACY),
+            flag("--accuracy-enable-cot --accuracy-no-enable-cot", Nothing, "", ACCURACY),
+            flag("--accuracy-grader", One, "", ACCURACY),
+            flag("--accuracy-system-prompt", One, "", ACCURACY),
+            flag("--accuracy-verbose", Nothing, "off", ACCURACY),
+        ],
+    ),
+    (
+        "Service",
+        &[
+            flag("--log-level", One, "info", Idle("logging is not configurable")),
+            flag("--verbose -v", Nothing, "off", Idle("logging is not configurable")),
+            flag("--extra-verbose -vv", Nothing, "off", Idle("logging is not configurable")),
+            flag("--record-processor-service-count --record-processors", One, "", ONE_PROCESS),
+            flag("--api-port", One, "", Outside("a run has no API; its results are files")),
+            flag("--api-host", One, "", Outside("a run has no API; its results are files")),
+            flag("--stats-interval", One, "", Idle("one line of progress on a terminal, none elsewhere")),
+        ],
+    ),
+    ("Workers", &[flag("--workers-max --max-workers", One, "", Same)]),
+    (
+        "ZMQ Communication",
+        &[
+            flag("--zmq-host", One, "127.0.0.1", ONE_PROCESS),
+            flag("--zmq-ipc-path", One, "", ONE_PROCESS),
+            flag("--zmq-dual-bind", Nothing, "off", ONE_PROCESS),
+        ],
+    ),
+];

@@ -1,0 +1,146 @@
+//! Command lines of aiperf and of `vllm bench serve`, read by this program.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use clap::CommandFactory;
+use loadline::cli::known_flags::{AIPERF, Fate, KnownFlag, page};
+use loadline::cli::{Cli, spelling};
+use serde_json::Value;
+use support::{Scratch, run_expecting};
+
+/// Where the tables of the page begin.
+const MARK: &str = "<!-- Below: `known_flags::page()`. -->\n\n";
+const PAGE: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/aiperf.md");
+
+fn config_of(scratch: &Scratch, run_dir: &str) -> Value {
+    let text = std::fs::read_to_string(scratch.path(run_dir).join("run.json")).unwrap();
+    serde_json::from_str(&text).unwrap()
+}
+
+/// Whether clap has a flag of that name for `profile`.
+fn is_ours(name: &str) -> bool {
+    let command = Cli::command();
+    let profile = command.find_subcommand("profile").unwrap();
+    profile.get_arguments().any(|arg| {
+        let aliases = arg.get_all_aliases().unwrap_or_default();
+        match name.strip_prefix("--") {
+            Some(long) => arg.get_long() == Some(long) || aliases.contains(&long),
+            None => arg.get_short().is_some_and(|short| name == format!("-{short}")),
+        }
+    })
+}
+
+#[test]
+fn the_page_of_aiperfs_flags_is_the_tables() {
+    let text = std::fs::read_to_string(PAGE).unwrap();
+    let (head, tables) = text.split_once(MARK).unwrap();
+    if std::env::vars().any(|(name, _)| name == "LOADLINE_WRITE_PAGE") {
+        std::fs::write(PAGE, format!("{head}{MARK}{}\n", page().trim_end())).unwrap();
+        return;
+    }
+    assert_eq!(tables.trim_end(), page().trim_end(), "LOADLINE_WRITE_PAGE=1 cargo test --test drop_in writes it anew");
+}
+
+#[test]
+fn each_flag_is_what_its_row_says() {
+    let mut wrong = Vec::new();
+    for flag in AIPERF.iter().flat_map(|(_, flags)| *flags) {
+        let here = flag.names().any(is_ours);
+        if here != (flag.fate == Fate::Same) {
+            wrong.push(format!(
+                "{}: {}, but its row says {:?}",
+                flag.names,
+                if here { "here" } else { "not here" },
+                flag.fate
+            ));
+        }
+        for name in flag.names() {
+            wrong.extend(misread(flag, name));
+        }
+    }
+    assert!(wrong.is_empty(), "\n{}\n", wrong.join("\n"));
+}
+
+/// What is wrong with how one name of a flag is read, if anything.
+fn misread(flag: &KnownFlag, name: &str) -> Option<String> {
+    let words: Vec<String> = ["loadline", "profile", name, "5"].map(String::from).to_vec();
+    let read = spelling::rewrite(&words, &Cli::command());
+    let first = read.as_ref().ok().and_then(|line| line.words.get(2)).map(|word| word.split('=').next().unwrap_or(""));
+    let right = match flag.fate {
+        Fate::Same | Fate::Written(_) => first.is_some_and(is_ours),
+        Fate::Idle(why) => read.as_ref().is_ok_and(|line| line.notes.iter().any(|note| note.contains(why))),
+        Fate::Instead(text) | Fate::Outside(text) => read.as_ref().is_err_and(|e| e.to_string().contains(text)),
+    };
+    (!right).then(|| format!("{name} ({:?}): {read:?}", flag.fate))
+}
+
+#[test]
+fn aiperfs_command_line_runs() {
+    let scratch = Scratch::new("drop-in-aiperf");
+    let output = run_expecting(
+        0,
+        &scratch,
+        "profile --model-names Qwen/Qwen3-32B --tp 8 --endpoint_type chat --streaming --prompt-input-tokens-mean 40 --osl 4 \
+         --num-requests 6 --concurrency 3 --random-seed 1 --workers-max 1 --record-processors 2 --no-gpu-telemetry \
+         --log-level info --output-artifact-dir run",
+    );
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(talk.matches("accepted without effect").count(), 1, "{talk}");
+    let run = config_of(&scratch, "run");
+    assert_eq!((run["counts"]["completed"].as_u64(), run["streaming"].as_bool()), (Some(6), Some(true)));
+    assert_eq!(run["config"]["load"]["concurrency"], 3);
+    run_expecting(
+        0,
+        &scratch,
+        "profile --model Qwen/Qwen3-32B --tp 8 --streaming --isl 40 --osl 4 --request-count 6 --concurrency 3 \
+         --random-seed 1 --workers 1 --artifact-dir own",
+    );
+    assert_eq!(same_part(&run), same_part(&config_of(&scratch, "own")), "the same run in our own words");
+}
+
+#[test]
+fn vllms_command_line_runs() {
+    let scratch = Scratch::new("drop-in-vllm");
+    let output = run_expecting(
+        0,
+        &scratch,
+        "bench serve --backend openai-chat --model Qwen/Qwen3-32B --dataset-name random --random_input_len 40 \
+         --random-output-len 4 --num-prompts 6 --max-concurrency 3 --request-rate inf --goodput ttft:500 tpot:50 --seed 1 \
+         --tp 8 --disable-tqdm --workers 1 --artifact-dir run",
+    );
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(talk.contains("read as vllm bench serve's command line"), "{talk}");
+    let run = config_of(&scratch, "run");
+    assert_eq!((run["counts"]["completed"].as_u64(), run["streaming"].as_bool()), (Some(6), Some(true)));
+    assert_eq!(run["slo"].as_array().unwrap().len(), 2);
+    run_expecting(
+        0,
+        &scratch,
+        "profile --endpoint-type chat --model Qwen/Qwen3-32B --tp 8 --streaming --isl 40 --osl 4 --request-count 6 \
+         --concurrency 3 --extra-inputs ignore_eos:true --goodput time_to_first_token:500 inter_token_latency:50 \
+         --random-seed 1 --workers 1 --artifact-dir own",
+    );
+    assert_eq!(same_part(&run), same_part(&config_of(&scratch, "own")), "the same run in our own words");
+}
+
+/// What two runs of one configuration have in common.
+fn same_part(run: &Value) -> (Value, Value, Value) {
+    let mut config = run["config"].clone();
+    config["prompt"]["cache_salt"] = Value::Null;
+    config["prompt"]["text"] = Value::Null;
+    config["calibration"] = Value::Null;
+    (config, run["slo"].clone(), run["seed"].clone())
+}
+
+#[test]
+fn what_has_no_place_is_refused_in_one_line() {
+    let scratch = Scratch::new("drop-in-refused");
+    for line in ["profile --accuracy-benchmark mmlu", "profile --gpu-telemetry", "bench serve --lora-modules a"] {
+        let output = run_expecting(2, &scratch, line);
+        let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(talk.starts_with("error: ") && talk.lines().count() == 1, "{talk}");
+    }
+}
