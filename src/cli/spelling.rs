@@ -37,7 +37,7 @@ fn profile(program: &[String], words: &[String], command: &Command, bench: bool)
     line.words.push("profile".into());
     let Some(command) = command.find_subcommand("profile") else { return Ok(line) };
     let given = argv::parse(words, command, vllm::takes);
-    let given = vllm::translate(given, bench, &mut line.notes)?;
+    let given = vllm::translate(&given, bench, &mut line.notes)?;
     let given = resolve(given, command, &mut line.notes, None)?;
     line.words.extend(argv::words(&given));
     Ok(line)

@@ -102,25 +102,23 @@ pub(super) fn takes(name: &str) -> Option<Takes> {
 ///
 /// # Errors
 /// [`Error::Usage`] with one line for what cannot be translated.
-pub(super) fn translate(given: Vec<Given>, bench: bool, notes: &mut Vec<String>) -> Result<Vec<Given>> {
+pub(super) fn translate(given: &[Given], bench: bool, notes: &mut Vec<String>) -> Result<Vec<Given>> {
     let telling = given.iter().find(|flag| tells(flag)).map(|flag| flag.name.clone());
     let is_vllm = bench || telling.is_some();
-    if !is_vllm {
-        if let Some(prompts) = given.iter().find(|flag| flag.name == "--num-prompts") {
-            notes.push(format!(
-                "--num-prompts {} is aiperf's here and counts the entries of the data set; --request-count counts requests",
-                prompts.value()
-            ));
-        }
+    if let Some(prompts) = given.iter().find(|flag| !is_vllm && flag.name == "--num-prompts") {
+        notes.push(format!(
+            "--num-prompts {} is aiperf's here and counts the entries of the data set; --request-count counts requests",
+            prompts.value()
+        ));
     }
     let mut line = Line { given: Vec::new(), is_vllm, idle: Vec::new() };
-    for flag in &given {
+    for flag in given {
         line.take(flag)?;
     }
-    line.destination(&given)?;
-    line.load(&given)?;
+    line.destination(given)?;
+    line.load(given)?;
     if is_vllm {
-        line.defaults(&given);
+        line.defaults(given);
         let mut words = vec!["profile".to_string()];
         words.extend(super::argv::words(&line.given));
         notes.push(format!(
@@ -195,9 +193,8 @@ impl Line {
             },
             ("--request-rate", value) if !is_endless(value) => self.given.push(flag.clone()),
             ("--burstiness", _) => self.given.push(Given { name: "--arrival-smoothness".into(), ..flag.clone() }),
-            ("--dataset-name", "random") => {}
             ("--dataset-name", "sharegpt") => self.push("--custom-dataset-type", "sharegpt"),
-            ("--dataset-name", "custom" | "timed_trace") => {}
+            ("--dataset-name", "random" | "custom" | "timed_trace") => {}
             ("--dataset-name", other) => {
                 return usage(&format!(
                     "--dataset-name {other}: use random, sharegpt, custom or timed_trace; other files are --input-file FILE"
