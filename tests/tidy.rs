@@ -22,15 +22,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("analysis", &["arrival", "record", "metrics"]),
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
-    ("export", &["record", "metrics", "analysis"]),
     ("profiler", &[]),
+    ("export", &["record", "metrics", "analysis", "profiler"]),
     ("sim", &["profiler", "prompt", "wire", "endpoint", "engine"]),
     // Above the whole pipeline, which it measures, and below what shows its result.
     (
         "calibration",
         &["trace", "arrival", "prompt", "schedule", "endpoint", "engine", "record", "metrics", "sim", "profiler"],
     ),
-    ("report", &["record", "metrics", "analysis", "inspection", "calibration"]),
+    ("report", &["record", "metrics", "analysis", "inspection", "calibration", "profiler"]),
     (
         "cli",
         &[

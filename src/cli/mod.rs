@@ -18,6 +18,7 @@ pub mod secret;
 pub mod serve;
 pub mod session;
 pub mod spelling;
+pub mod sweep;
 pub mod synth;
 pub mod trace;
 mod vllm;
@@ -53,6 +54,9 @@ pub enum Verb {
     Inspect(Box<inspect::InspectArgs>),
     /// Serve a simulated deployment behind an OpenAI-compatible API.
     Serve(serve::ServeArgs),
+    /// Predict TTFT, ITL, capacity and cost for each tensor-parallel size, and say what to deploy.
+    #[command(visible_alias = "profile-sla")]
+    Sweep(Box<sweep::SweepArgs>),
     /// Measure what this host's client can be believed at.
     Calibrate(calibrate::CalibrateArgs),
     /// Make a trace.

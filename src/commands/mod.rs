@@ -6,6 +6,7 @@ mod interrupt;
 pub mod profile;
 pub mod report;
 pub mod serve;
+pub mod sweep;
 pub mod synth;
 
 use clap::CommandFactory;
@@ -23,6 +24,7 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
         }
         Verb::Report(args) => report::run(args, style),
         Verb::Inspect(args) => inspect::run(&args.resolve()?, style),
+        Verb::Sweep(args) => sweep::run(&args.resolve()?, style),
         Verb::Calibrate(args) => calibrate::run(&args.resolve()?, style),
         Verb::Serve(args) => {
             serve::run(args, &mut |url| {

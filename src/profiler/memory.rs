@@ -21,20 +21,32 @@ pub fn kv_bytes_per_token(model: &ModelShape, tp: u32) -> f64 {
     2.0 * BF16_BYTES * f64::from(model.layers) * kv_heads * f64::from(model.head_dim)
 }
 
+/// Bytes of the weights on one of `tp` GPUs.
+pub fn weight_bytes(model: &ModelShape, tp: u32) -> f64 {
+    BF16_BYTES * model.parameters_per_share(tp)
+}
+
+/// Bytes that activations take on one of `tp` GPUs, at most.
+pub fn activation_bytes(model: &ModelShape, tp: u32) -> f64 {
+    let factor = match tp {
+        1 => 11.0,
+        2 => 6.5,
+        _ => 5.0,
+    };
+    BF16_BYTES * ACTIVATION_TOKENS * f64::from(model.heads) * f64::from(model.head_dim) * factor
+}
+
 /// Tokens of KV cache that fit on `tp` GPUs, all sequences together; `None` where not even the weights do.
 ///
 /// TensorRT-LLM takes 90 % of what is free after weights, activations and its own needs; vLLM (90 %) and SGLang
 /// (88 %) take a share of the whole memory and subtract those.
 pub fn kv_tokens(model: &ModelShape, gpu: &Gpu, backend: Backend, tp: u32) -> Option<u64> {
-    let (activation_factor, nccl_bytes) = match tp {
-        1 => (11.0, 0.0),
-        2 => (6.5, 358_612_992.0),
-        _ => (5.0, 411_041_792.0),
+    let nccl_bytes = match tp {
+        1 => 0.0,
+        2 => 358_612_992.0,
+        _ => 411_041_792.0,
     };
-    let weights = BF16_BYTES * model.parameters_per_share(tp);
-    let width = f64::from(model.heads) * f64::from(model.head_dim);
-    let activations = BF16_BYTES * ACTIVATION_TOKENS * width * activation_factor;
-    let taken = weights + activations + nccl_bytes + OTHER_BYTES;
+    let taken = weight_bytes(model, tp) + activation_bytes(model, tp) + nccl_bytes + OTHER_BYTES;
     let memory = gpu.hbm_bytes as f64;
     let free = match backend {
         Backend::TrtLlm => 0.90 * (memory - taken),

@@ -8,11 +8,17 @@
 
 pub mod aggregated;
 pub mod backend;
+pub mod capacity;
 pub mod constants;
 pub mod cost;
 pub mod deployment;
+pub mod disaggregate;
+pub mod frontier;
 pub mod gpu;
+pub mod mean_field;
 pub mod memory;
 pub mod model;
 pub mod precision;
 pub mod prediction;
+pub mod recommend;
+pub mod sweep;

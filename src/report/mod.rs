@@ -2,7 +2,7 @@
 //!
 //! In: manifest, summary, verdict and, for the page, rows. Out: text for a terminal ([`terminal`]), one live line
 //! ([`progress`]), what a host's client can do ([`calibration`]), what a trace, a schedule or a run directory holds
-//! ([`inspection`]), one offline HTML page ([`html`]); [`out`] alone touches stdout and stderr.
+//! ([`inspection`]), what a sweep predicts ([`sweep`]), one offline HTML page ([`html`]); [`out`] alone touches stdout and stderr.
 //! Invariants: the same input gives the same bytes; text that came from outside is escaped wherever it is shown.
 //! Not here: any computation beyond shares and units.
 
@@ -11,6 +11,7 @@ pub mod html;
 pub mod inspection;
 pub mod out;
 pub mod progress;
+pub mod sweep;
 pub mod terminal;
 
 mod fidelity;

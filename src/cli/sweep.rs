@@ -1,0 +1,211 @@
+//! The arguments of `loadline sweep`.
+
+use std::path::PathBuf;
+
+use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+
+use crate::error::{Error, Result};
+use crate::profiler::backend::Backend;
+use crate::profiler::capacity::{Sla, Workload};
+use crate::profiler::disaggregate::Handoff;
+use crate::profiler::sweep::Spec;
+use crate::profiler::{gpu, model};
+
+/// Predict TTFT, ITL, capacity and cost for each tensor-parallel size, and say what to deploy.
+///
+/// Nothing is deployed, sent or measured: the time of a forward pass is predicted from the model's dimensions and the GPU's
+/// measured kernels, in milliseconds and without Python. Every figure names its stage: the static engine (nobody waits),
+/// aggregated (one engine prefills and decodes), or disaggregated (workers of their own for each, and a hand-off between
+/// them). Latencies are means.
+///
+/// With --output-dir the result is also written as sweep.json and sweep.csv.
+///
+/// Exit code 1 where no topology meets the SLA; the bound that cannot be met and the nearest point are then told.
+#[derive(Clone, Debug, clap::Args)]
+#[command(after_long_help = EXAMPLES)]
+pub struct SweepArgs {
+    /// Model, by its Hugging Face id.
+    #[arg(long, default_value = super::serve::DEFAULT_MODEL)]
+    pub model: String,
+
+    /// Serving engine whose kernels and memory policy are predicted.
+    #[arg(long, default_value = "vllm", value_parser = PossibleValuesParser::new(Backend::ALL.map(Backend::as_str)).try_map(|name| Backend::parse(&name)))]
+    pub backend: Backend,
+
+    /// GPU: h200_sxm, h100_sxm, a100_sxm or b200_sxm.
+    #[arg(long, value_name = "NAME", default_value = "h200_sxm", visible_alias = "gpu", alias = "system")]
+    pub aic_system: String,
+
+    /// Taken for the sake of profile_sla's command lines: predictions are made here in any case, and AI Configurator is not
+    /// called.
+    #[arg(long)]
+    pub use_ai_configurator: bool,
+
+    /// Taken for the sake of profile_sla's command lines: nothing is deployed into it.
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
+
+    /// Tensor-parallel sizes.
+    #[arg(long, value_name = "GPUS", value_delimiter = ',', default_value = "1,2,4,8")]
+    pub tp: Vec<u32>,
+
+    /// Tokens of a prompt.
+    #[arg(long, value_name = "TOKENS", default_value_t = 2048)]
+    pub isl: u32,
+
+    /// Tokens of an answer.
+    #[arg(long, value_name = "TOKENS", default_value_t = 256)]
+    pub osl: u32,
+
+    /// Bound on the mean time to first token.
+    #[arg(long, value_name = "MS", default_value_t = 500.0)]
+    pub ttft: f64,
+
+    /// Bound on the mean time from token to token.
+    #[arg(long, value_name = "MS", default_value_t = 50.0)]
+    pub itl: f64,
+
+    /// GPUs that a deployment may take.
+    #[arg(long, value_name = "N", default_value_t = 8, visible_alias = "num-gpus")]
+    pub max_gpus: u32,
+
+    /// Price of a GPU for an hour, in any currency, for costs per million tokens.
+    #[arg(long, value_name = "PRICE")]
+    pub gpu_hour_price: Option<f64>,
+
+    /// Bandwidth at which a prefill worker hands the KV blocks of a prompt to a decode worker.
+    ///
+    /// The default is one 400 Gb/s network card at 80 %, an assumption. Over TCP expect well under 1.
+    #[arg(long, value_name = "GB/S", default_value_t = 40.0)]
+    pub handoff_gb_per_s: f64,
+
+    /// What a hand-off takes beside its bytes.
+    #[arg(long, value_name = "MS", default_value_t = 0.0)]
+    pub handoff_ms: f64,
+
+    /// How to print it.
+    #[arg(long, value_enum, default_value_t = SweepFormat::Text)]
+    pub format: SweepFormat,
+
+    /// Where to write the result as files; by default none are written.
+    #[arg(long, value_name = "DIR")]
+    pub output_dir: Option<PathBuf>,
+}
+
+const EXAMPLES: &str = "\
+Examples:
+  Which tensor-parallel size for Qwen3-32B on H200, at 500 ms to the first token and 50 ms between tokens:
+    loadline sweep --model Qwen/Qwen3-32B --backend trtllm --aic-system h200_sxm \\
+      --isl 2048 --osl 256 --ttft 500 --itl 50 --output-dir results/aic_all
+
+  The same on 16 GPUs whose KV blocks travel over TCP, with costs:
+    loadline sweep --max-gpus 16 --handoff-gb-per-s 0.4 --gpu-hour-price 3.5
+
+  The Pareto front for a program:
+    loadline sweep --format json | jq .pareto_front";
+
+/// Ways to print, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SweepFormat {
+    /// For people.
+    Text,
+    /// For programs, everything.
+    Json,
+    /// For spreadsheets: every operating point.
+    Csv,
+}
+
+/// A sweep as it is meant.
+#[derive(Clone, Debug)]
+pub struct SweepConfig {
+    /// What is asked.
+    pub spec: Spec,
+    /// Price of a GPU for an hour.
+    pub gpu_hour_price: Option<f64>,
+    /// How it is printed.
+    pub format: SweepFormat,
+    /// Where files go.
+    pub output_dir: Option<PathBuf>,
+    /// What of the command line had no effect, and why.
+    pub notes: Vec<String>,
+}
+
+impl SweepArgs {
+    /// Names become data.
+    ///
+    /// # Errors
+    /// [`Error::Usage`] for an unknown name or a price that is none. What the numbers cannot be is found by
+    /// [`Spec::sweep`].
+    pub fn resolve(&self) -> Result<SweepConfig> {
+        if self.gpu_hour_price.is_some_and(|price| !(price.is_finite() && price >= 0.0)) {
+            return Err(Error::Usage("--gpu-hour-price must be a number, at least 0".into()));
+        }
+        let mut tps = self.tp.clone();
+        tps.sort_unstable();
+        tps.dedup();
+        let spec = Spec {
+            model: model::lookup(&self.model)?,
+            gpu: gpu::lookup(&self.aic_system)?,
+            backend: self.backend,
+            tps,
+            workload: Workload { isl_tokens: self.isl, osl_tokens: self.osl },
+            sla: Sla { ttft_ms: self.ttft, itl_ms: self.itl },
+            max_gpus: self.max_gpus,
+            handoff: Handoff { bytes_per_s: self.handoff_gb_per_s * 1e9, constant_ms: self.handoff_ms },
+        };
+        Ok(SweepConfig {
+            spec,
+            gpu_hour_price: self.gpu_hour_price,
+            format: self.format,
+            output_dir: self.output_dir.clone(),
+            notes: self.notes(),
+        })
+    }
+
+    fn notes(&self) -> Vec<String> {
+        let mut notes = Vec::new();
+        if self.use_ai_configurator {
+            notes.push("AI Configurator was not called: every figure is predicted by loadline's own model.".into());
+        }
+        if let Some(namespace) = &self.namespace {
+            notes.push(format!("Nothing was deployed into namespace {namespace}, and nothing measured."));
+        }
+        notes
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: SweepArgs,
+    }
+
+    #[test]
+    fn the_plans_command_lines_are_understood() {
+        let line = "sweep --model Qwen/Qwen3-32B --backend trtllm --use-ai-configurator --aic-system h200_sxm \
+                    --isl 2048 --osl 256 --ttft 500 --itl 50 --output-dir results/aic_all";
+        let config = Cli::parse_from(line.split_whitespace()).args.resolve().unwrap();
+        assert_eq!((config.spec.backend, config.spec.gpu.name), (Backend::TrtLlm, "h200_sxm"));
+        assert_eq!((&config.spec.tps[..], config.spec.max_gpus), (&[1, 2, 4, 8][..], 8));
+        assert!(config.notes[0].contains("was not called"), "{:?}", config.notes);
+        let line = "sweep --model Qwen/Qwen3-32B --backend vllm --namespace me --isl 2048 --osl 256 --ttft 500 --itl 50 \
+                    --output-dir results/online_all";
+        let config = Cli::parse_from(line.split_whitespace()).args.resolve().unwrap();
+        assert!(config.notes[0].contains("namespace me"), "{:?}", config.notes);
+    }
+
+    #[test]
+    fn sizes_are_a_list_and_what_is_unknown_is_refused() {
+        let resolve = |line: &str| Cli::parse_from(line.split(' ')).args.resolve();
+        assert_eq!(resolve("sweep --tp 4,2,4").unwrap().spec.tps, [2, 4]);
+        assert!(resolve("sweep --gpu tpu").unwrap_err().to_string().contains("h200_sxm"));
+        assert!(resolve("sweep --gpu-hour-price=-1").unwrap_err().to_string().contains("--gpu-hour-price"));
+    }
+}
