@@ -1,7 +1,7 @@
 //! A sweep → `sweep.json` and `sweep.csv`: everything that was predicted, each figure with its stage.
 //!
 //! The JSON's `schema` names its version. The CSV has one row for every operating point: of the static engine, and of the
-//! topologies, SLA or not. Not here: the files of Dynamo's profiler ([`crate::profiler::results`]).
+//! topologies, SLA or not.
 
 use std::fmt::Write as _;
 

@@ -3,7 +3,7 @@
 //! In: an [`Engine`] (its cost model and memory) and a [`Workload`]. Out: a [`Capacity`].
 //! Stage: the static engine. A batch of equal sequences, all prompts in the cache, nobody waits: TTFT is the forward pass
 //! of one prompt, ITL one decode step at the middle of the answer. Queueing, scheduling and hand-off are not in it; they
-//! are in [`super::mean_field`], [`super::disaggregate`] and [`crate::forecast`].
+//! are in [`super::mean_field`] and [`super::disaggregate`].
 
 use super::backend::Backend;
 use super::cost::{CostModel, StepLoad};

@@ -3,7 +3,7 @@
 //! In: two engines, how many of each, a workload, an SLA. Out: the [`Steady`] state at the highest rate that keeps to it.
 //! Stage: disaggregated, mean field. Prefill workers are M/D/1 queues (Poisson arrivals, split evenly), the hand-off takes the
 //! KV bytes of a prompt over a bandwidth and a constant, decode workers hold equal batches.
-//! Not here: a hand-off that is itself a queue (measured deployments have one: see [`super::calibrate`]).
+//! Not here: a hand-off that is itself a queue (measured deployments have one).
 
 use super::capacity::{Engine, Sla, Workload, largest};
 use super::mean_field::Steady;

@@ -3,7 +3,7 @@
 //! In: an engine, a workload, sequences in flight. Out: TTFT, ITL and rate of the steady state (closed loop, each client
 //! asks again at once). Stage: aggregated, mean field. While a sequence gets its `osl` tokens, every other one ends once, so
 //! `batch` prompts have to be prefilled in `osl` steps: a share of the steps carries prompts (mixed), the rest does not.
-//! Not here: percentiles, bursts and open-loop arrivals, which need the simulation ([`crate::forecast`]).
+//! Not here: percentiles, bursts and open-loop arrivals, which need the simulation.
 
 use super::capacity::{Engine, Workload};
 use super::cost::StepLoad;

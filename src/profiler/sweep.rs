@@ -1,7 +1,7 @@
 //! A model, a GPU, a workload and an SLA → what every tensor-parallel size can carry, and what to deploy.
 //!
 //! In: a [`Spec`]. Out: a [`Sweep`]. Pure arithmetic: milliseconds for four sizes and 64 batches each.
-//! Not here: load with arrivals of its own ([`crate::forecast`]).
+//! Not here: load with arrivals of its own.
 
 use super::backend::Backend;
 use super::capacity::{Capacity, Engine, Sla, Workload};

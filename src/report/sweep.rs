@@ -1,7 +1,6 @@
 //! A sweep → text: what each tensor-parallel size can carry, which topologies meet the SLA, what to deploy.
 //!
-//! Invariants: lines keep to the style's width; every table names its stage. Not here: the page
-//! ([`super::html::sweep`]).
+//! Invariants: lines keep to the style's width; every table names its stage. Not here: writing it.
 
 use crate::profiler::capacity::Capacity;
 use crate::profiler::disaggregate::Handoff;
