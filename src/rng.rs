@@ -37,6 +37,10 @@ pub enum Stream {
     TraceSampling,
     /// Turns and think times of sessions.
     Session,
+    /// Pauses between the turns of drawn conversations.
+    Pause,
+    /// In which order conversations are taken from a pool.
+    Order,
 }
 
 /// The seed of a run.

@@ -24,6 +24,8 @@ use loadline::record::ring::{Parcel, ring};
 use loadline::record::row::{RequestRow, TokenRow};
 use loadline::rng::{Rng, Seed, Stream};
 use loadline::schedule::conversation::History;
+use loadline::schedule::dataset::Dataset;
+use loadline::schedule::order::Sampling;
 use loadline::schedule::spec::{Cancellation, LengthLaw, Load, PhaseSpec, PlanSpec, Source};
 use loadline::schedule::{Overload, PhasePlan, Plan, Prompt, Release, Slot, WaitFor};
 use loadline::sim::network::{SimNetwork, Truth};
@@ -122,8 +124,11 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
             (Source::Trace(draw_trace(rng)), Load::Lanes { lanes, requests })
         }
         _ => {
-            let input = LengthLaw { mean_tokens: 20.0, stddev_tokens: 5.0 };
-            (Source::Synthetic { input, pool: 20 }, Load::Lanes { lanes: rng.random_range(1..5), requests: None })
+            let input = LengthLaw::normal(20.0, 5.0);
+            (
+                Source::Synthetic(Dataset::single_turns(input, 20)),
+                Load::Lanes { lanes: rng.random_range(1..5), requests: None },
+            )
         }
     };
     let by_time_alone = matches!(load, Load::Lanes { requests: None, .. });
@@ -138,12 +143,14 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
             force_output: false,
         },
         source,
+        sampling: if rng.random_bool(0.7) { Sampling::Sequential } else { Sampling::Shuffle },
         output: None,
         history: if rng.random_bool(0.5) { History::Planned } else { History::Live },
         phases: vec![PhaseSpec {
             phase: Phase::Profiling,
             load,
             requests_max: None,
+            conversations_max: rng.random_bool(0.2).then(|| rng.random_range(1..20)),
             in_flight_max: rng.random_bool(0.3).then(|| rng.random_range(1..6)),
             duration_ns: duration.then(|| rng.random_range(50..600) * MS),
             grace_ns: rng.random_range(0..300) * MS,

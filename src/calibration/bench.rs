@@ -26,6 +26,8 @@ use crate::record::row::{RequestRow, TokenRow};
 use crate::rng::Seed;
 use crate::schedule::Plan;
 use crate::schedule::conversation::History;
+use crate::schedule::dataset::Dataset;
+use crate::schedule::order::Sampling;
 use crate::schedule::spec::{LengthLaw, Load as Release, PhaseSpec, PlanSpec, Source};
 use crate::sim::oracle::Oracle;
 use crate::sim::server::{self, ServeConfig, Timing};
@@ -175,7 +177,6 @@ fn plan(load: &Load, model: &str) -> Result<Plan> {
         in_flight_max: load.in_flight_max,
         ..PhaseSpec::new(phase, Release::Times(times.clone()))
     };
-    let exactly = |tokens| LengthLaw { mean_tokens: tokens, stddev_tokens: 0.0 };
     let mut phases = vec![phase(Phase::Profiling, &load.times_ns)];
     if !load.warmup_ns.is_empty() {
         phases.insert(0, phase(Phase::Warmup, &load.warmup_ns));
@@ -189,8 +190,12 @@ fn plan(load: &Load, model: &str) -> Result<Plan> {
             extra: serde_json::Map::new(),
             force_output: false,
         },
-        source: Source::Synthetic { input: exactly(PROMPT_TOKENS), pool: load.times_ns.len().max(1) as u64 },
-        output: Some(exactly(f64::from(load.output_tokens))),
+        source: Source::Synthetic(Dataset::single_turns(
+            LengthLaw::exactly(PROMPT_TOKENS),
+            load.times_ns.len().max(1) as u64,
+        )),
+        sampling: Sampling::Sequential,
+        output: Some(LengthLaw::exactly(f64::from(load.output_tokens))),
         history: History::Planned,
         phases,
     }

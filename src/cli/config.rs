@@ -8,6 +8,7 @@ use serde_json::{Map, Value, json};
 
 use super::FailOn;
 use super::base_url::BaseUrl;
+use super::dataset::PoolConfig;
 use super::network::NetworkConfig;
 use super::prompt::PromptConfig;
 use super::secret::{MASK, Secret, is_secret_header};
@@ -21,6 +22,7 @@ use crate::record::manifest::SloBound;
 use crate::rng::Seed;
 use crate::schedule::Overload;
 use crate::schedule::conversation::History;
+use crate::schedule::dataset::DatasetLaws;
 use crate::schedule::spec::{Cancellation, LengthLaw};
 use crate::sim::server::ServeConfig;
 use crate::time::SECOND_NS;
@@ -48,8 +50,8 @@ pub enum SourceConfig {
         /// What is done to it.
         transforms: Box<Transforms>,
     },
-    /// Drawn lengths.
-    Synthetic(LengthLaw),
+    /// Drawn requests.
+    Synthetic(DatasetLaws),
 }
 
 /// When it is asked.
@@ -83,6 +85,8 @@ pub struct ProfileConfig {
     pub api_key: Option<Secret>,
     /// What is asked.
     pub source: SourceConfig,
+    /// How much of it there is, and in which order it is taken.
+    pub pool: PoolConfig,
     /// Answer length where the source gives none.
     pub output: Option<LengthLaw>,
     /// The answers that later turns of a session are sent with.
@@ -148,9 +152,15 @@ impl ProfileConfig {
                 "block_size": options.block_size,
                 "transforms": transforms,
             }),
-            SourceConfig::Synthetic(law) => {
-                json!({"input_tokens_mean": law.mean_tokens, "input_tokens_stddev": law.stddev_tokens})
-            }
+            SourceConfig::Synthetic(laws) => json!({
+                "input_tokens_mean": laws.input.mean(),
+                "input_tokens_stddev": laws.input.stddev(),
+                "turns_mean": laws.turns.mean(),
+                "turns_stddev": laws.turns.stddev(),
+                "turn_delay_ms_mean": laws.pauses.map(|p| p.ms.mean()),
+                "turn_delay_ms_stddev": laws.pauses.map(|p| p.ms.stddev()),
+                "turn_delay_ratio": laws.pauses.map(|p| p.ratio),
+            }),
         };
         let load = match &self.load {
             LoadConfig::FromTrace | LoadConfig::Recorded => json!({"fixed_schedule": true}),
@@ -175,9 +185,10 @@ impl ProfileConfig {
             "benchmark_grace_period_s": self.grace_ns as f64 / SECOND_NS as f64,
             "warmup_request_count": self.warmup_requests,
             "request_timeout_s": self.timeout_ns as f64 / SECOND_NS as f64,
-            "output_tokens_mean": self.output.map(|l| l.mean_tokens),
+            "output_tokens_mean": self.output.map(|l| l.mean()),
+            "output_tokens_stddev": self.output.map(|l| l.stddev()),
             "history": self.history.as_str(),
-            "output_tokens_stddev": self.output.map(|l| l.stddev_tokens),
+            "pool": self.pool.to_json(),
             "prompt": self.prompt.to_json(),
             "network": self.network.to_json(),
             "http_client": self.client.as_str(),

@@ -109,7 +109,8 @@ impl InspectArgs {
         let mut flags = self.profile.clone();
         flags.trace.input_file = self.path.clone().or(flags.trace.input_file);
         let config = Box::new(flags.resolve()?);
-        let is_bounded = config.request_count.is_some() || config.duration_ns.is_some();
+        let is_bounded =
+            config.request_count.is_some() || config.duration_ns.is_some() || config.pool.conversations.is_some();
         match (&config.source, &config.load) {
             (SourceConfig::Trace { .. }, LoadConfig::FromTrace) if !is_bounded => Ok(Subject::Trace(config)),
             (SourceConfig::Synthetic(_), LoadConfig::Lanes(_)) if !is_bounded && flags.concurrency.is_none() => {

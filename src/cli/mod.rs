@@ -7,6 +7,7 @@ mod argv;
 pub mod base_url;
 pub mod calibrate;
 pub mod config;
+pub mod dataset;
 pub mod inspect;
 pub mod known_flags;
 pub mod network;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::FailOn;
+use super::dataset::DatasetArgs;
 use super::network::NetworkArgs;
 use super::prompt::PromptArgs;
 use super::secret::Secret;
@@ -84,7 +85,10 @@ pub struct ProfileArgs {
     #[arg(long, alias = "osl-stddev", value_name = "TOKENS", default_value_t = 0.0, help_heading = INPUT)]
     pub output_tokens_stddev: f64,
 
-    /// How sessions are sent.
+    /// The pool that requests are taken from.
+    #[command(flatten)]
+    pub dataset: DatasetArgs,
+    /// How sessions are drawn and sent.
     #[command(flatten)]
     pub session: SessionArgs,
     /// How prompts are counted and made.
@@ -239,7 +243,11 @@ Examples:
 
   Conversations (rows with a session_id), each turn with the server's real replies before it, eight at a time:
     loadline profile --url localhost:8000 --model Qwen/Qwen3-32B --streaming --input-file chats.jsonl \\
-      --no-fixed-schedule --concurrency 8 --history live";
+      --no-fixed-schedule --concurrency 8 --history live
+
+  200 drawn conversations of about four turns with a pause of a second before each, 16 at a time:
+    loadline profile --url localhost:8000 --model Qwen/Qwen3-32B --streaming --concurrency 16 --num-conversations 200 \\
+      --conversation-turn-mean 4 --conversation-turn-stddev 1 --conversation-turn-delay-mean 1000 --isl 300 --osl 100";
 
 /// APIs, as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

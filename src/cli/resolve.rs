@@ -20,6 +20,7 @@ use crate::metrics;
 use crate::profiler::backend::Backend;
 use crate::rng::Seed;
 use crate::schedule::Overload;
+use crate::schedule::dataset::DatasetLaws;
 use crate::schedule::spec::{Cancellation, LengthLaw};
 use crate::sim::server::ServeConfig;
 use crate::time::SECOND_NS;
@@ -58,6 +59,7 @@ impl ProfileArgs {
             headers: self.header.iter().map(|h| header(h)).collect::<Result<_>>()?,
             api_key: self.api_key.clone().or_else(key_from_environment),
             source: self.source()?,
+            pool: self.dataset.resolve(self.trace.input_file.is_none())?,
             output: self.output()?,
             history: self.session.history(),
             prompt: self.prompt.resolve(),
@@ -121,14 +123,21 @@ impl ProfileArgs {
                     "--fixed-schedule, --custom-dataset-type and what changes a trace (--from, --to, --speed …) need --input-file",
                 );
             }
-            let law = law(
-                "--synthetic-input-tokens-mean",
-                self.synthetic_input_tokens_mean,
-                self.synthetic_input_tokens_stddev,
-            )?;
-            return Ok(SourceConfig::Synthetic(law));
+            return Ok(SourceConfig::Synthetic(self.laws()?));
         };
+        if self.session.asks_for_turns() {
+            return usage(
+                "--conversation-turn-mean and its like draw conversations; those of --input-file are as they are",
+            );
+        }
         Ok(SourceConfig::Trace { path, options, transforms: Box::new(transforms) })
+    }
+
+    /// The laws of drawn requests.
+    fn laws(&self) -> Result<DatasetLaws> {
+        let (mean, stddev) = (self.synthetic_input_tokens_mean, self.synthetic_input_tokens_stddev);
+        let (turns, pauses) = self.session.laws(i64::MAX)?;
+        Ok(DatasetLaws { input: law("--synthetic-input-tokens-mean", mean, stddev)?, turns, pauses })
     }
 
     fn output(&self) -> Result<Option<LengthLaw>> {
@@ -199,7 +208,7 @@ fn law(flag: &str, mean_tokens: f64, stddev_tokens: f64) -> Result<LengthLaw> {
     if !(1.0..=16e6).contains(&mean_tokens) || !(0.0..=16e6).contains(&stddev_tokens) {
         return usage(&format!("{flag} must be from 1 to 16 million tokens, and its standard deviation not negative"));
     }
-    Ok(LengthLaw { mean_tokens, stddev_tokens })
+    Ok(LengthLaw::normal(mean_tokens, stddev_tokens))
 }
 
 pub(super) fn positive_ns(flag: &str, seconds: f64) -> Result<i64> {
@@ -348,6 +357,26 @@ mod tests {
         refused("--url ftp://x --model m", "scheme");
         refused("--input-file t --fixed-schedule --request-rate 3", "cannot be used with");
         refused("--backend llama", "llama");
+        refused("--conversation-turn-mean 0.5", "from 1 to");
+        refused("--conversation-turn-delay-stddev 5", "needs --conversation-turn-delay-mean");
+        refused("--conversation-turn-delay-mean -1", "unexpected argument");
+        refused("--input-file t --conversation-turn-mean 2", "as they are");
+        refused("--input-file t --num-dataset-entries 2", "drawn requests");
+        refused("--num-conversations 0", "not in 1..");
+    }
+
+    #[test]
+    fn drawn_conversations_are_asked_for_in_aiperfs_words() {
+        let line = "--num-sessions 9 --num-prompts 5 --session-turns-mean 3 --session-turns-stddev 1 --dataset-sampling-strategy \
+                    shuffle --session-turn-delay-mean 200 --session-delay-ratio 0.5";
+        let config = resolve(line).unwrap();
+        let SourceConfig::Synthetic(laws) = &config.source else { panic!("nothing names a trace") };
+        assert_eq!(laws.turns, LengthLaw::normal(3.0, 1.0));
+        assert_eq!(laws.pauses.map(|p| (p.ms, p.ratio)), Some((LengthLaw::exactly(200.0), 0.5)));
+        let expect = json!({"entries": 5, "conversations": 9, "sampling": "shuffle"});
+        assert_eq!(config.to_json()["pool"], expect);
+        let SourceConfig::Synthetic(laws) = resolve("--conversation-turn-mean 2").unwrap().source else { panic!() };
+        assert_eq!(laws.pauses, None);
     }
 
     #[test]

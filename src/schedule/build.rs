@@ -9,6 +9,8 @@ use std::sync::Arc;
 use rand::RngExt;
 
 use super::conversation::History;
+use super::dataset::{Dataset, Drawn};
+use super::order::Order;
 use super::place::{Content, Pool, phase};
 use super::spec::{Load, PhaseSpec, PlanSpec, Source};
 use super::{PhasePlan, Plan, Prompt};
@@ -40,26 +42,32 @@ impl PlanSpec {
     pub fn build_with(mut self, text: &TextSource) -> Result<Plan> {
         let mut arena = Arena::default();
         let radix = text.vocabulary().radix();
+        let mut drawn = Vec::new();
         let (blocks, has_answers) = match &mut self.source {
             Source::Trace(trace) => (number_blocks(trace, radix), !trace.sessions.is_empty()),
-            Source::Synthetic { .. } => (0, false),
+            Source::Synthetic(dataset) => {
+                drawn = dataset.draw(self.output, self.seed);
+                (if dataset.repeats { repeated_codes_end(drawn.len(), radix) } else { 0 }, dataset.has_turns())
+            }
         };
-        let codes = radix.opening_code(blocks, self.requests_expected() * (1 + u64::from(has_answers)));
+        let codes = radix.opening_code(blocks, self.requests_expected(&drawn) * (1 + u64::from(has_answers)));
         let corpus = Corpus::build(&mut arena, text.seed(), codes, text.vocabulary());
         Vocabulary::check(text.tokenizer(), &corpus, &arena)?;
-        let requests = self.requests(&mut arena, text)?;
+        let requests = self.requests(&drawn, &mut arena, text)?;
         if requests.is_empty() {
             return Err(Error::Usage("there is nothing to send: the source has no requests".into()));
         }
         let trace = match self.source {
             Source::Trace(trace) => trace,
-            Source::Synthetic { .. } => Trace::default(),
+            Source::Synthetic(dataset) => behind_drawn(&dataset, &drawn, radix),
         };
+        drop(drawn);
         let pool = Pool::new(requests, &trace);
+        let mut order = Order::new(self.sampling, self.seed.stream(Stream::Order), pool.len(), |at| pool.group(at));
         let mut phases = Vec::new();
         let mut first_request_id = 0;
         for spec in &self.phases {
-            let mut phase = phase(spec, &pool, first_request_id)?;
+            let mut phase = phase(spec, &pool, &mut order, first_request_id)?;
             if let Some(cancellation) = spec.cancellation {
                 let mut rng = self.seed.stream(Stream::Cancellation);
                 phase.slots.iter_mut().for_each(|slot| slot.cancel = rng.random_bool(cancellation.share));
@@ -88,34 +96,42 @@ impl PlanSpec {
         Ok(plan)
     }
 
-    fn requests_expected(&self) -> u64 {
-        let of_phase = |p: &PhaseSpec| match (&p.load, &self.source) {
-            (Load::Times(times), _) => times.len() as u64,
-            (Load::Lanes { requests: Some(n), .. }, _) => *n,
-            (Load::Lanes { requests: None, .. }, _) => REPEATED_REQUESTS_MAX,
-            (_, Source::Trace(trace)) => trace.entries.len() as u64,
-            (_, Source::Synthetic { pool, .. }) => *pool,
+    /// How many requests there can be, as far as their texts are to be told apart.
+    fn requests_expected(&self, drawn: &[Drawn]) -> u64 {
+        let turns_max = drawn.chunk_by(|a, b| a.conversation == b.conversation).map(<[Drawn]>::len).max();
+        let turns_max = turns_max.unwrap_or(1) as u64;
+        let of_phase = |p: &PhaseSpec| {
+            let expected = match (&p.load, &self.source) {
+                (Load::Times(times), _) => times.len() as u64 * turns_max,
+                (Load::Lanes { requests: Some(n), .. }, _) => *n,
+                (Load::Lanes { requests: None, .. }, Source::Synthetic(_)) => {
+                    p.conversations_max.map_or(REPEATED_REQUESTS_MAX, |n| n * turns_max)
+                }
+                (Load::Lanes { requests: None, .. }, _) => REPEATED_REQUESTS_MAX,
+                (_, Source::Trace(trace)) => trace.entries.len() as u64,
+                (_, Source::Synthetic(_)) => drawn.len() as u64,
+            };
+            expected.min(p.requests_max.unwrap_or(u64::MAX)).min(REPEATED_REQUESTS_MAX)
         };
         self.phases.iter().map(of_phase).sum()
     }
 
     /// The source's requests, as many as it has or as the run can use.
-    fn requests(&self, arena: &mut Arena, text: &TextSource) -> Result<Vec<Content>> {
+    fn requests(&self, drawn: &[Drawn], arena: &mut Arena, text: &TextSource) -> Result<Vec<Content>> {
         let mut output_rng = self.seed.stream(Stream::OutputLength);
         let mut output = |recorded: Option<u32>| recorded.or_else(|| self.output.map(|law| law.draw(&mut output_rng)));
         match &self.source {
-            Source::Synthetic { input, pool } => {
-                let mut input_rng = self.seed.stream(Stream::InputLength);
-                let content = |_| Content {
-                    prompt: Prompt::Unique,
-                    input_tokens: input.draw(&mut input_rng),
-                    max_tokens: output(None),
-                    session: None,
+            Source::Synthetic(dataset) => {
+                let content = |(at, drawn): (u32, &Drawn)| Content {
+                    prompt: if dataset.repeats { Prompt::Blocks { start: at, len: 1 } } else { Prompt::Unique },
+                    input_tokens: drawn.input_tokens,
+                    max_tokens: drawn.output_tokens,
+                    session: dataset.has_turns().then_some(drawn.conversation),
                     recorded_ns: None,
-                    delay_ns: None,
+                    delay_ns: drawn.delay_ns,
                     is_whole: false,
                 };
-                Ok((0..*pool).map(content).collect())
+                Ok((0u32..).zip(drawn).map(content).collect())
             }
             Source::Trace(trace) => trace
                 .entries
@@ -160,6 +176,25 @@ impl PlanSpec {
     }
 }
 
+/// The first code behind those of texts that are sent again whenever their request is.
+fn repeated_codes_end(requests: usize, radix: Radix) -> u32 {
+    requests.checked_sub(1).map_or(0, |last| radix.opening_code(0, last as u64) as u32 + 1)
+}
+
+/// What a trace would say of drawn requests: the names of their conversations and, where they are texts that are sent again,
+/// one block for each, as long as it has to be.
+fn behind_drawn(dataset: &Dataset, drawn: &[Drawn], radix: Radix) -> Trace {
+    let conversations = drawn.last().map_or(0, |last| last.conversation + 1);
+    let sessions = if dataset.has_turns() { conversations } else { 0 };
+    let texts = if dataset.repeats { drawn.len() as u64 } else { 0 };
+    Trace {
+        sessions: (0..sessions).map(|n| format!("session_{n:06}")).collect(),
+        block_ids: (0..texts).map(|n| radix.opening_code(0, n) as u32).collect(),
+        block_size: u32::MAX,
+        ..Trace::default()
+    }
+}
+
 /// Says it where answers that later turns hold have no planned length.
 fn unknown_answers(phases: &[PhasePlan]) -> Option<String> {
     let slots = phases.iter().filter(|p| p.phase == Phase::Profiling).flat_map(|p| &p.slots);
@@ -196,7 +231,9 @@ mod tests {
     use crate::prompt::count_builtin;
     use crate::rng::Seed;
     use crate::schedule::Release;
+    use crate::schedule::dataset::DatasetLaws;
     use crate::schedule::graph::Link;
+    use crate::schedule::order::Sampling;
     use crate::schedule::spec::LengthLaw;
     use crate::trace::{Entry, TurnPrompt, Wait, WaitFor};
 
@@ -208,7 +245,15 @@ mod tests {
             extra: serde_json::Map::new(),
             force_output: false,
         };
-        PlanSpec { seed: Seed(5), request, source, output: None, history: History::Planned, phases }
+        PlanSpec {
+            seed: Seed(5),
+            request,
+            source,
+            sampling: Sampling::Sequential,
+            output: None,
+            history: History::Planned,
+            phases,
+        }
     }
 
     fn entry(arrival_ms: Option<i64>, session: Option<u32>, delay_ms: Option<i64>) -> Entry {
@@ -364,13 +409,85 @@ mod tests {
 
     #[test]
     fn lanes_bounded_by_time_alone_repeat_their_pool() {
-        let source = Source::Synthetic { input: LengthLaw { mean_tokens: 7.0, stddev_tokens: 0.0 }, pool: 3 };
+        let source = Source::Synthetic(Dataset::single_turns(LengthLaw::exactly(7.0), 3));
         let load = |requests| Load::Lanes { lanes: 2, requests };
         let phases = vec![PhaseSpec::new(Phase::Warmup, load(Some(5))), PhaseSpec::new(Phase::Profiling, load(None))];
         let plan = spec(source, phases).build().unwrap();
         assert_eq!((plan.phases[0].slots.len(), plan.phases[0].repeat), (5, false));
         assert_eq!((plan.phases[1].slots.len(), plan.phases[1].repeat, plan.phases[1].first_request_id), (3, true, 5));
         assert_eq!(plan.len(), 8);
+    }
+
+    fn conversations(turns: f64, conversations: u64, repeats: bool) -> Source {
+        let laws = DatasetLaws { input: LengthLaw::exactly(7.0), turns: LengthLaw::exactly(turns), pauses: None };
+        Source::Synthetic(Dataset { laws, conversations, requests: u64::MAX, repeats })
+    }
+
+    #[test]
+    fn drawn_conversations_are_sessions_and_a_bound_on_them_keeps_them_whole() {
+        for load in [Load::Lanes { lanes: 2, requests: None }, Load::Times(vec![1, 2, 3, 4, 5, 6])] {
+            let phase = PhaseSpec { conversations_max: Some(5), ..PhaseSpec::new(Phase::Profiling, load) };
+            let mut planned = spec(conversations(3.0, 3, false), vec![phase]);
+            planned.output = Some(LengthLaw::exactly(4.0));
+            let plan = planned.build().unwrap();
+            let phase = &plan.phases[0];
+            assert!(!phase.repeat);
+            let sessions: Vec<_> = phase.slots.iter().map(|s| s.session.unwrap()).collect();
+            assert_eq!(sessions, [0, 0, 0, 1, 1, 1, 2, 2, 2, 0, 0, 0, 1, 1, 1]);
+            assert_eq!(phase.slots[..3].iter().map(|s| s.input_tokens).collect::<Vec<_>>(), [7, 18, 29]);
+            assert_eq!(count_builtin(&prompt_text(&plan, 0, 2)), 29);
+            assert_eq!(plan.sessions, ["session_000000", "session_000001", "session_000002"]);
+            assert_ne!(prompt_text(&plan, 0, 0), prompt_text(&plan, 0, 9), "another text each time");
+        }
+    }
+
+    #[test]
+    fn a_pool_of_a_given_size_is_sent_again_as_it_was() {
+        let phases = [Phase::Warmup, Phase::Profiling]
+            .map(|phase| PhaseSpec::new(phase, Load::Lanes { lanes: 1, requests: Some(7) }));
+        let plan = spec(conversations(1.0, 3, true), phases.to_vec()).build().unwrap();
+        let texts: Vec<String> = (0..7).map(|n| prompt_text(&plan, 1, n)).collect();
+        assert_eq!((&texts[0], &texts[4], &texts[2]), (&texts[3], &texts[1], &texts[5]));
+        assert!(texts[..3].iter().all(|t| count_builtin(t) == 7));
+        let firsts: std::collections::HashSet<&str> = texts.iter().filter_map(|t| t.split(' ').nth(1)).collect();
+        assert_eq!(firsts.len(), 3, "they differ in their first token");
+        assert_eq!(plan.expected_cached_tokens(), Some(4 * 7));
+        assert!(!texts.contains(&prompt_text(&plan, 0, 0)), "the warm-up has texts of its own");
+    }
+
+    #[test]
+    fn a_replay_of_so_many_conversations_leaves_the_others_out_whole() {
+        let entries = vec![
+            entry(Some(0), Some(0), None),
+            entry(Some(1), Some(1), None),
+            entry(Some(2), None, None),
+            entry(Some(3), Some(0), None),
+            entry(Some(4), Some(1), None),
+        ];
+        let phase = |n| PhaseSpec { conversations_max: Some(n), ..PhaseSpec::new(Phase::Profiling, Load::Recorded) };
+        let sessions = |n| {
+            let plan = spec(trace(entries.clone()), vec![phase(n)]).build().unwrap();
+            plan.phases[0].slots.iter().map(|s| s.session).collect::<Vec<_>>()
+        };
+        assert_eq!(sessions(1), [Some(0), Some(0)]);
+        assert_eq!(sessions(2), [Some(0), Some(1), Some(0), Some(1)]);
+        assert_eq!(sessions(3).len(), 5);
+    }
+
+    #[test]
+    fn sampled_conversations_stay_whole_and_differ_from_phase_to_phase() {
+        let phases = [Phase::Warmup, Phase::Profiling]
+            .map(|phase| PhaseSpec::new(phase, Load::Lanes { lanes: 1, requests: Some(40) }));
+        let mut sampled = spec(conversations(2.0, 20, false), phases.to_vec());
+        sampled.sampling = Sampling::Shuffle;
+        let plan = sampled.build().unwrap();
+        let of = |phase: usize| plan.phases[phase].slots.chunks(2).map(|c| (c[0].session, c[1].session, c[1].turn));
+        for (first, second, turn) in of(0).chain(of(1)) {
+            assert_eq!((first, turn), (second, 1));
+        }
+        let seen = |phase| of(phase).map(|c| c.0).collect::<std::collections::HashSet<_>>().len();
+        assert_eq!((seen(0), seen(1)), (20, 20));
+        assert_ne!(of(0).collect::<Vec<_>>(), of(1).collect::<Vec<_>>());
     }
 
     #[test]

@@ -7,7 +7,7 @@
 
 use std::collections::HashMap;
 
-use crate::trace::{Trace, WaitFor};
+use crate::trace::{Trace, Wait, WaitFor};
 
 /// A slot that waits for a moment of another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,13 +85,19 @@ pub fn groups_of(trace: &Trace) -> Vec<u32> {
     if trace.waits.is_empty() && trace.sessions.is_empty() {
         return Vec::new();
     }
-    let mut last_turns = HashMap::new();
-    let mut pairs = Vec::with_capacity(trace.entries.len());
-    for (index, entry) in (0u32..).zip(&trace.entries) {
-        pairs.extend(entry.session.and_then(|s| last_turns.insert(s, index)).map(|turn| (turn, index)));
-        pairs.extend(trace.waits(entry).iter().map(|wait| (wait.entry, index)));
+    let waits = |index: u32| trace.waits(&trace.entries[index as usize]);
+    grouped(trace.entries.iter().map(|entry| entry.session), waits)
+}
+
+/// The group of each request, by its session and by what it waits for.
+pub(super) fn grouped<'a>(sessions: impl Iterator<Item = Option<u32>>, waits: impl Fn(u32) -> &'a [Wait]) -> Vec<u32> {
+    let (mut last_turns, mut pairs, mut requests) = (HashMap::new(), Vec::new(), 0);
+    for (index, session) in (0u32..).zip(sessions) {
+        pairs.extend(session.and_then(|s| last_turns.insert(s, index)).map(|turn| (turn, index)));
+        pairs.extend(waits(index).iter().map(|wait| (wait.entry, index)));
+        requests += 1;
     }
-    groups(trace.entries.len(), pairs.into_iter())
+    groups(requests, pairs.into_iter())
 }
 
 /// For each of `n` things that are joined by `pairs`, the first of those that it hangs together with.

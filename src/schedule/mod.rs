@@ -9,7 +9,9 @@
 
 pub mod build;
 pub mod conversation;
+pub mod dataset;
 pub mod graph;
+pub mod order;
 mod place;
 mod proof;
 pub mod shard;

@@ -7,7 +7,8 @@
 
 use std::collections::HashMap;
 
-use super::graph::{Graph, Link, groups_of};
+use super::graph::{Graph, Link, grouped, groups_of};
+use super::order::Order;
 use super::spec::{Load, PhaseSpec};
 use super::{PhasePlan, Prompt, Release, Slot};
 use crate::error::{Error, Result};
@@ -37,53 +38,70 @@ pub(super) struct Pool<'a> {
 
 impl<'a> Pool<'a> {
     pub(super) fn new(requests: Vec<Content>, trace: &'a Trace) -> Self {
-        Pool { requests, trace, groups: groups_of(trace) }
+        let groups = match trace.entries.is_empty() {
+            false => groups_of(trace),
+            // Drawn requests are in no trace.
+            true if requests.iter().any(|r| r.session.is_some()) => {
+                grouped(requests.iter().map(|r| r.session), |_| &[])
+            }
+            true => Vec::new(),
+        };
+        Pool { requests, trace, groups }
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.requests.len()
+    }
+
+    /// How many groups there are.
+    fn conversations(&self) -> u64 {
+        (0..self.len()).filter(|at| self.group(*at) as usize == *at).count() as u64
     }
 
     fn waits(&self, request: usize) -> &[Wait] {
         self.trace.entries.get(request).map_or(&[], |entry| self.trace.waits(entry))
     }
 
-    fn group(&self, request: usize) -> u32 {
+    /// The group of a request, named by its first member.
+    pub(super) fn group(&self, request: usize) -> u32 {
         self.groups.get(request).copied().unwrap_or(request as u32)
     }
 }
 
-/// Gives the pool's requests their places in one phase.
-pub(super) fn phase(spec: &PhaseSpec, pool: &Pool<'_>, first_request_id: u64) -> Result<PhasePlan> {
+/// Gives the pool's requests, taken in that order, their places in one phase.
+pub(super) fn phase(spec: &PhaseSpec, pool: &Pool<'_>, order: &mut Order, first_request_id: u64) -> Result<PhasePlan> {
     let mut placing = Placing::new(pool, spec);
     let (mut lanes, mut repeat) = (0, false);
     let n = pool.requests.len();
     let most = spec.requests_max.map_or(usize::MAX, |most| most as usize);
+    let conversations = spec.conversations_max.unwrap_or(u64::MAX);
+    order.begin();
     match &spec.load {
         Load::Recorded => {
+            let mut begun = 0;
             for at in 0..n.min(most) {
                 let recorded_ns = pool.requests[at].recorded_ns;
                 let late = spec.duration_ns.is_some_and(|d| recorded_ns.is_some_and(|t| t >= d));
-                if late || placing.hangs_on_what_is_left_out(at) {
+                let begins = !placing.has_begun(at);
+                if late || begins && begun == conversations || placing.hangs_on_what_is_left_out(at) {
                     placing.leave_out(at);
                 } else {
+                    begun += u64::from(begins);
                     placing.add(at, || recorded_ns.map(Release::At))?;
                 }
             }
         }
         Load::Times(times) => {
-            let mut times = times.iter();
-            for number in 0..most {
-                placing.pass(number % n);
-                if times.len() == 0 && !placing.has_begun(number % n) {
-                    break;
-                }
-                placing.add(number % n, || times.next().map(|t| Release::At(*t)))?;
-            }
+            let releases = times.iter().map(|t| Release::At(*t));
+            placing.take(order, most, conversations, releases)?;
         }
         Load::Lanes { lanes: asked, requests } => {
             lanes = *asked;
-            repeat = requests.is_none();
-            for number in 0..requests.map_or(n, |wanted| wanted as usize) {
-                placing.pass(number % n);
-                placing.add(number % n, || Some(Release::Lane))?;
-            }
+            repeat = requests.is_none() && spec.conversations_max.is_none();
+            // What is gone through again and again is as many conversations as there are.
+            let conversations = if repeat { pool.conversations() } else { conversations };
+            let most = most.min(requests.map_or(usize::MAX, |wanted| wanted as usize));
+            placing.take(order, most, conversations, std::iter::repeat(Release::Lane))?;
         }
     }
     Ok(PhasePlan {
@@ -134,13 +152,38 @@ impl<'a> Placing<'a> {
         }
     }
 
-    /// When the pool starts again, so do its sessions.
-    fn pass(&mut self, request: usize) {
-        if request == 0 {
-            self.places.fill(NOWHERE);
-            self.last_turns.clear();
-            self.firsts.clear();
+    /// Places requests in this order until there are `most`, or no further conversation may begin: there are as many as
+    /// may be, or nothing is left to release one.
+    fn take(
+        &mut self,
+        order: &mut Order,
+        most: usize,
+        conversations: u64,
+        releases: impl Iterator<Item = Release>,
+    ) -> Result<()> {
+        let (mut releases, mut begun) = (releases.peekable(), 0);
+        for (request, anew) in order {
+            if self.slots.len() >= most {
+                break;
+            }
+            if anew {
+                // When the pool starts again, so do its sessions. A place is noted again before it is asked for.
+                self.last_turns.clear();
+                self.firsts.clear();
+            }
+            if !self.has_begun(request) {
+                if begun == conversations || releases.peek().is_none() {
+                    if anew || self.pool.groups.is_empty() {
+                        break;
+                    }
+                    // Conversations that have begun go on.
+                    continue;
+                }
+                begun += 1;
+            }
+            self.add(request, || releases.next())?;
         }
+        Ok(())
     }
 
     /// Whether a part of the request's group is already in this pass.

@@ -1,29 +1,72 @@
 //! What a run is to be, before it is planned: a source of requests, and what releases them in each phase.
 
+use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 
 use super::Overload;
 use super::conversation::History;
+use super::dataset::Dataset;
+use super::order::Sampling;
 use crate::endpoint::RequestOptions;
 use crate::outcome::Phase;
 use crate::rng::{Rng, Seed};
 use crate::trace::Trace;
 
-/// Lengths drawn from a normal distribution, as aiperf does: rounded up, redrawn while negative, at least 1; a
-/// standard deviation of 0 gives the mean, rounded.
+/// What lengths (or other whole numbers, at least 1) are drawn by.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub struct LengthLaw {
-    /// Mean, in tokens.
-    pub mean_tokens: f64,
-    /// Standard deviation, in tokens.
-    pub stddev_tokens: f64,
+pub enum LengthLaw {
+    /// From a normal distribution, as aiperf does: rounded up, redrawn while negative, at least 1; a standard deviation of 0
+    /// gives the mean, rounded.
+    Normal {
+        /// Its mean, in tokens.
+        mean: f64,
+        /// Its standard deviation, in tokens.
+        stddev: f64,
+    },
+    /// Each length of a range as likely.
+    Uniform {
+        /// The shortest, in tokens.
+        low: u32,
+        /// The longest, in tokens.
+        high: u32,
+    },
 }
 
 impl LengthLaw {
+    /// Lengths around a mean.
+    pub fn normal(mean: f64, stddev: f64) -> LengthLaw {
+        LengthLaw::Normal { mean, stddev }
+    }
+
+    /// One length.
+    pub fn exactly(tokens: f64) -> LengthLaw {
+        LengthLaw::normal(tokens, 0.0)
+    }
+
+    /// The mean: that of the normal distribution before it is rounded.
+    pub fn mean(&self) -> f64 {
+        match *self {
+            LengthLaw::Normal { mean, .. } => mean,
+            LengthLaw::Uniform { low, high } => (f64::from(low) + f64::from(high)) / 2.0,
+        }
+    }
+
+    /// The standard deviation, likewise.
+    pub fn stddev(&self) -> f64 {
+        match *self {
+            LengthLaw::Normal { stddev, .. } => stddev,
+            LengthLaw::Uniform { low, high } => ((f64::from(high - low) + 1.0).powi(2) - 1.0).sqrt() / 12f64.sqrt(),
+        }
+    }
+
     pub(super) fn draw(&self, rng: &mut Rng) -> u32 {
-        let Ok(normal) = Normal::new(self.mean_tokens, self.stddev_tokens) else { return 1 };
-        if self.stddev_tokens <= 0.0 {
-            return (self.mean_tokens.round() as u32).max(1);
+        let (mean, stddev) = match *self {
+            LengthLaw::Uniform { low, high } => return rng.random_range(low..=high.max(low)).max(1),
+            LengthLaw::Normal { mean, stddev } => (mean, stddev),
+        };
+        let Ok(normal) = Normal::new(mean, stddev) else { return 1 };
+        if stddev <= 0.0 {
+            return (mean.round() as u32).max(1);
         }
         loop {
             let x = normal.sample(rng);
@@ -37,15 +80,10 @@ impl LengthLaw {
 /// Where requests come from.
 #[derive(Debug)]
 pub enum Source {
-    /// A trace's entries, in order, from the start again when they run out.
+    /// A trace's entries, from the start again when they run out.
     Trace(Trace),
-    /// Drawn lengths.
-    Synthetic {
-        /// Law of the input length.
-        input: LengthLaw,
-        /// Different requests before they repeat; bounds memory where only time bounds the run.
-        pool: u64,
-    },
+    /// A drawn dataset, likewise.
+    Synthetic(Dataset),
 }
 
 /// What releases a phase's requests.
@@ -73,6 +111,8 @@ pub struct PhaseSpec {
     pub load: Load,
     /// Most requests in all.
     pub requests_max: Option<u64>,
+    /// Most conversations in all: single requests, and groups of those that wait for each other.
+    pub conversations_max: Option<u64>,
     /// Most requests in flight at once.
     pub in_flight_max: Option<u32>,
     /// Nothing is released from here on.
@@ -92,6 +132,7 @@ impl PhaseSpec {
             phase,
             load,
             requests_max: None,
+            conversations_max: None,
             in_flight_max: None,
             duration_ns: None,
             grace_ns: 0,
@@ -119,6 +160,8 @@ pub struct PlanSpec {
     pub request: RequestOptions,
     /// Where requests come from.
     pub source: Source,
+    /// In which order they are taken from there, unless by their own times.
+    pub sampling: Sampling,
     /// Limit of output tokens where the source gives none.
     pub output: Option<LengthLaw>,
     /// The answers that later turns of a session are sent with.
@@ -135,10 +178,14 @@ mod tests {
     #[test]
     fn lengths_follow_aiperfs_rule() {
         let mut rng = Seed(1).stream(Stream::InputLength);
-        assert_eq!(LengthLaw { mean_tokens: 549.5, stddev_tokens: 0.0 }.draw(&mut rng), 550);
-        let law = LengthLaw { mean_tokens: 100.0, stddev_tokens: 30.0 };
+        assert_eq!(LengthLaw::exactly(549.5).draw(&mut rng), 550);
+        let law = LengthLaw::normal(100.0, 30.0);
         let draws: Vec<u32> = (0..4000).map(|_| law.draw(&mut rng)).collect();
         let mean = draws.iter().sum::<u32>() as f64 / 4000.0;
         assert!((mean - 100.5).abs() < 2.0 && draws.iter().all(|d| *d >= 1), "mean {mean}");
+        let range = LengthLaw::Uniform { low: 3, high: 6 };
+        let draws: Vec<u32> = (0..4000).map(|_| range.draw(&mut rng)).collect();
+        let shares = [2, 3, 4, 5, 6, 7].map(|n| draws.iter().filter(|d| **d == n).count() / 800);
+        assert_eq!(shares, [0, 1, 1, 1, 1, 0]);
     }
 }

@@ -2,6 +2,7 @@
 
 use crate::arrival;
 use crate::cli::config::{LoadConfig, ProfileConfig, SourceConfig};
+use crate::cli::dataset::PoolConfig;
 use crate::cli::prompt::IslCounts;
 use crate::endpoint::EndpointType;
 use crate::error::Result;
@@ -9,6 +10,7 @@ use crate::outcome::Phase;
 use crate::prompt::source::{Around, TextSource, salted};
 use crate::prompt::tokenizer::Tokenizer;
 use crate::rng::Stream;
+use crate::schedule::dataset::{Dataset, DatasetLaws};
 use crate::schedule::graph;
 use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
 use crate::trace::bucketing::Bucketing;
@@ -45,13 +47,14 @@ pub(in crate::commands) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec>
     phases.push(resolved.profiling()?);
     let source = match (trace, &config.source) {
         (Some(trace), _) => Source::Trace(trace),
-        (None, SourceConfig::Synthetic(input)) => Source::Synthetic { input: *input, pool: resolved.pool(&phases) },
+        (None, SourceConfig::Synthetic(laws)) => Source::Synthetic(resolved.dataset(laws, &phases)),
         (None, SourceConfig::Trace { .. }) => unreachable!("a trace was read above"),
     };
     Ok(PlanSpec {
         seed: config.seed,
         request: config.request.clone(),
         source,
+        sampling: config.pool.sampling,
         output: config.output,
         history: config.history,
         phases,
@@ -102,20 +105,23 @@ impl<'a> Resolved<'a> {
         let load = match &self.load {
             LoadConfig::FromTrace | LoadConfig::Recorded => Load::Recorded,
             LoadConfig::Rate { .. } => {
-                Load::Times(self.times(Stream::Arrival, config.request_count, config.duration_ns)?)
+                let begun = config.request_count.into_iter().chain(config.pool.conversations).min();
+                Load::Times(self.times(Stream::Arrival, begun, config.duration_ns)?)
             }
             LoadConfig::Lanes(lanes) => {
-                let otherwise = match config.duration_ns {
-                    None => Some(self.requests.unwrap_or(REQUESTS_DEFAULT)),
-                    Some(_) => None,
+                let otherwise = match (config.duration_ns, config.pool.conversations) {
+                    (None, None) => Some(self.requests.unwrap_or(REQUESTS_DEFAULT)),
+                    _ => None,
                 };
                 Load::Lanes { lanes: *lanes, requests: config.request_count.or(otherwise) }
             }
         };
+        let unbounded = config.duration_ns.is_none() && config.pool.conversations.is_none() && self.requests.is_none();
         Ok(PhaseSpec {
             phase: Phase::Profiling,
             load,
-            requests_max: config.request_count,
+            requests_max: config.request_count.or(unbounded.then_some(REQUESTS_DEFAULT)),
+            conversations_max: config.pool.conversations,
             in_flight_max: self.in_flight_max,
             duration_ns: config.duration_ns,
             grace_ns: config.grace_ns,
@@ -163,13 +169,24 @@ impl<'a> Resolved<'a> {
         })
     }
 
-    /// Different requests to draw: as many as are sent, as far as that is known.
-    fn pool(&self, phases: &[PhaseSpec]) -> u64 {
-        let known = |p: &PhaseSpec| match &p.load {
+    /// The dataset to draw: as large as the user says, or of as many conversations as are sent, as far as that is known.
+    fn dataset(&self, laws: &DatasetLaws, phases: &[PhaseSpec]) -> Dataset {
+        let conversations = |p: &PhaseSpec| match &p.load {
             Load::Times(times) => times.len() as u64,
             Load::Lanes { requests: Some(n), .. } => *n,
-            Load::Lanes { requests: None, .. } | Load::Recorded => POOL_DEFAULT,
+            Load::Lanes { requests: None, .. } | Load::Recorded => p.conversations_max.unwrap_or(POOL_DEFAULT),
         };
-        phases.iter().map(known).max().unwrap_or(REQUESTS_DEFAULT).max(1)
+        let requests = |p: &PhaseSpec| match &p.load {
+            Load::Lanes { requests: Some(n), .. } => *n,
+            _ => p.requests_max.unwrap_or(u64::MAX),
+        };
+        let PoolConfig { entries, conversations: asked, .. } = self.config.pool;
+        let drawn = || phases.iter().map(conversations).max().unwrap_or(REQUESTS_DEFAULT).max(1);
+        Dataset {
+            laws: laws.clone(),
+            conversations: entries.or(asked).unwrap_or_else(drawn),
+            requests: phases.iter().map(requests).max().unwrap_or(u64::MAX).max(1),
+            repeats: entries.is_some(),
+        }
     }
 }

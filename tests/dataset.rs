@@ -1,0 +1,108 @@
+//! Drawn datasets over a real socket: how much is sent, what is the same, and what a conversation holds.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it skips")]
+
+#[path = "support/shared.rs"]
+mod shared;
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use std::collections::HashMap;
+
+use loadline::record::row::RequestRow;
+use loadline::sim::server::{ServeConfig, Timing, spawn};
+use loadline::time::MILLISECOND_NS;
+use serde_json::Value;
+use shared::shared;
+use support::{Scratch, rows, run_expecting};
+
+/// A run against a quick simulated deployment: its rows in order, and its inputs.
+fn profiled(args: &str) -> (Vec<RequestRow>, Value) {
+    let scratch = Scratch::new("dataset");
+    let timing = Timing::Constant { ttft_ns: 2 * MILLISECOND_NS, itl_ns: MILLISECOND_NS / 10 };
+    let server = spawn(&ServeConfig { timing, oracle: true, ..ServeConfig::default() }).unwrap();
+    let line = format!(
+        "profile --url {} --model Qwen/Qwen3-32B --streaming --random-seed 5 --artifact-dir run {args}",
+        server.url()
+    );
+    run_expecting(0, &scratch, &line);
+    let oracle = server.finish().unwrap();
+    let counted = oracle.by_id();
+    let mut rows: Vec<RequestRow> = rows(&scratch.path("run")).into_iter().map(|(row, _)| row).collect();
+    rows.sort_by_key(|row| row.request_id);
+    for row in &rows {
+        assert_eq!(row.input_tokens, counted[row.x_request_id.as_str()].prompt_tokens, "{args} {row:?}");
+    }
+    let inputs = std::fs::read(scratch.path("run/inputs.json")).unwrap();
+    (rows, serde_json::from_slice(&inputs).unwrap())
+}
+
+/// The text of the first message of each conversation's first body.
+fn openings(inputs: &Value) -> Vec<&str> {
+    let data = inputs["data"].as_array().unwrap();
+    data.iter().map(|item| item["payloads"][0]["messages"][0]["content"].as_str().unwrap()).collect()
+}
+
+#[test]
+fn nothing_bounds_ten_requests_and_each_is_another_text() {
+    let (rows, inputs) = profiled("--isl 20 --osl 2");
+    assert_eq!(rows.len(), 10);
+    let mut texts = openings(&inputs);
+    texts.sort_unstable();
+    texts.dedup();
+    assert_eq!(texts.len(), 10);
+}
+
+#[test]
+fn a_pool_of_three_is_sent_again_in_order() {
+    let (rows, inputs) = profiled("--isl 20 --isl-stddev 5 --osl 2 --num-dataset-entries 3 --request-count 8");
+    let texts = openings(&inputs);
+    assert_eq!(texts.len(), 8);
+    for n in 3..8 {
+        assert_eq!((texts[n], rows[n].input_tokens), (texts[n - 3], rows[n - 3].input_tokens));
+    }
+    assert!(texts[0] != texts[1] && texts[1] != texts[2] && texts[0] != texts[2]);
+}
+
+#[test]
+fn conversations_are_sent_to_their_end_with_pauses_and_the_servers_replies() {
+    for load in ["--concurrency 2", "--request-rate 200"] {
+        let line = format!(
+            "{load} --num-conversations 6 --conversation-turn-mean 3 --conversation-turn-delay-mean 20 --isl 12 --osl 4 \
+             --history live"
+        );
+        let (rows, inputs) = profiled(&line);
+        assert_eq!(rows.len(), 18);
+        let of: HashMap<_, _> = rows.iter().map(|r| ((r.session_id.clone().unwrap(), r.turn), r)).collect();
+        for session in (0..6).map(|n| format!("session_{n:06}")) {
+            for turn in 0..3 {
+                let row = of[&(session.clone(), turn)];
+                assert_eq!(row.input_tokens, 12 + turn * 16, "what was said, and twelve more");
+                if turn > 0 {
+                    let before = of[&(session.clone(), turn - 1)];
+                    assert!(row.sent_ns >= before.end_ns.map(|t| t + 20 * MILLISECOND_NS), "{line} {row:?}");
+                }
+            }
+        }
+        let data = inputs["data"].as_array().unwrap();
+        assert_eq!((data.len(), data[0]["payloads"].as_array().unwrap().len()), (6, 3));
+    }
+}
+
+#[test]
+fn inputs_have_the_shape_of_aiperfs() {
+    let Some(golden) = shared("golden/c14_multi_turn/artifacts/mock-llm-openai-chat-concurrency2/inputs.json") else {
+        return;
+    };
+    let golden: Value = serde_json::from_slice(&std::fs::read(golden).unwrap()).unwrap();
+    let (_, ours) = profiled("--num-conversations 3 --conversation-turn-mean 3 --isl 4 --osl 4");
+    let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
+    assert_eq!(keys(&golden), keys(&ours));
+    for (theirs, ours) in [golden, ours].map(|v| v["data"][0].clone()).windows(2).map(|w| (&w[0], &w[1])) {
+        assert_eq!(keys(theirs), keys(ours));
+        let turns = |v: &Value| v["payloads"].as_array().unwrap().len();
+        assert_eq!(turns(theirs), turns(ours));
+        assert_eq!(keys(&theirs["payloads"][0]), keys(&ours["payloads"][0]));
+        assert_eq!(keys(&theirs["payloads"][0]["messages"][0]), keys(&ours["payloads"][0]["messages"][0]));
+    }
+}
