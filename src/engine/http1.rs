@@ -93,7 +93,7 @@ impl Http1 {
             return idle.pop_back();
         }
         let idle_ns = self.clock.now_ns() - idle.front()?.idle_since_ns;
-        if !reuse.has_rested(idle_ns) {
+        if !reuse.has_rested(idle_ns, idle.len()) {
             return None;
         }
         let connection = idle.pop_front()?;

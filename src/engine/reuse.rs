@@ -7,9 +7,13 @@
 
 use crate::time::MILLISECOND_NS;
 
-/// How long an idle connection rests while its server is not known: the end of a connection that follows an answer
-/// comes within a round trip.
-const REST_NS: i64 = 2 * MILLISECOND_NS;
+/// How long an idle connection rests while its server is not known. The end of a connection that follows an answer comes
+/// within a round trip, but no sooner than the server's thread has a core.
+const REST_NS: i64 = 50 * MILLISECOND_NS;
+/// How long it rests where many do, so that fast answers do not take a connection each for all of [`REST_NS`].
+const REST_AMONG_MANY_NS: i64 = 2 * MILLISECOND_NS;
+/// Resting connections that are many.
+const MANY: usize = 64;
 /// A connection that was found closed after a longer time had its idle limit, which says nothing about manners.
 const IDLE_LIMIT_NS: i64 = 500 * MILLISECOND_NS;
 /// Connections that have to survive their rest before the server is trusted.
@@ -35,9 +39,10 @@ impl Reuse {
         self.survived == 0 && self.closed >= CLOSED
     }
 
-    /// Whether a connection that has been idle for this long may be looked at.
-    pub fn has_rested(self, idle_ns: i64) -> bool {
-        self.is_trusted() || idle_ns >= REST_NS
+    /// Whether a connection that has been idle for this long, one of so many, may be looked at.
+    pub fn has_rested(self, idle_ns: i64, resting: usize) -> bool {
+        let rest_ns = if resting >= MANY { REST_AMONG_MANY_NS } else { REST_NS };
+        self.is_trusted() || idle_ns >= rest_ns
     }
 
     /// Learns that a connection was found open or closed after having been idle for this long.
@@ -57,9 +62,16 @@ mod tests {
     #[test]
     fn a_server_that_keeps_connections_is_trusted_after_a_few() {
         let mut reuse = Reuse::default();
-        assert!(!reuse.has_rested(REST_NS - 1) && reuse.has_rested(REST_NS));
+        assert!(!reuse.has_rested(REST_NS - 1, 1) && reuse.has_rested(REST_NS, 1));
         (0..SURVIVORS).for_each(|_| reuse.found(true, REST_NS));
-        assert!(reuse.is_trusted() && reuse.has_rested(0) && !reuse.is_refused());
+        assert!(reuse.is_trusted() && reuse.has_rested(0, 1) && !reuse.is_refused());
+    }
+
+    #[test]
+    fn where_many_rest_the_rest_is_short() {
+        let reuse = Reuse::default();
+        assert!(!reuse.has_rested(REST_AMONG_MANY_NS, MANY - 1) && reuse.has_rested(REST_AMONG_MANY_NS, MANY));
+        assert!(!reuse.has_rested(REST_AMONG_MANY_NS - 1, MANY));
     }
 
     #[test]

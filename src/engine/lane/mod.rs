@@ -247,7 +247,7 @@ impl Lane {
             return None;
         };
         let idle_ns = self.clock.now_ns() - connection.idle_since_ns;
-        if !self.reuse.has_rested(idle_ns) {
+        if !self.reuse.has_rested(idle_ns, self.idle.len()) {
             return None;
         }
         self.idle.pop_front();
