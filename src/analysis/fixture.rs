@@ -174,6 +174,7 @@ pub(crate) fn no_numbers() -> Summary {
         values: vec![],
         outcomes: OutcomeCounts::default(),
         warmup: OutcomeCounts::default(),
+        of_warmup: None,
         errors: vec![],
         window_s: 60.0,
     }

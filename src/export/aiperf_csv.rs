@@ -8,7 +8,7 @@ use std::io::Write;
 
 use super::aiperf_words::heading;
 use crate::error::{Error, Result};
-use crate::metrics::{MetricDef, Stats, Summary, Unit, Value};
+use crate::metrics::{MetricDef, OverTime, Stats, Summary, Unit, Value};
 use crate::record::reader::Rows;
 
 pub(super) const FILE_NAME: &str = "profile_export_aiperf.csv";
@@ -23,13 +23,14 @@ fn render(summary: &Summary) -> String {
     sorted.sort_by_key(|(def, _)| def.name);
     let mut text = String::from("Metric,avg,min,max,sum,p1,p5,p10,p25,p50,p75,p90,p95,p99,std\r\n");
     for (def, value) in &sorted {
-        if let Value::Distribution(stats) = value {
-            text.push_str(&named(def));
-            for number in columns(stats) {
-                push_number(&mut text, number);
-            }
-            text.push_str("\r\n");
-        }
+        let numbers = match value {
+            Value::Distribution(stats) => columns(stats),
+            Value::OverTime(course) => columns_over_time(course),
+            Value::Scalar(_) => continue,
+        };
+        text.push_str(&named(def));
+        numbers.into_iter().for_each(|number| push_number(&mut text, number));
+        text.push_str("\r\n");
     }
     text.push_str("\r\nMetric,Value\r\n");
     for (def, value) in &sorted {
@@ -43,8 +44,15 @@ fn render(summary: &Summary) -> String {
 }
 
 /// The numbers of a row, in the order of the header.
-fn columns(s: &Stats) -> impl Iterator<Item = f64> {
-    [s.mean, s.min, s.max, s.sum].into_iter().chain(s.percentiles).chain([s.std])
+fn columns(s: &Stats) -> Vec<f64> {
+    [s.mean, s.min, s.max, s.sum].into_iter().chain(s.percentiles).chain([s.std]).collect()
+}
+
+/// The same of what changes with time, which has no sum and no low percentiles.
+fn columns_over_time(s: &OverTime) -> Vec<f64> {
+    let [p50, p90, p95, p99] = s.percentiles;
+    const NONE: f64 = f64::NAN;
+    vec![s.mean, s.min, s.max, NONE, NONE, NONE, NONE, NONE, p50, NONE, p90, p95, p99, s.std]
 }
 
 fn push_number(text: &mut String, number: f64) {
@@ -54,10 +62,10 @@ fn push_number(text: &mut String, number: f64) {
     }
 }
 
-/// The heading with its unit; counts of requests have none.
+/// The heading with its unit; counts have none.
 fn named(def: &MetricDef) -> String {
     match def.unit {
-        Unit::Requests => heading(def).to_owned(),
+        Unit::Requests | Unit::Count => heading(def).to_owned(),
         unit => format!("{} ({})", heading(def), unit.label()),
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Map, Value as Json, json};
 use super::aiperf_config::input_config;
 use super::aiperf_words::{AIPERF_VERSION, ErrorDetails, is_ours};
 use crate::error::{Error, Result};
-use crate::metrics::{MetricDef, PERCENTILES, Stats, Summary, Value};
+use crate::metrics::{MetricDef, OverTime, PERCENTILES, Stats, Summary, Value};
 use crate::outcome::OutcomeClass;
 use crate::record::manifest::{Manifest, RunState};
 use crate::record::reader::Rows;
@@ -66,6 +66,9 @@ fn document(manifest: &Manifest, summary: &Summary) -> Result<Json> {
         }
     }
     describe_run(&mut doc, manifest, summary)?;
+    if let Some(warmup) = &summary.of_warmup {
+        doc.insert("warmup_metrics".into(), Json::Object(metrics(warmup, |_| true)));
+    }
     for ours in [false, true] {
         let rest = summary.values.iter().filter(|(def, _)| !CORE.contains(&def.name) && is_ours(def) == ours);
         rest.for_each(|(def, value)| insert_metric(&mut doc, def, value));
@@ -106,12 +109,21 @@ fn describe_run(doc: &mut Map<String, Json>, manifest: &Manifest, summary: &Summ
     Ok(())
 }
 
+/// The metrics that are `wanted`, as one object.
+pub(super) fn metrics(summary: &Summary, wanted: impl Fn(&MetricDef) -> bool) -> Map<String, Json> {
+    let mut object = Map::new();
+    let values = summary.values.iter().filter(|(def, _)| wanted(def));
+    values.for_each(|(def, value)| insert_metric(&mut object, def, value));
+    object
+}
+
 fn insert_metric(doc: &mut Map<String, Json>, def: &MetricDef, value: &Value) {
     let mut object = Map::new();
     object.insert("unit".into(), json!(def.unit.label()));
     match value {
         Value::Scalar(number) => insert_number(&mut object, "avg", *number),
         Value::Distribution(stats) => insert_stats(&mut object, stats),
+        Value::OverTime(course) => insert_over_time(&mut object, course),
     }
     if object.len() > 1 {
         doc.insert(def.name.into(), Json::Object(object));
@@ -128,6 +140,16 @@ fn insert_stats(object: &mut Map<String, Json>, stats: &Stats) {
     insert_number(object, "std", stats.std);
     object.insert("count".into(), json!(stats.n));
     insert_number(object, "sum", stats.sum);
+}
+
+fn insert_over_time(object: &mut Map<String, Json>, course: &OverTime) {
+    insert_number(object, "avg", course.mean);
+    for (p, value) in OverTime::PERCENTILES.iter().zip(course.percentiles) {
+        insert_number(object, &format!("p{p}"), value);
+    }
+    insert_number(object, "min", course.min);
+    insert_number(object, "max", course.max);
+    insert_number(object, "std", course.std);
 }
 
 /// Leaves out what is not finite, as aiperf does.

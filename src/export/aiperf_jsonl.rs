@@ -10,7 +10,7 @@ use std::io::{self, Write};
 
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
-use super::aiperf_words::ErrorDetails;
+use super::aiperf_words::{ErrorDetails, is_of_the_run};
 use crate::error::{Error, Result};
 use crate::metrics::{Request, RequestValue, Summary, Unit, for_each_value};
 use crate::outcome::{Outcome, OutcomeClass, Phase};
@@ -131,7 +131,7 @@ impl Serialize for Metrics<'_> {
         let mut map = serializer.serialize_map(None)?;
         let mut result = Ok(());
         for_each_value(&self.0, &mut |def, value| {
-            if result.is_ok() {
+            if result.is_ok() && !is_of_the_run(def) {
                 result = map.serialize_entry(def.name, &Entry { value, unit: def.unit });
             }
         });

@@ -29,6 +29,11 @@ pub(super) fn is_ours(def: &MetricDef) -> bool {
     OURS.contains(&def.name)
 }
 
+/// Whether aiperf computes the metric for a run alone and keeps no value of it in a record.
+pub(super) fn is_of_the_run(def: &MetricDef) -> bool {
+    matches!(def.name, "credit_to_start_latency" | "effective_latency")
+}
+
 /// The metric's heading in aiperf's CSV, without its unit.
 pub(super) fn heading(def: &MetricDef) -> &'static str {
     match def.name {

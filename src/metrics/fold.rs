@@ -1,20 +1,20 @@
-//! Rows → [`Summary`], in one pass.
+//! Requests → a [`Summary`], in one pass.
 //!
-//! In: a recording, as [`Rows`]. Out: every metric of [`super::METRICS`] that has a value.
-//! Invariants: only completed requests of the measurement are valid; the fold of two parts of a recording, merged, is
-//! the fold of the whole; the same rows give the same bytes.
-//! Not here: the formulas, which stand in the metrics' own files.
+//! In: rows in any order, each with its stream events. Out: the numbers.
+//! Invariant: folding parts and merging them gives what folding the whole gives; exactly so below
+//! [`super::quantile::EXACT_LIMIT`].
 
 use super::errors::ErrorTable;
 use super::goodput::{Origin, Slo};
 use super::quantile::Distribution;
-use super::registry::{Compute, METRICS, REGISTRY};
+use super::registry::{Compute, METRICS, Metric, REGISTRY};
 use super::request::Request;
+use super::sweep_line::{Curves, SweepLine};
 use super::totals::Totals;
 use super::{Summary, Value};
 use crate::error::Result;
 use crate::outcome::{OutcomeClass, OutcomeCounts, Phase};
-use crate::record::manifest::Manifest;
+use crate::record::manifest::{Manifest, PhaseWindow};
 use crate::record::reader::Rows;
 use crate::record::row::{RequestRow, TokenRow};
 
@@ -31,13 +31,8 @@ pub fn summarise(rows: &dyn Rows) -> Result<Summary> {
 /// A summary in the making. Mergeable, so that parts of a recording can be read apart.
 #[derive(Clone, Debug)]
 pub struct Fold {
-    streaming: bool,
-    slo: Slo,
-    totals: Totals,
-    warmup: OutcomeCounts,
-    errors: ErrorTable,
-    /// One for each metric of the registry; those of whole-run numbers stay empty.
-    distributions: Vec<Distribution>,
+    profiling: PhaseFold,
+    warmup: PhaseFold,
 }
 
 impl Fold {
@@ -46,26 +41,67 @@ impl Fold {
     /// # Errors
     /// [`crate::error::Error::Usage`] if its SLO bounds an unknown metric.
     pub fn new(manifest: &Manifest) -> Result<Fold> {
+        let phase = |window| PhaseFold::new(manifest, window);
+        Ok(Fold { profiling: phase(manifest.profiling)?, warmup: phase(manifest.warmup)? })
+    }
+
+    /// Adds one request and its stream events.
+    pub fn add(&mut self, row: &RequestRow, tokens: &[TokenRow]) {
+        match row.phase {
+            Phase::Warmup => self.warmup.add(row, tokens),
+            Phase::Profiling => self.profiling.add(row, tokens),
+        }
+    }
+
+    /// Adds the requests of another fold of the same run.
+    pub fn merge(&mut self, other: Fold) {
+        self.profiling.merge(other.profiling);
+        self.warmup.merge(other.warmup);
+    }
+
+    /// The numbers.
+    pub fn finish(self) -> Summary {
+        let warmup = self.warmup.totals.outcomes.clone();
+        let of_warmup = (warmup.total() > 0).then(|| Box::new(self.warmup.finish()));
+        Summary { warmup, of_warmup, ..self.profiling.finish() }
+    }
+}
+
+/// The same of one phase, or of a part of one.
+#[derive(Clone, Debug)]
+pub(super) struct PhaseFold {
+    streaming: bool,
+    /// Whether requests were to be sent at a trace's own times.
+    replayed: bool,
+    slo: Slo,
+    totals: Totals,
+    errors: ErrorTable,
+    sweep: SweepLine,
+    /// One for each metric of the registry; those that no request has a value of stay empty.
+    distributions: Vec<Distribution>,
+}
+
+impl PhaseFold {
+    /// An empty fold of a run's requests within `window`.
+    pub(super) fn new(manifest: &Manifest, window: Option<PhaseWindow>) -> Result<PhaseFold> {
         let slo = Slo::new(&manifest.slo)?;
-        let totals = Totals { phase: manifest.profiling, has_slo: !slo.is_empty(), ..Totals::default() };
-        Ok(Fold {
+        let totals = Totals { phase: window, has_slo: !slo.is_empty(), ..Totals::default() };
+        Ok(PhaseFold {
             streaming: manifest.streaming,
+            replayed: manifest.config["load"]["fixed_schedule"] == true,
             slo,
             totals,
-            warmup: OutcomeCounts::default(),
             errors: ErrorTable::default(),
+            sweep: SweepLine::default(),
             distributions: vec![Distribution::default(); REGISTRY.len()],
         })
     }
 
     /// Adds one request and its stream events.
-    pub fn add(&mut self, row: &RequestRow, tokens: &[TokenRow]) {
-        if row.phase == Phase::Warmup {
-            self.warmup.add(row.outcome);
-            return;
-        }
+    pub(super) fn add(&mut self, row: &RequestRow, tokens: &[TokenRow]) {
         let request = Request { row, tokens, streaming: self.streaming };
         self.totals.add(&request);
+        self.sweep.add(&request);
         for (metric, distribution) in REGISTRY.iter().zip(&mut self.distributions) {
             metric.observe(&request, |v| distribution.add(v));
         }
@@ -79,37 +115,56 @@ impl Fold {
         }
     }
 
-    /// Adds the requests of another fold of the same run.
-    pub fn merge(&mut self, other: Fold) {
+    fn merge(&mut self, other: PhaseFold) {
         self.totals.merge(&other.totals);
-        self.warmup.merge(&other.warmup);
         self.errors.merge(other.errors);
+        self.sweep.merge(other.sweep);
         for (mine, theirs) in self.distributions.iter_mut().zip(&other.distributions) {
             mine.merge(theirs);
         }
     }
 
-    /// The numbers.
-    pub fn finish(self) -> Summary {
-        let totals = self.totals;
-        let values = REGISTRY
-            .iter()
-            .zip(METRICS)
-            .zip(self.distributions)
-            .filter_map(|((metric, def), distribution)| {
-                let value = match metric.compute {
-                    Compute::Total(number) => Value::Scalar(number(&totals)?),
-                    _ => Value::Distribution(distribution.finish()?),
-                };
-                Some((def, value))
-            })
-            .collect();
+    /// The curves of these requests.
+    pub(super) fn curves(&self) -> Curves {
+        self.sweep.curves()
+    }
+
+    fn finish(self) -> Summary {
+        let curves = self.curves();
+        self.finish_with(&curves)
+    }
+
+    /// The numbers, where the curves are those of more requests than these.
+    pub(super) fn finish_with(mut self, curves: &Curves) -> Summary {
+        let values = (0..REGISTRY.len()).filter_map(|i| Some((&METRICS[i], self.value(i, curves)?))).collect();
         Summary {
             values,
-            window_s: totals.window_s().unwrap_or(0.0),
-            outcomes: totals.outcomes,
-            warmup: self.warmup,
+            window_s: self.totals.window_s().unwrap_or(0.0),
+            outcomes: self.totals.outcomes,
+            warmup: OutcomeCounts::default(),
+            of_warmup: None,
             errors: self.errors.finish(),
         }
+    }
+
+    fn value(&mut self, index: usize, curves: &Curves) -> Option<Value> {
+        let named = |name: &str| REGISTRY.iter().position(|m: &Metric| m.def.name == name);
+        Some(match REGISTRY[index].compute {
+            Compute::Total(number) => Value::Scalar(number(&self.totals)?),
+            Compute::OverTime(curve, active) => {
+                let window_ns = self.totals.window_ns()?;
+                let course = if active { Curves::while_active } else { Curves::over };
+                Value::OverTime(course(curves, curve, window_ns)?)
+            }
+            Compute::Adjusted(of) => {
+                let failed = Some(self.totals.failed()).filter(|n| *n > 0)?;
+                Value::Distribution(self.distributions[named(of)?].with_infinite(failed)?)
+            }
+            Compute::Replayed(number) => {
+                let lags = self.distributions[named("send_lag")?].clone().finish().filter(|_| self.replayed)?;
+                Value::Scalar(number(&lags))
+            }
+            _ => Value::Distribution(self.distributions[index].clone().finish()?),
+        })
     }
 }

@@ -37,6 +37,28 @@ pub(super) const DECODE_DURATION: Metric = Metric {
     compute: Compute::Valid(|r| Some(between_ms(r.first_token_ns()?, r.row.last_token_ns?))),
 };
 
+pub(super) const CREDIT_TO_START_LATENCY: Metric = Metric {
+    def: MetricDef {
+        name: "credit_to_start_latency",
+        title: "Credit-to-Start Latency",
+        unit: Unit::Milliseconds,
+        better: Better::Lower,
+        formula: "sent − scheduled, as send_lag; aiperf's name",
+    },
+    compute: Compute::Sent(|r| r.since_scheduled_ms(r.row.sent_ns)),
+};
+
+pub(super) const EFFECTIVE_LATENCY: Metric = Metric {
+    def: MetricDef {
+        name: "effective_latency",
+        title: "Effective Latency (CO-aware)",
+        unit: Unit::Milliseconds,
+        better: Better::Lower,
+        formula: "end − scheduled",
+    },
+    compute: Compute::Valid(|r| r.since_scheduled_ms(r.row.end_ns)),
+};
+
 pub(super) const E2E_OUTPUT_TOKEN_THROUGHPUT: Metric = Metric {
     def: MetricDef {
         name: "e2e_output_token_throughput",

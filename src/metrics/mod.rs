@@ -7,17 +7,22 @@
 //! Invariants: one pass over the rows, in their order, gives the same bytes every time; a fold of two parts, merged,
 //! is the fold of the whole. Not here: what a number means for a decision (that is `analysis`), how it looks (`report`).
 
+mod adjusted;
 mod client_delay;
 mod counts;
+mod effective;
 mod errors;
 mod fold;
 pub mod goodput;
+mod http;
 mod itl;
 mod latency;
 pub mod quantile;
 mod registry;
+mod replay;
 mod request;
 mod send_lag;
+mod sweep_line;
 mod throughput;
 mod tokens;
 mod totals;
@@ -54,6 +59,10 @@ pub enum Unit {
     Ratio,
     /// Per cent.
     Percent,
+    /// 1024 bytes, under aiperf's name for them.
+    Kilobytes,
+    /// A number of things that have no unit of their own.
+    Count,
 }
 
 impl Unit {
@@ -69,6 +78,8 @@ impl Unit {
             Unit::TokensPerSecondPerUser => "tokens/sec/user",
             Unit::Ratio => "ratio",
             Unit::Percent => "%",
+            Unit::Kilobytes => "KB",
+            Unit::Count => "count",
         }
     }
 }
@@ -123,6 +134,26 @@ pub struct Stats {
     pub relative_error: f64,
 }
 
+/// A quantity that changes with time, in numbers that are weighted by time, in the metric's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct OverTime {
+    /// Mean over the window.
+    pub mean: f64,
+    /// Least value that it had for any time.
+    pub min: f64,
+    /// Largest.
+    pub max: f64,
+    /// Standard deviation.
+    pub std: f64,
+    /// At [`OverTime::PERCENTILES`]: the least value that holds, or is fallen below, for so much of the time.
+    pub percentiles: [f64; 4],
+}
+
+impl OverTime {
+    /// Percentiles that are always computed.
+    pub const PERCENTILES: [f64; 4] = [50.0, 90.0, 95.0, 99.0];
+}
+
 /// The value of one metric.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Value {
@@ -130,6 +161,8 @@ pub enum Value {
     Distribution(Stats),
     /// One number.
     Scalar(f64),
+    /// A course over time.
+    OverTime(OverTime),
 }
 
 /// One kind of failure and how often it happened.
@@ -154,6 +187,8 @@ pub struct Summary {
     pub outcomes: OutcomeCounts,
     /// Outcomes of the warm-up.
     pub warmup: OutcomeCounts,
+    /// The warm-up's own numbers, if there was one; it has no warm-up itself.
+    pub of_warmup: Option<Box<Summary>>,
     /// Failures by kind, most frequent first.
     pub errors: Vec<ErrorCount>,
     /// Length of the measurement, in seconds: what rates divide by.

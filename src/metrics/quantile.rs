@@ -115,6 +115,37 @@ impl Distribution {
         }
     }
 
+    /// The distribution with so many infinite values beside its own; null if it has none of its own.
+    ///
+    /// Percentiles are those of the nearest rank (a tie goes to the even one, as in numpy's `nearest`), so that none lies
+    /// between a finite value and an infinite one. Mean and sum are infinite, the standard deviation has no meaning.
+    pub(super) fn with_infinite(&self, infinite: u64) -> Option<Stats> {
+        let own = self.clone().finish()?;
+        let n = own.n + infinite;
+        let mut ranked = self.clone();
+        let percentiles = PERCENTILES.map(|p| {
+            let rank = ((n - 1) as f64 * (p / 100.0)).round_ties_even() as u64;
+            if rank < own.n { ranked.at_rank(rank) } else { f64::INFINITY }
+        });
+        let infinity = if infinite > 0 { f64::INFINITY } else { own.max };
+        Some(Stats { n, mean: infinity, max: infinity, sum: infinity, std: f64::NAN, percentiles, ..own })
+    }
+
+    /// The value at a rank that is below the number of values.
+    fn at_rank(&mut self, rank: u64) -> f64 {
+        match &mut self.repr {
+            Repr::Exact(values) => {
+                values.sort_unstable_by(f64::total_cmp);
+                values[rank as usize]
+            }
+            Repr::Sketch(sketch) => {
+                let quantile = (rank + 1) as f64 / sketch.moments.n as f64;
+                let ticks = sketch.histogram.median_equivalent(sketch.histogram.value_at_quantile(quantile));
+                (ticks as f64 / TICKS_PER_UNIT).clamp(sketch.min, sketch.max)
+            }
+        }
+    }
+
     /// The distribution in numbers; null if nothing was observed.
     pub fn finish(self) -> Option<Stats> {
         match self.repr {

@@ -4,9 +4,11 @@
 //! names are unique, and a name that aiperf uses has aiperf's definition and unit.
 
 use super::request::Request;
+use super::sweep_line::Curve;
 use super::totals::Totals;
 use super::{
-    Better, MetricDef, Unit, client_delay, counts, goodput, itl, latency, send_lag, throughput, tokens, ttft, usage,
+    Better, MetricDef, Stats, Unit, adjusted, client_delay, counts, effective, goodput, http, itl, latency, replay,
+    send_lag, throughput, tokens, ttft, usage,
 };
 use crate::outcome::OutcomeClass;
 
@@ -30,6 +32,12 @@ pub(super) enum Compute {
     Failed(fn(&Request<'_>) -> Option<f64>),
     /// One number of the whole run.
     Total(fn(&Totals) -> Option<f64>),
+    /// A course over time, over the whole window or only while it is active.
+    OverTime(Curve, bool),
+    /// The distribution of that name, with an infinite value for each failed request.
+    Adjusted(&'static str),
+    /// One number of how a replay at the trace's times lagged, from the distribution of send lags.
+    Replayed(fn(&Stats) -> f64),
 }
 
 impl Metric {
@@ -71,7 +79,8 @@ impl Metric {
             Compute::Pooled(values) if class == OutcomeClass::Completed => values(request, &mut observe),
             Compute::Failed(value) if class == OutcomeClass::Failed => value(request).into_iter().for_each(observe),
             Compute::Sent(value) => value(request).into_iter().for_each(observe),
-            Compute::Valid(_) | Compute::Pooled(_) | Compute::Failed(_) | Compute::Total(_) => {}
+            // Nothing of this request, or no value of a single one.
+            _ => {}
         }
     }
 }
@@ -100,8 +109,16 @@ pub(super) const REGISTRY: &[Metric] = &[
     usage::USAGE_PROMPT_TOKENS,
     usage::USAGE_COMPLETION_TOKENS,
     usage::USAGE_TOTAL_TOKENS,
+    usage::USAGE_REASONING_TOKENS,
     usage::USAGE_PROMPT_CACHE_READ_TOKENS,
     usage::OVERALL_USAGE_PROMPT_CACHE_READ_PCT,
+    usage::USAGE_PROMPT_TOKENS_DIFF_PCT,
+    usage::USAGE_DISCREPANCY_COUNT,
+    usage::TOTAL_USAGE_PROMPT_TOKENS,
+    usage::TOTAL_USAGE_COMPLETION_TOKENS,
+    usage::TOTAL_USAGE_TOTAL_TOKENS,
+    usage::TOTAL_USAGE_REASONING_TOKENS,
+    usage::TOTAL_USAGE_PROMPT_CACHE_READ_TOKENS,
     throughput::REQUEST_THROUGHPUT,
     throughput::OUTPUT_TOKEN_THROUGHPUT,
     throughput::INPUT_TOKEN_THROUGHPUT,
@@ -119,6 +136,7 @@ pub(super) const REGISTRY: &[Metric] = &[
     counts::REQUEST_ERROR_RATE,
     tokens::ISL_MISMATCH_DIFF_PCT,
     tokens::OSL_MISMATCH_DIFF_PCT,
+    tokens::OSL_MISMATCH_COUNT,
     tokens::TOTAL_ISL,
     tokens::TOTAL_OSL,
     tokens::TOTAL_OUTPUT_TOKENS,
@@ -126,7 +144,36 @@ pub(super) const REGISTRY: &[Metric] = &[
     tokens::ERROR_ISL,
     tokens::TOTAL_ERROR_ISL,
     throughput::BENCHMARK_DURATION,
-    throughput::EFFECTIVE_CONCURRENCY,
+    effective::EFFECTIVE_CONCURRENCY,
+    effective::EFFECTIVE_PREFILL_CONCURRENCY,
+    effective::EFFECTIVE_DECODE_CONCURRENCY,
+    effective::EFFECTIVE_PREFILL_THROUGHPUT,
+    effective::EFFECTIVE_DECODE_THROUGHPUT,
+    effective::EFFECTIVE_TOTAL_THROUGHPUT,
+    effective::EFFECTIVE_PREFILL_THROUGHPUT_PER_USER,
+    effective::EFFECTIVE_DECODE_THROUGHPUT_PER_USER,
+    effective::TOKENS_IN_FLIGHT,
+    effective::ACTIVE_PREFILL_THROUGHPUT,
+    effective::ACTIVE_DECODE_THROUGHPUT,
+    effective::ACTIVE_TOTAL_THROUGHPUT,
+    effective::ACTIVE_PREFILL_THROUGHPUT_PER_USER,
+    effective::ACTIVE_DECODE_THROUGHPUT_PER_USER,
+    adjusted::ADJ_TIME_TO_FIRST_TOKEN,
+    adjusted::ADJ_REQUEST_LATENCY,
+    adjusted::ADJ_INTER_TOKEN_LATENCY,
+    adjusted::ADJ_DECODE_DURATION,
+    replay::REPLAY_SCHED_LAG_P50,
+    replay::REPLAY_SCHED_LAG_P90,
+    replay::REPLAY_SCHED_LAG_P99,
+    replay::REPLAY_SCHED_DEGRADED,
+    http::HTTP_REQ_SENDING,
+    http::HTTP_REQ_WAITING,
+    http::HTTP_REQ_RECEIVING,
+    http::HTTP_REQ_DURATION,
+    http::HTTP_REQ_CONNECTION_REUSED,
+    http::HTTP_REQ_DATA_RECEIVED,
+    latency::CREDIT_TO_START_LATENCY,
+    latency::EFFECTIVE_LATENCY,
 ];
 
 /// What every metric is, in the order of summaries.

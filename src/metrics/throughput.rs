@@ -45,14 +45,3 @@ pub(super) const BENCHMARK_DURATION: Metric = Metric {
     },
     compute: Compute::Total(|t| t.valid_span_ns.map(|(first, last)| last.saturating_sub(first) as f64 / 1e9)),
 };
-
-pub(super) const EFFECTIVE_CONCURRENCY: Metric = Metric {
-    def: MetricDef {
-        name: "effective_concurrency",
-        title: "Effective Concurrency",
-        unit: Unit::Requests,
-        better: Better::Neither,
-        formula: "time in flight within the window, summed over sent requests / window",
-    },
-    compute: Compute::Total(|t| Some(t.in_flight_ns as f64 / 1e9 / t.window_s()?)),
-};

@@ -68,8 +68,24 @@ pub(super) const OSL_MISMATCH_DIFF_PCT: Metric = Metric::neutral(
     |r| difference_pct(r.row.output_tokens?, r.row.max_tokens?),
 );
 
-fn difference_pct(actual: u32, asked: u32) -> Option<f64> {
+pub(super) fn difference_pct(actual: u32, asked: u32) -> Option<f64> {
     (asked > 0).then(|| 100.0 * (f64::from(actual) - f64::from(asked)) / f64::from(asked))
+}
+
+pub(super) const OSL_MISMATCH_COUNT: Metric = Metric {
+    def: MetricDef {
+        name: "osl_mismatch_count",
+        title: "OSL Mismatch Count",
+        unit: Unit::Requests,
+        better: Better::Lower,
+        formula: "valid requests whose answer is off by more than the lesser of 5 % and 50 tokens",
+    },
+    compute: Compute::Total(|t| t.asked_output.map(|_| t.osl_mismatches as f64)),
+};
+
+/// Whether an answer's length is worth telling: off by more than 5 % of what was asked for, or by more than 50 tokens.
+pub(super) fn is_osl_mismatch(actual: u32, asked: u32) -> bool {
+    f64::from(actual.abs_diff(asked)) > (f64::from(asked) * 0.05).min(50.0)
 }
 
 pub(super) const TOTAL_ISL: Metric =

@@ -4,6 +4,8 @@
 //! Not here: distributions ([`super::quantile`]).
 
 use super::request::Request;
+use super::tokens::is_osl_mismatch;
+use super::usage::{UsageSums, is_discrepancy};
 use crate::outcome::{OutcomeClass, OutcomeCounts};
 use crate::record::manifest::PhaseWindow;
 
@@ -23,18 +25,20 @@ pub(super) struct Totals {
     pub(super) output_tokens: u64,
     /// Of those, reasoning.
     pub(super) reasoning_tokens: u64,
-    /// Tokens of prompt by the server's count, of valid requests.
-    pub(super) prompt_tokens: u64,
-    /// Of those, cached; null where the server never tells.
-    pub(super) cached_tokens: Option<u64>,
+    /// What the server's `usage` said, of valid requests.
+    pub(super) usage: UsageSums,
+    /// Valid requests whose prompt the server counted otherwise.
+    pub(super) usage_discrepancies: u64,
+    /// Whether any valid request asked for a length of its answer.
+    pub(super) asked_output: Option<()>,
+    /// Valid requests whose answer has another length.
+    pub(super) osl_mismatches: u64,
     /// Tokens of prompt of failed requests.
     pub(super) failed_input_tokens: u64,
     /// From the first sending to the last whole answer, of valid requests.
     pub(super) valid_span_ns: Option<Span>,
     /// From the first sending to the last end, of all sent requests.
     pub(super) sent_span_ns: Option<Span>,
-    /// Time in flight of all sent requests, within the phase where it is known.
-    pub(super) in_flight_ns: i128,
     /// Whether the run has an SLO at all.
     pub(super) has_slo: bool,
     /// Valid requests that met it, latencies counted from sending.
@@ -50,8 +54,6 @@ impl Totals {
         self.outcomes.add(row.outcome);
         if let (Some(sent), Some(end)) = (row.sent_ns, row.end_ns) {
             extend(&mut self.sent_span_ns, (sent, end));
-            let (from, to) = self.phase.map_or((sent, end), |p| (sent.max(p.start_ns), end.min(p.end_ns)));
-            self.in_flight_ns += i128::from(to.saturating_sub(from).max(0));
         }
         match row.outcome.class() {
             OutcomeClass::Completed => self.add_valid(request),
@@ -65,9 +67,12 @@ impl Totals {
         self.input_tokens += u64::from(request.input_tokens().unwrap_or(0));
         self.output_tokens += u64::from(row.output_tokens.unwrap_or(0));
         self.reasoning_tokens += u64::from(row.reasoning_tokens.unwrap_or(0));
-        self.prompt_tokens += u64::from(row.prompt_tokens.unwrap_or(0));
-        if let Some(cached) = row.cached_tokens {
-            *self.cached_tokens.get_or_insert(0) += u64::from(cached);
+        self.usage.add(request);
+        self.usage_discrepancies +=
+            u64::from(row.prompt_tokens.is_some_and(|counted| is_discrepancy(counted, row.input_tokens)));
+        if let (Some(actual), Some(asked)) = (row.output_tokens, row.max_tokens) {
+            self.asked_output = Some(());
+            self.osl_mismatches += u64::from(is_osl_mismatch(actual, asked));
         }
         if let (Some(sent), Some(answered)) = (row.sent_ns, request.answered_ns()) {
             extend(&mut self.valid_span_ns, (sent, answered));
@@ -80,11 +85,11 @@ impl Totals {
         self.input_tokens += other.input_tokens;
         self.output_tokens += other.output_tokens;
         self.reasoning_tokens += other.reasoning_tokens;
-        self.prompt_tokens += other.prompt_tokens;
+        self.usage.merge(&other.usage);
+        self.usage_discrepancies += other.usage_discrepancies;
+        self.asked_output = self.asked_output.or(other.asked_output);
+        self.osl_mismatches += other.osl_mismatches;
         self.failed_input_tokens += other.failed_input_tokens;
-        if let Some(cached) = other.cached_tokens {
-            *self.cached_tokens.get_or_insert(0) += cached;
-        }
         for (mine, theirs) in
             [(&mut self.valid_span_ns, other.valid_span_ns), (&mut self.sent_span_ns, other.sent_span_ns)]
         {
@@ -92,7 +97,6 @@ impl Totals {
                 extend(mine, span);
             }
         }
-        self.in_flight_ns += other.in_flight_ns;
         self.good += other.good;
         self.scheduled_good += other.scheduled_good;
     }
@@ -109,8 +113,13 @@ impl Totals {
 
     /// What rates divide by, in seconds: the phase, or else the span of all sent requests. Null if it is empty.
     pub(super) fn window_s(&self) -> Option<f64> {
-        let (start, end) = self.phase.map(|p| (p.start_ns, p.end_ns)).or(self.sent_span_ns)?;
-        (end > start).then(|| end.saturating_sub(start) as f64 / 1e9)
+        let (start, end) = self.window_ns()?;
+        Some(end.saturating_sub(start) as f64 / 1e9)
+    }
+
+    /// The window of [`Totals::window_s`]: its start and its end.
+    pub(super) fn window_ns(&self) -> Option<(i64, i64)> {
+        self.phase.map(|p| (p.start_ns, p.end_ns)).or(self.sent_span_ns).filter(|(start, end)| end > start)
     }
 
     /// `count` per second of the window.

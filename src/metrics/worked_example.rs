@@ -96,7 +96,7 @@ fn stats(summary: &Summary, name: &str) -> Stats {
 
 fn scalar(summary: &Summary, name: &str) -> f64 {
     match summary.get(name) {
-        Some(Value::Scalar(value)) => *value,
+        Some(Value::Scalar(value) | Value::OverTime(OverTime { mean: value, .. })) => *value,
         other => panic!("{name} is {other:?}"),
     }
 }

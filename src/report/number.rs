@@ -94,6 +94,8 @@ pub(super) fn unit(unit: Unit) -> &'static str {
         Unit::TokensPerSecondPerUser => "tok/s/u",
         Unit::Ratio => "ratio",
         Unit::Percent => "%",
+        Unit::Kilobytes => "KiB",
+        Unit::Count => "",
     }
 }
 

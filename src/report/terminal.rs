@@ -8,7 +8,7 @@
 use std::path::PathBuf;
 
 use crate::analysis::fidelity::Fidelity;
-use crate::metrics::{Summary, Value};
+use crate::metrics::{OverTime, Summary, Value};
 use crate::record::manifest::{Judgement, Manifest, Verdict};
 
 use super::fidelity::phrases;
@@ -143,7 +143,9 @@ fn scalars(summary: &Summary, style: Style) -> Vec<String> {
         .iter()
         .filter_map(|name| summary.values.iter().find(|(def, _)| def.name == *name))
         .filter_map(|(def, value)| match value {
-            Value::Scalar(x) => Some((def.title, number(*x), unit(def.unit))),
+            Value::Scalar(x) | Value::OverTime(OverTime { mean: x, .. }) => {
+                Some((def.title, number(*x), unit(def.unit)))
+            }
             Value::Distribution(_) => None,
         })
         .collect();

@@ -2,7 +2,7 @@
 //!
 //! Invariant: text from outside passes [`plain`] here; the page escapes markup on top of that.
 
-use crate::metrics::{self, Better, ErrorCount, PERCENTILES, Stats, Summary, Value};
+use crate::metrics::{self, Better, ErrorCount, OverTime, PERCENTILES, Stats, Summary, Value};
 use crate::record::manifest::{Counts, Manifest, RunState, SloBound};
 
 use super::number::{count, duration, number, percent, unit};
@@ -131,10 +131,10 @@ pub(super) fn objective(slo: &[SloBound]) -> Vec<String> {
         .collect()
 }
 
-/// The single number called `name`.
+/// The single number called `name`, or the mean of what changes with time.
 pub(super) fn scalar(summary: &Summary, name: &str) -> Option<f64> {
     match summary.get(name)? {
-        Value::Scalar(x) => Some(*x),
+        Value::Scalar(x) | Value::OverTime(OverTime { mean: x, .. }) => Some(*x),
         Value::Distribution(_) => None,
     }
 }
@@ -143,7 +143,7 @@ pub(super) fn scalar(summary: &Summary, name: &str) -> Option<f64> {
 pub(super) fn stats<'a>(summary: &'a Summary, name: &str) -> Option<&'a Stats> {
     match summary.get(name)? {
         Value::Distribution(stats) => Some(stats),
-        Value::Scalar(_) => None,
+        Value::Scalar(_) | Value::OverTime(_) => None,
     }
 }
 

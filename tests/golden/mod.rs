@@ -137,7 +137,8 @@ fn goodput_of(command: &str) -> Vec<loadline::record::manifest::SloBound> {
 
 fn request(id: u64, record: &Json, raw: Option<&Json>, t0: i64) -> (RequestRow, Vec<TokenRow>) {
     let (metadata, metrics) = (&record["metadata"], &record["metrics"]);
-    let at = |key: &str| metadata[key].as_i64().map(|t| t - t0);
+    let at_in = |part: &Json, key: &str| part[key].as_i64().map(|t| t - t0);
+    let at = |key: &str| at_in(metadata, key);
     let count = |tag: &str| metrics[tag]["value"].as_u64().map(|n| n as u32);
     let sent_ns = at("request_start_ns").unwrap();
     let tokens = match raw {
@@ -152,7 +153,8 @@ fn request(id: u64, record: &Json, raw: Option<&Json>, t0: i64) -> (RequestRow, 
         turn: metadata["turn_index"].as_u64().unwrap() as u32,
         phase: Phase::parse(metadata["benchmark_phase"].as_str().unwrap()).unwrap(),
         sent_ns: Some(sent_ns),
-        head_ns: at("request_ack_ns"),
+        written_ns: at_in(&record["trace_data"], "request_send_end_ns"),
+        head_ns: at_in(&record["trace_data"], "response_receive_start_ns").or(at("request_ack_ns")),
         first_token_ns: first(&[EventKind::Output, EventKind::ToolCall, EventKind::Reasoning]),
         first_output_ns: first(&output),
         last_token_ns: tokens.iter().rfind(|t| t.kind.is_content()).map(|t| t.t_ns),
@@ -161,6 +163,7 @@ fn request(id: u64, record: &Json, raw: Option<&Json>, t0: i64) -> (RequestRow, 
         http_status: raw.and_then(|r| r["status"].as_u64()).map(|s| s as u16),
         error: record["error"]["message"].as_str().map(str::to_owned),
         input_tokens: count("input_sequence_length").or(count("error_isl")).unwrap_or(0),
+        max_tokens: raw.and_then(|r| r["payload"]["max_completion_tokens"].as_u64()).map(|n| n as u32),
         output_tokens: count("output_sequence_length"),
         output_tokens_source: TokenSource::Tokenizer,
         reasoning_tokens: count("reasoning_token_count"),

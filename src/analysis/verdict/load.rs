@@ -127,7 +127,7 @@ pub(super) fn out_of_descriptors(summary: &Summary) -> Option<String> {
 fn distribution<'a>(summary: &'a Summary, name: &str) -> Option<&'a Stats> {
     match summary.get(name)? {
         Value::Distribution(stats) => Some(stats),
-        Value::Scalar(_) => None,
+        Value::Scalar(_) | Value::OverTime(_) => None,
     }
 }
 

@@ -5,7 +5,7 @@
 
 use serde_json::Value as Json;
 
-use crate::metrics::{Summary, Value};
+use crate::metrics::{OverTime, Summary, Value};
 use crate::record::manifest::{Judgement, Manifest, Verdict};
 use crate::report::number::{count, number, percent, unit, utc};
 use crate::report::table::{COLUMNS, THIN_NOTE, metric_rows};
@@ -174,7 +174,7 @@ pub(super) fn metrics(summary: &Summary) -> String {
         .values
         .iter()
         .filter_map(|(def, value)| match value {
-            Value::Scalar(x) => Some((def, x)),
+            Value::Scalar(x) | Value::OverTime(OverTime { mean: x, .. }) => Some((def, x)),
             Value::Distribution(_) => None,
         })
         .map(|(def, x)| {
