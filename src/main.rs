@@ -15,9 +15,10 @@ fn main() -> std::process::ExitCode {
     let code = match cli::parse(std::env::args_os()) {
         Ok(parsed) => execute(&parsed),
         Err(Unread::Error(error)) => Err(error),
-        Err(Unread::Clap(error)) => {
+        Err(Unread::Clap { error, notes }) => {
             // A reader that went away has no use for the help.
             let _ = error.print();
+            let _ = tell(&notes);
             return std::process::ExitCode::from(error.exit_code() as u8);
         }
     };
@@ -30,9 +31,11 @@ fn main() -> std::process::ExitCode {
 }
 
 fn execute(parsed: &cli::Parsed) -> Result<ExitCode> {
-    for note in &parsed.notes {
-        out::stderr(&format!("note: {note}\n"))?;
-    }
+    tell(&parsed.notes)?;
     let style = cli::style(std::io::stdout().is_terminal());
     commands::execute(&parsed.cli, std::env::args(), style)
+}
+
+fn tell(notes: &[String]) -> Result<()> {
+    out::stderr(&notes.iter().map(|note| format!("note: {note}\n")).collect::<String>())
 }

@@ -6,8 +6,9 @@
 mod support;
 
 use clap::CommandFactory;
+use loadline::cli::Cli;
 use loadline::cli::known_flags::{AIPERF, Fate, KnownFlag, page};
-use loadline::cli::{Cli, spelling};
+use loadline::cli::spelling::{self, Surroundings};
 use serde_json::Value;
 use support::{Scratch, run_expecting};
 
@@ -66,8 +67,9 @@ fn each_flag_is_what_its_row_says() {
 
 /// What is wrong with how one name of a flag is read, if anything.
 fn misread(flag: &KnownFlag, name: &str) -> Option<String> {
-    let words: Vec<String> = ["loadline", "profile", name, "5"].map(String::from).to_vec();
-    let read = spelling::rewrite(&words, &Cli::command());
+    let words: Vec<String> = ["loadline", "profile", name, "5.toml"].map(String::from).to_vec();
+    let around = Surroundings { variable: &|_| None, file: &|_| Ok(String::new()) };
+    let read = spelling::rewrite(&words, &Cli::command(), around);
     let first = read.as_ref().ok().and_then(|line| line.words.get(2)).map(|word| word.split('=').next().unwrap_or(""));
     let right = match flag.fate {
         Fate::Same | Fate::Written(_) => first.is_some_and(is_ours),
@@ -143,4 +145,65 @@ fn what_has_no_place_is_refused_in_one_line() {
         let talk = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(talk.starts_with("error: ") && talk.lines().count() == 1, "{talk}");
     }
+}
+
+#[test]
+fn a_printed_configuration_gives_the_same_run() {
+    let scratch = Scratch::new("drop-in-config");
+    scratch.file(
+        "scenario.yaml",
+        "model: Qwen/Qwen3-32B\ntp: 8\nstreaming: true\nrequest_count: 5\nisl: 40\nosl: 4\nconcurrency: 2\n\
+         goodput: {ttft: 500}\nextra-inputs: {top_k: 3, stop: [\"a, b\", \"'\\\"\"]}\nheader: [\"x-ok: \\\"a\\\" b\"]\n",
+    );
+    let line = "profile -f scenario.yaml --concurrency 3 --workers 1 --artifact-dir first";
+    let printed = run_expecting(0, &scratch, &format!("{line} --api-key s3cret --print-config"));
+    let text = String::from_utf8_lossy(&printed.stdout).into_owned();
+    assert!(!text.contains("s3cret") && text.contains("# api-key is a secret"), "{text}");
+    assert!(text.contains("\nconcurrency = 3\n") && text.contains("\n# default: gpu = \"h200_sxm\"\n"), "{text}");
+    assert!(!scratch.path("first").exists(), "nothing is sent");
+    scratch.file("printed.toml", &text);
+    let again = run_expecting(0, &scratch, "profile --config printed.toml --print-config --api-key s3cret");
+    assert_eq!(String::from_utf8_lossy(&again.stdout), text, "what was printed prints itself");
+    run_expecting(0, &scratch, line);
+    run_expecting(0, &scratch, "profile --config printed.toml --artifact-dir second");
+    run_expecting(0, &scratch, "profile --config printed.toml --artifact-dir third");
+    let [first, second, third] = ["first", "second", "third"].map(|dir| config_of(&scratch, dir));
+    assert_eq!(first["counts"]["completed"], 5);
+    assert_eq!(same_part(&first).0, same_part(&second).0);
+    for drawn in
+        ["/seed", "/config/prompt/cache_salt", "/config/prompt/text", "/config/extra_inputs", "/config/headers"]
+    {
+        assert_eq!(second.pointer(drawn), third.pointer(drawn), "{drawn}");
+    }
+    let inputs = |dir: &str| std::fs::read_to_string(scratch.path(dir).join("inputs.json")).unwrap();
+    assert_eq!(inputs("second"), inputs("third"), "the same prompts, to the letter");
+}
+
+#[test]
+fn a_file_that_cannot_be_used_is_told_in_one_line() {
+    let scratch = Scratch::new("drop-in-bad-config");
+    scratch.file("s.yaml", "model: m\n\nrequest-rat: 5\n");
+    let output = run_expecting(2, &scratch, "profile -f s.yaml");
+    let expected = "error: s.yaml:3: field `request-rat`: is no flag of `profile` (did you mean `request-rate`?)\n";
+    assert_eq!(String::from_utf8_lossy(&output.stderr), expected);
+    scratch.file("long.toml", &"# long\n".repeat(200_000));
+    let output = run_expecting(2, &scratch, "profile -f long.toml");
+    assert!(String::from_utf8_lossy(&output.stderr).contains("longer than"));
+    run_expecting(2, &scratch, "profile -f missing.toml");
+}
+
+#[test]
+fn a_url_of_the_environment_is_told() {
+    let scratch = Scratch::new("drop-in-environment");
+    let mut command = support::loadline(&scratch, "profile --model m --print-config");
+    let output = command.env("OPENAI_BASE_URL", "https://paid.example/v1").output().unwrap();
+    assert!(String::from_utf8_lossy(&output.stderr).contains("--url-from-env"), "{output:?}");
+    let mut command = support::loadline(&scratch, "profile --model m --print-config");
+    let output = command.env("LOADLINE_URL", "http://lab:8000").env("LOADLINE_API_KEY", "s3cret").output().unwrap();
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(
+        talk,
+        "note: the load goes to http://lab:8000 (LOADLINE_URL)\nnote: the key in LOADLINE_API_KEY is sent\n"
+    );
+    assert!(String::from_utf8_lossy(&output.stdout).contains("\nurl = \"http://lab:8000\"\n"));
 }

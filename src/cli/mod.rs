@@ -8,13 +8,16 @@ pub mod base_url;
 pub mod calibrate;
 pub mod config;
 pub mod dataset;
+mod environment;
 pub mod inspect;
 pub mod known_flags;
 pub mod network;
 pub mod profile;
 pub mod prompt;
 pub mod rate;
+mod printed;
 pub mod resolve;
+mod scenario;
 pub mod secret;
 pub mod serve;
 pub mod session;
@@ -118,7 +121,12 @@ pub struct Parsed {
 #[derive(Debug)]
 pub enum Unread {
     /// clap's error, or the help that was asked for.
-    Clap(Box<clap::Error>),
+    Clap {
+        /// It.
+        error: Box<clap::Error>,
+        /// What the user should know of how the line was read.
+        notes: Vec<String>,
+    },
     /// Ours.
     Error(Error),
 }
@@ -133,9 +141,16 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Pars
     };
     let words = words.into_iter().map(utf8).collect::<crate::error::Result<Vec<_>>>().map_err(Unread::Error)?;
     let mut command = Cli::command();
-    let line = spelling::rewrite(&words, &command).map_err(Unread::Error)?;
-    let matches = command.try_get_matches_from_mut(line.words).map_err(|e| Unread::Clap(Box::new(e)))?;
-    let cli = Cli::from_arg_matches(&matches).map_err(|e| Unread::Clap(Box::new(e.format(&mut command))))?;
+    let around = spelling::Surroundings { variable: &environment::variable, file: &scenario::text };
+    let line = spelling::rewrite(&words, &command, around).map_err(Unread::Error)?;
+    let unread = |error: clap::Error| Unread::Clap { error: Box::new(error), notes: line.notes.clone() };
+    let matches = command.try_get_matches_from_mut(line.words).map_err(unread)?;
+    let mut cli = Cli::from_arg_matches(&matches).map_err(|e| unread(e.format(&mut command)))?;
+    if let (Verb::Profile(args), Some((name, matches))) = (&mut cli.verb, matches.subcommand())
+        && let Some(command) = command.find_subcommand(name)
+    {
+        args.settings = printed::settings(command, matches);
+    }
     Ok(Parsed { cli, notes: line.notes })
 }
 

@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::FailOn;
 use super::dataset::DatasetArgs;
 use super::network::NetworkArgs;
+use super::printed::Setting;
 use super::prompt::PromptArgs;
 use super::secret::Secret;
 use super::session::SessionArgs;
@@ -28,6 +29,18 @@ use super::trace::TraceArgs;
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct ProfileArgs {
+    /// Flags from a file (YAML, JSON or TOML): keys are the long flags, and what is typed wins. docs/config.md has an example.
+    #[arg(short = 'f', long, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+
+    /// Print the configuration as a TOML file for --config that gives the same run, secrets left out; nothing is sent.
+    #[arg(long)]
+    pub print_config: bool,
+
+    /// All flags with their values, as they were given or by default.
+    #[arg(skip)]
+    pub settings: Vec<Setting>,
+
     /// Model to ask for. Without --url, one that can be simulated; the default is then Qwen/Qwen3-32B.
     #[arg(short, long, alias = "model-names")]
     pub model: Option<String>,
@@ -35,6 +48,11 @@ pub struct ProfileArgs {
     /// Base URL of the endpoint, e.g. localhost:8000, https://10.0.0.7/v1 or unix:/run/llm.sock.
     #[arg(short, long, help_heading = ENDPOINT)]
     pub url: Option<String>,
+
+    /// Take the URL from OPENAI_BASE_URL. Without this flag that variable is not looked at, so that no real endpoint is loaded
+    /// by accident; LOADLINE_URL is this program's own, and used where --url is not given.
+    #[arg(long, conflicts_with = "url", help_heading = ENDPOINT)]
+    pub url_from_env: bool,
 
     /// API to speak.
     #[arg(long, value_enum, default_value_t = EndpointArg::Chat, help_heading = ENDPOINT)]

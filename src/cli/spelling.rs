@@ -3,11 +3,13 @@
 //! In: the words of a command line, and of a configuration file. Out: words that clap knows, and notes for the user.
 //! Invariants: a flag that clap knows is never refused here; what nobody knows is left for clap to complain of.
 
+use std::path::Path;
+
 use clap::{Arg, ArgAction, Command};
 
 use super::argv::{self, Given, argument};
 use super::known_flags::{Fate, KnownFlag};
-use super::vllm;
+use super::{environment, scenario, vllm};
 use crate::error::{Error, InputError, Result};
 
 /// A command line that clap can read.
@@ -19,28 +21,59 @@ pub struct Line {
     pub notes: Vec<String>,
 }
 
+/// What a command line depends on beside its words.
+#[derive(Clone, Copy)]
+pub struct Surroundings<'a> {
+    /// A variable of the environment.
+    pub variable: &'a dyn Fn(&str) -> Option<String>,
+    /// The text of a file.
+    pub file: &'a dyn Fn(&Path) -> Result<String>,
+}
+
 /// Rewrites a command line. `command` is the program's.
 ///
 /// # Errors
-/// [`Error::Usage`] with one line for a flag of another tool that has no place here.
-pub fn rewrite(words: &[String], command: &Command) -> Result<Line> {
+/// [`Error::Usage`] with one line for a flag of another tool that has no place here, and what is wrong with a configuration file.
+pub fn rewrite(words: &[String], command: &Command, around: Surroundings<'_>) -> Result<Line> {
     let bench = words.len() > 2 && words[1] == "bench" && words[2] == "serve";
-    match words.get(1).map(String::as_str) {
-        Some("profile") => profile(&words[..1], &words[2..], command, false),
-        Some("bench") if bench => profile(&words[..1], &words[3..], command, true),
-        _ => Ok(Line { words: hyphened(words, command), notes: Vec::new() }),
-    }
-}
-
-fn profile(program: &[String], words: &[String], command: &Command, bench: bool) -> Result<Line> {
-    let mut line = Line { words: program.to_vec(), notes: Vec::new() };
-    line.words.push("profile".into());
+    let from = match words.get(1).map(String::as_str) {
+        Some("profile") => 2,
+        Some("bench") if bench => 3,
+        _ => return Ok(Line { words: hyphened(words, command), notes: Vec::new() }),
+    };
+    let mut line = Line { words: vec![words[0].clone(), "profile".into()], notes: Vec::new() };
     let Some(command) = command.find_subcommand("profile") else { return Ok(line) };
-    let given = argv::parse(words, command, vllm::takes);
+    let typed = argv::parse(&words[from..], command, vllm::takes);
+    let file =
+        typed.iter().find(|flag| matches!(flag.name.as_str(), "--config" | "-f")).map(|flag| flag.value().to_string());
+    let mut given = match &file {
+        Some(file) => scenario::flags(file, &(around.file)(Path::new(file))?, command)?,
+        None => Vec::new(),
+    };
+    given.extend(typed);
     let given = vllm::translate(&given, bench, &mut line.notes)?;
-    let given = resolve(given, command, &mut line.notes, None)?;
+    let mut given = resolve(given, command, &mut line.notes, file.as_deref())?;
+    if let Some(file) = &file {
+        overridden(&mut given, command, file, &mut line.notes);
+    }
+    environment::destination(&mut given, around.variable, &mut line.notes)?;
     line.words.extend(argv::words(&given));
     Ok(line)
+}
+
+/// What is typed wins over what a file says.
+fn overridden(given: &mut Vec<Given>, command: &Command, file: &str, notes: &mut Vec<String>) {
+    let id = |flag: &Given| argument(command, &flag.name).map(Arg::get_id);
+    let typed: Vec<_> = given.iter().filter(|flag| flag.line.is_none()).filter_map(id).collect();
+    let is_overridden = |flag: &Given| flag.line.is_some() && id(flag).is_some_and(|id| typed.contains(&id));
+    let (lost, used): (Vec<&Given>, Vec<&Given>) =
+        given.iter().filter(|flag| flag.line.is_some()).partition(|flag| is_overridden(flag));
+    let list = |flags: &[&Given]| flags.iter().map(|flag| flag.name.as_str()).collect::<Vec<_>>().join(" ");
+    let but = if lost.is_empty() { String::new() } else { format!("; the command line overrides its {}", list(&lost)) };
+    notes.push(format!("{file} gives {}{but}", if used.is_empty() { "nothing".into() } else { list(&used) }));
+    let keep: Vec<bool> = given.iter().map(|flag| !is_overridden(flag)).collect();
+    let mut keep = keep.into_iter();
+    given.retain(|_| keep.next().unwrap_or(true));
 }
 
 /// aiperf's names → ours; what has no effect is left out and told.
@@ -150,7 +183,12 @@ mod tests {
 
     fn read(line: &str) -> Result<Line> {
         let words: Vec<String> = line.split_whitespace().map(String::from).collect();
-        rewrite(&words, &Cli::command())
+        read_with(&words, "")
+    }
+
+    fn read_with(words: &[String], file: &str) -> Result<Line> {
+        let around = Surroundings { variable: &|_| None, file: &|_| Ok(file.into()) };
+        rewrite(words, &Cli::command(), around)
     }
 
     #[track_caller]
@@ -258,5 +296,18 @@ mod tests {
         reads("profile --request-rate inf --request-count 9", "profile --request-count=9 --concurrency=9");
         reads("profile --request-rate inf --concurrency 3", "profile --concurrency=3");
         refused("profile --request-rate inf", "give --request-count or --concurrency");
+    }
+
+    #[test]
+    fn what_is_typed_wins_over_what_a_file_says() {
+        let words = ["loadline", "profile", "-f", "s.yaml", "--isl", "9", "-H", "a:b"].map(String::from);
+        let text = "prompt_input_tokens_mean: 5\nosl: 6\nheader: c:d\nrecord-processors: 4\n";
+        let line = read_with(&words, text).unwrap();
+        assert_eq!(line.words.join(" "), "loadline profile --osl=6 -f s.yaml --isl=9 -H a:b");
+        assert_eq!(line.notes[0], "accepted without effect: --record-processors (one process with a thread per core)");
+        let note = "s.yaml gives --osl; the command line overrides its --synthetic-input-tokens-mean --header";
+        assert_eq!(line.notes[1], note);
+        let told = read_with(&words, "osl: 5\naccuracy-benchmark: mmlu\n").unwrap_err().to_string();
+        assert!(told.starts_with("s.yaml:2: field `accuracy-benchmark`: is aiperf's, and not here"), "{told}");
     }
 }

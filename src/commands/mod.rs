@@ -19,6 +19,10 @@ use crate::report::terminal::Style;
 /// Does what a command line asks for. `args` is that line, for the manifest.
 pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) -> Result<ExitCode> {
     match &cli.verb {
+        Verb::Profile(args_of_profile) if args_of_profile.print_config => {
+            out::stdout(&args_of_profile.printed(&args_of_profile.resolve()?))?;
+            Ok(ExitCode::Ok)
+        }
         Verb::Profile(args_of_profile) => {
             profile::run(&args_of_profile.resolve()?, secret::masked_command(args), style)
         }

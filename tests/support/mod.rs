@@ -39,14 +39,17 @@ impl Drop for Scratch {
     }
 }
 
-/// The binary with these arguments (words, none of which holds a space), in a directory of its own, with no key in the environment.
+/// The binary with these arguments (words, none of which holds a space), in a directory of its own, with no URL and no key in the
+/// environment.
 pub(crate) fn loadline(scratch: &Scratch, line: &str) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_loadline"));
     command
         .args(line.split_whitespace())
         .current_dir(&scratch.0)
         .env_remove("OPENAI_API_KEY")
-        .env_remove("LOADLINE_API_KEY");
+        .env_remove("OPENAI_BASE_URL")
+        .env_remove("LOADLINE_API_KEY")
+        .env_remove("LOADLINE_URL");
     command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
     command
 }

@@ -121,7 +121,7 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
                 "",
                 Instead("--target-rate N --target-rate-by sampling keeps a sample, sessions whole"),
             ),
-            flag("--config -f", One, "", Instead("give its keys as flags")),
+            flag("--config -f", One, "", Same),
         ],
     ),
     (
