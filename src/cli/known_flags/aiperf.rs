@@ -112,7 +112,7 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--ignore-trace-delays", Nothing, "off", Instead("--no-fixed-schedule leaves the trace's times out")),
             flag("--use-think-time-only", Nothing, "off", AGENTIC),
             flag("--max-context-length", One, "", AGENTIC),
-            flag("--dataset-sampling-strategy", One, "", Instead("entries are used in order")),
+            flag("--dataset-sampling-strategy", One, "", Same),
             flag("--allow-dataset-wrap --no-allow-dataset-wrap", Nothing, "off", AGENTIC),
             flag("--random-seed", One, "", Same),
             flag(
@@ -143,48 +143,13 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
     (
         "Conversation Input",
         &[
-            flag(
-                "--conversation-num --num-conversations --num-sessions",
-                One,
-                "",
-                Instead("conversations come from a trace with session_id (--input-file)"),
-            ),
-            flag(
-                "--num-dataset-entries --num-prompts",
-                One,
-                "100",
-                Instead("every drawn request is a new one; --request-count says how many"),
-            ),
-            flag(
-                "--conversation-turn-mean --session-turns-mean",
-                One,
-                "1",
-                Instead("conversations come from a trace with session_id (--input-file)"),
-            ),
-            flag(
-                "--conversation-turn-stddev --session-turns-stddev",
-                One,
-                "0",
-                Instead("conversations come from a trace with session_id (--input-file)"),
-            ),
-            flag(
-                "--conversation-turn-delay-mean --session-turn-delay-mean",
-                One,
-                "0",
-                Instead("conversations come from a trace with session_id (--input-file)"),
-            ),
-            flag(
-                "--conversation-turn-delay-stddev --session-turn-delay-stddev",
-                One,
-                "0",
-                Instead("conversations come from a trace with session_id (--input-file)"),
-            ),
-            flag(
-                "--conversation-turn-delay-ratio --session-delay-ratio",
-                One,
-                "1",
-                Instead("conversations come from a trace with session_id (--input-file)"),
-            ),
+            flag("--conversation-num --num-conversations --num-sessions", One, "", Same),
+            flag("--num-dataset-entries --num-prompts", One, "100", Same),
+            flag("--conversation-turn-mean --session-turns-mean", One, "1", Same),
+            flag("--conversation-turn-stddev --session-turns-stddev", One, "0", Same),
+            flag("--conversation-turn-delay-mean --session-turn-delay-mean", One, "0", Same),
+            flag("--conversation-turn-delay-stddev --session-turn-delay-stddev", One, "0", Same),
+            flag("--conversation-turn-delay-ratio --session-delay-ratio", One, "1", Same),
             flag(
                 "--inter-turn-delay-cap-seconds",
                 One,
