@@ -31,6 +31,7 @@ pub mod wire;
 pub mod endpoint;
 pub mod engine;
 pub mod record;
+pub mod telemetry;
 pub mod metrics;
 pub mod analysis;
 pub mod inspection;

@@ -17,9 +17,12 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("schedule", &["trace", "arrival", "prompt", "endpoint"]),
     ("record", &[]),
     ("engine", &["schedule", "endpoint", "prompt", "wire", "record"]),
+    // Beside the engine, whose sockets it dials; it shares nothing with the workers.
+    ("telemetry", &["engine", "record", "wire"]),
     ("metrics", &["record"]),
     // The index of dispersion is that of `arrival`, so that planned and sent times are judged as generated ones are.
-    ("analysis", &["arrival", "record", "metrics"]),
+    // `wire` takes the labels of the server's metrics apart.
+    ("analysis", &["arrival", "wire", "record", "metrics"]),
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
     ("profiler", &[]),
@@ -59,6 +62,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "endpoint",
             "engine",
             "record",
+            "telemetry",
             "metrics",
             "analysis",
             "inspection",

@@ -1,10 +1,12 @@
-//! Rows and numbers of one run → answers about it: how it went over time, how latencies spread, whether to trust it.
+//! Rows and numbers of one run → answers about it: how it went over time, how latencies spread, what its server said of itself,
+//! whether to trust it.
 //!
 //! In: a [`crate::record`]ing and its [`crate::metrics::Summary`]. Out: plain values that `report` draws and prints.
 //! Invariant: pure, one pass over the rows. Not here: any text for people but the reasons of a verdict.
 
 pub mod fidelity;
 pub mod measured;
+pub mod server;
 pub mod spread;
 pub mod timeline;
 pub mod verdict;

@@ -1,15 +1,19 @@
 //! A row group of a Parquet file → rows, in batches.
 //!
-//! In: a [`TableFile`] and the number of a row group. Out: [`TokenCursor`], and request rows by [`requests`].
+//! In: a [`TableFile`] and the number of a row group. Out: [`TokenCursor`], [`ServerCursor`], and request rows by [`requests`].
 //! Invariants: the rows of a token group come strictly ordered by `(request_id, seq)`, or there is an error; memory is
 //! a batch of rows and a page per column.
 //! Not here: the order over row groups ([`super::merge`]).
+
+use std::collections::HashSet;
+use std::sync::Arc;
 
 use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader};
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::Result;
 
 use super::row::{RequestRow, TokenRow};
+use super::server::{ServerRow, ServerSample};
 use super::source::{TableFile, bad};
 use crate::outcome::{EventKind, Outcome, Phase, TokenSource};
 
@@ -28,6 +32,7 @@ struct Columns {
 struct Scratch {
     i32s: Vec<i32>,
     i64s: Vec<i64>,
+    f64s: Vec<f64>,
     texts: Vec<ByteArray>,
     levels: Vec<i16>,
 }
@@ -69,6 +74,18 @@ impl Columns {
             ColumnReader::Int32ColumnReader(r) => {
                 fill(r, n, &mut self.scratch.i32s, &mut self.scratch.levels)?;
                 each(n, &self.scratch.i32s, &self.scratch.levels, set);
+                Ok(())
+            }
+            _ => Err(bad("a column has another type")),
+        }
+    }
+
+    /// As [`Columns::i64`].
+    fn f64(&mut self, n: usize, set: impl FnMut(usize, f64)) -> Result<()> {
+        match next(&mut self.readers, &mut self.next) {
+            ColumnReader::DoubleColumnReader(r) => {
+                fill(r, n, &mut self.scratch.f64s, &mut self.scratch.levels)?;
+                each(n, &self.scratch.f64s, &self.scratch.levels, set);
                 Ok(())
             }
             _ => Err(bad("a column has another type")),
@@ -188,6 +205,81 @@ fn request_batch(c: &mut Columns, n: usize) -> Result<Vec<RequestRow>> {
     c.i32(n, |i, v| rows[i].events = v as u32)?;
     c.i64(n, |i, v| rows[i].bytes_received = v as u64)?;
     Ok(rows)
+}
+
+/// One row group of the server's metrics, batch by batch.
+pub(super) struct ServerCursor {
+    columns: Columns,
+    rows: Vec<ServerRow>,
+    /// Texts that were met: most rows share theirs.
+    known: HashSet<Arc<str>>,
+}
+
+/// Texts that are kept to be shared.
+const KNOWN_MAX: usize = 1 << 16;
+
+impl ServerCursor {
+    /// A cursor before the first row of a group.
+    pub(super) fn open(file: &TableFile, group: usize) -> Result<ServerCursor> {
+        Ok(ServerCursor { columns: Columns::open(file, group)?, rows: Vec::new(), known: HashSet::new() })
+    }
+
+    /// The rows of the batch that was read last.
+    pub(super) fn rows(&self) -> &[ServerRow] {
+        &self.rows
+    }
+
+    /// Reads the next batch; false at the end.
+    pub(super) fn next_batch(&mut self) -> Result<bool> {
+        let ServerCursor { columns: c, rows, known } = self;
+        let n = c.batch();
+        if n == 0 {
+            return Ok(false);
+        }
+        let nothing: Arc<str> = Arc::default();
+        let blank = ServerRow {
+            scrape: 0,
+            endpoint: nothing.clone(),
+            sent_ns: 0,
+            first_byte_ns: 0,
+            end_ns: 0,
+            error: None,
+            sample: None,
+        };
+        rows.clear();
+        rows.resize(n, blank);
+        let mut shared = |text: &str| match known.get(text) {
+            Some(known) => known.clone(),
+            None => {
+                let text: Arc<str> = text.into();
+                if known.len() < KNOWN_MAX {
+                    known.insert(text.clone());
+                }
+                text
+            }
+        };
+        let sample = || ServerSample {
+            metric: nothing.clone(),
+            metric_type: nothing.clone(),
+            help: nothing.clone(),
+            name: nothing.clone(),
+            labels: nothing.clone(),
+            value: None,
+        };
+        c.i32(n, |i, v| rows[i].scrape = v as u32)?;
+        c.name(n, |i, v| Some(rows[i].endpoint = shared(v)))?;
+        c.i64(n, |i, v| rows[i].sent_ns = v)?;
+        c.i64(n, |i, v| rows[i].first_byte_ns = v)?;
+        c.i64(n, |i, v| rows[i].end_ns = v)?;
+        c.name(n, |i, v| Some(rows[i].error = Some(shared(v))))?;
+        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).metric = shared(v)))?;
+        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).metric_type = shared(v)))?;
+        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).help = shared(v)))?;
+        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).name = shared(v)))?;
+        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).labels = shared(v)))?;
+        c.f64(n, |i, v| rows[i].sample.get_or_insert_with(sample).value = Some(v))?;
+        Ok(true)
+    }
 }
 
 /// One row group of tokens, row by row.

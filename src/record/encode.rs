@@ -6,11 +6,12 @@
 
 use std::io::Write;
 
-use parquet::data_type::{ByteArray, ByteArrayType, DataType, Int32Type, Int64Type};
+use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
 
 use super::row::{RequestRow, TokenChunk, TokenStamp};
+use super::server::ServerRow;
 
 /// Writes `rows` as one row group.
 pub fn request_group<W: Write + Send>(file: &mut SerializedFileWriter<W>, rows: &[RequestRow]) -> Result<()> {
@@ -112,6 +113,26 @@ pub fn token_group<W: Write + Send>(file: &mut SerializedFileWriter<W>, rows: &T
     c.required::<ByteArrayType>(rows.stamps().map(|s| name(s.kind.as_str())))?;
     c.required::<Int32Type>(rows.stamps().map(|s| s.bytes as i32))?;
     c.optional::<Int32Type>(rows.stamps().map(|s| s.tokens.map(i32::from)))?;
+    c.close()
+}
+
+/// Writes rows of the server's metrics as one row group.
+pub fn server_group<W: Write + Send>(file: &mut SerializedFileWriter<W>, rows: &[ServerRow]) -> Result<()> {
+    let mut c = Columns::new(file.next_row_group()?);
+    let r = || rows.iter();
+    let s = || rows.iter().map(|r| r.sample.as_ref());
+    c.required::<Int32Type>(r().map(|r| r.scrape as i32))?;
+    c.required::<ByteArrayType>(r().map(|r| text(&r.endpoint)))?;
+    c.required::<Int64Type>(r().map(|r| r.sent_ns))?;
+    c.required::<Int64Type>(r().map(|r| r.first_byte_ns))?;
+    c.required::<Int64Type>(r().map(|r| r.end_ns))?;
+    c.optional::<ByteArrayType>(r().map(|r| r.error.as_deref().map(text)))?;
+    c.optional::<ByteArrayType>(s().map(|s| s.map(|s| text(&s.metric))))?;
+    c.optional::<ByteArrayType>(s().map(|s| s.map(|s| text(&s.metric_type))))?;
+    c.optional::<ByteArrayType>(s().map(|s| s.map(|s| text(&s.help))))?;
+    c.optional::<ByteArrayType>(s().map(|s| s.map(|s| text(&s.name))))?;
+    c.optional::<ByteArrayType>(s().map(|s| s.map(|s| text(&s.labels))))?;
+    c.optional::<DoubleType>(s().map(|s| s.and_then(|s| s.value)))?;
     c.close()
 }
 

@@ -1,7 +1,8 @@
 //! The recording: the only bridge between the engine and everything that computes.
 //!
 //! Workers hand rows to bounded rings ([`ring`]); one writer thread ([`writer`]) turns them into `requests.parquet`
-//! and `tokens.parquet`; [`reader`] streams them back; [`manifest`] is `run.json`.
+//! and `tokens.parquet`; [`reader`] streams them back; [`manifest`] is `run.json`. What the server's metrics said is apart
+//! ([`server`]).
 //! Between them and the `parquet` crate: [`schema`] (columns), [`encode`] and `decode` (values), `merge` (the order
 //! over row groups), [`durable`] (a file that survives a kill), `source` and `pages` (bytes that nobody vouches
 //! for).
@@ -19,5 +20,6 @@ pub mod reader;
 pub mod ring;
 pub mod row;
 pub mod schema;
+pub mod server;
 mod source;
 pub mod writer;

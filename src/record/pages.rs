@@ -92,7 +92,7 @@ impl CheckedPages {
         match encoding {
             Encoding::PLAIN => self.check_plain(values, present),
             Encoding::RLE_DICTIONARY => self.has_dictionary.then_some(()),
-            Encoding::DELTA_BINARY_PACKED if self.physical != Physical::BYTE_ARRAY => {
+            Encoding::DELTA_BINARY_PACKED if matches!(self.physical, Physical::INT32 | Physical::INT64) => {
                 let [block, mini_blocks, count] = [varint(&mut values)?, varint(&mut values)?, varint(&mut values)?];
                 (block <= DELTA_BLOCK_MAX && mini_blocks <= block && count == present).then_some(())
             }
@@ -102,7 +102,7 @@ impl CheckedPages {
 
     /// Whether `bytes` hold `count` values as they are: numbers, or texts after their lengths in 4 bytes.
     fn check_plain(&self, mut bytes: &[u8], count: u64) -> Option<()> {
-        let width = if self.physical == Physical::INT64 { 8 } else { 4 };
+        let width = if matches!(self.physical, Physical::INT64 | Physical::DOUBLE) { 8 } else { 4 };
         if count > bytes.len() as u64 / width {
             return None;
         }

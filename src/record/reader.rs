@@ -143,7 +143,7 @@ fn read_requests(file: &TableFile) -> parquet::errors::Result<Vec<RequestRow>> {
     }
 }
 
-fn failure(dir: &Path, table: Table) -> impl FnOnce(ParquetError) -> Error {
+pub(super) fn failure(dir: &Path, table: Table) -> impl FnOnce(ParquetError) -> Error {
     let path = dir.join(table.file_name());
     move |error| {
         let problem = match error {
@@ -167,8 +167,10 @@ fn failure(dir: &Path, table: Table) -> impl FnOnce(ParquetError) -> Error {
 pub fn fuzz_read(data: &[u8]) -> usize {
     let bytes = Bytes::copy_from_slice(data);
     let tokens = TableFile::from_bytes(bytes.clone(), Table::Tokens).and_then(|file| visit_tokens(&file));
-    let requests = || TableFile::from_bytes(bytes, Table::Requests).and_then(|file| count_requests(&file));
-    tokens.or_else(|_| requests()).unwrap_or(0)
+    let requests =
+        || TableFile::from_bytes(bytes.clone(), Table::Requests).and_then(|file| count_requests(&file));
+    let server = |_| super::server::fuzz_count(bytes.clone(), FUZZ_ROWS_MAX);
+    tokens.or_else(|_| requests()).or_else(server).unwrap_or(0)
 }
 
 /// Rows that a fuzzed file is read for: a few bytes can stand for very many.

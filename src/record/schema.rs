@@ -1,4 +1,4 @@
-//! The rows' fields → the columns of `requests.parquet` and `tokens.parquet`, and how each is stored.
+//! The rows' fields → the columns of `requests.parquet`, `tokens.parquet` and `server_metrics.parquet`, and how each is stored.
 //!
 //! In: nothing but the tables below. Out: Parquet schemas, writer properties, and a judgement of a foreign file's.
 //! Invariants: a column is a field of [`super::row`], in its order and with its type; unsigned integers and strings
@@ -31,6 +31,7 @@ enum Kind {
     U64,
     U32,
     U16,
+    F64,
     Text,
 }
 
@@ -49,7 +50,7 @@ enum Stored {
 #[derive(Clone, Copy, Debug)]
 struct Column(&'static str, Kind, Repetition, Stored);
 
-use Kind::{I64, Text, U16, U32, U64};
+use Kind::{F64, I64, Text, U16, U32, U64};
 use Stored::{Delta, Dictionary, Plain};
 const REQUIRED: Repetition = Repetition::REQUIRED;
 const OPTIONAL: Repetition = Repetition::OPTIONAL;
@@ -98,24 +99,42 @@ const TOKEN_COLUMNS: [Column; 8] = [
     Column("tokens", U16, OPTIONAL, Dictionary),
 ];
 
-/// One of the two tables of a recording.
+const SERVER_COLUMNS: [Column; 12] = [
+    Column("scrape", U32, REQUIRED, Delta),
+    Column("endpoint", Text, REQUIRED, Dictionary),
+    Column("sent_ns", I64, REQUIRED, Delta),
+    Column("first_byte_ns", I64, REQUIRED, Delta),
+    Column("end_ns", I64, REQUIRED, Delta),
+    Column("error", Text, OPTIONAL, Dictionary),
+    Column("metric", Text, OPTIONAL, Dictionary),
+    Column("metric_type", Text, OPTIONAL, Dictionary),
+    Column("help", Text, OPTIONAL, Dictionary),
+    Column("sample", Text, OPTIONAL, Dictionary),
+    Column("labels", Text, OPTIONAL, Dictionary),
+    Column("value", F64, OPTIONAL, Plain),
+];
+
+/// One of the tables of a recording.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Table {
     /// One row per scheduled request.
     Requests,
     /// One row per stream event.
     Tokens,
+    /// One row per sample of the server's metrics that changed, where those are scraped.
+    ServerMetrics,
 }
 
 impl Table {
-    /// Both tables.
-    pub const ALL: [Table; 2] = [Table::Requests, Table::Tokens];
+    /// Every table.
+    pub const ALL: [Table; 3] = [Table::Requests, Table::Tokens, Table::ServerMetrics];
 
     /// The table's file in a run directory.
     pub fn file_name(self) -> &'static str {
         match self {
             Table::Requests => "requests.parquet",
             Table::Tokens => "tokens.parquet",
+            Table::ServerMetrics => "server_metrics.parquet",
         }
     }
 
@@ -124,6 +143,7 @@ impl Table {
         match self {
             Table::Requests => "requests.parquet.footer",
             Table::Tokens => "tokens.parquet.footer",
+            Table::ServerMetrics => "server_metrics.parquet.footer",
         }
     }
 
@@ -131,12 +151,13 @@ impl Table {
         match self {
             Table::Requests => &REQUEST_COLUMNS,
             Table::Tokens => &TOKEN_COLUMNS,
+            Table::ServerMetrics => &SERVER_COLUMNS,
         }
     }
 
     /// The table's Parquet schema.
     pub fn schema(self) -> &'static Arc<SchemaDescriptor> {
-        static SCHEMAS: LazyLock<[Arc<SchemaDescriptor>; 2]> =
+        static SCHEMAS: LazyLock<[Arc<SchemaDescriptor>; 3]> =
             LazyLock::new(|| Table::ALL.map(|t| Arc::new(SchemaDescriptor::new(message(t)))));
         &SCHEMAS[self as usize]
     }
@@ -206,6 +227,7 @@ fn field(Column(name, kind, repetition, _): &Column) -> Type {
         U64 => (Physical::INT64, unsigned(64), ConvertedType::UINT_64),
         U32 => (Physical::INT32, unsigned(32), ConvertedType::UINT_32),
         U16 => (Physical::INT32, unsigned(16), ConvertedType::UINT_16),
+        F64 => (Physical::DOUBLE, None, ConvertedType::NONE),
         Text => (Physical::BYTE_ARRAY, Some(LogicalType::String), ConvertedType::UTF8),
     };
     Type::primitive_type_builder(name, physical)

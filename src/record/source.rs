@@ -180,7 +180,7 @@ impl TableFile {
             group.columns().iter().try_for_each(|column| check_column(column, length))?;
         }
         let page_bytes_max = match table {
-            Table::Requests => 64 << 20, // texts of any length
+            Table::Requests | Table::ServerMetrics => 64 << 20, // texts of any length
             Table::Tokens => 4 << 20,    // numbers, so much less
         };
         Ok(TableFile { table, source: Source { data, length, page_bytes_max }, metadata, recovered: false })

@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::Notify;
 
 use super::deployment::{Deployment, Job, Refusal, SequenceId, Token};
+use super::metrics::Metrics;
 use crate::time::alarm::Alarm;
 use crate::time::monotonic_ns;
 
@@ -22,6 +23,10 @@ struct Seat {
     ready_tokens: Cell<u32>,
     cached_tokens: Cell<u32>,
     waker: Cell<Option<Waker>>,
+    prompt_tokens: u32,
+    arrival_ns: i64,
+    /// When its last token so far came.
+    token_ns: Cell<i64>,
 }
 
 /// An engine, and the answers that wait for it. Times are of CLOCK_MONOTONIC.
@@ -31,6 +36,7 @@ pub(super) struct Engine {
     /// Rung when the engine's next event comes earlier than the driver knows.
     sooner: Notify,
     submitted: Cell<u64>,
+    metrics: Metrics,
 }
 
 impl Engine {
@@ -40,6 +46,7 @@ impl Engine {
             seats: RefCell::default(),
             sooner: Notify::new(),
             submitted: Cell::new(0),
+            metrics: Metrics::new(),
         }
     }
 
@@ -51,14 +58,14 @@ impl Engine {
     /// Submits a job that arrived at `arrival_ns`. Its tokens come to the ticket.
     pub(super) fn submit(self: &Rc<Self>, arrival_ns: i64, job: Job) -> Result<Ticket, Refusal> {
         let sequence = SequenceId(self.submitted.replace(self.submitted.get() + 1));
-        let output_tokens = job.output_tokens;
+        let (prompt_tokens, output_tokens) = (job.prompt_tokens, job.output_tokens);
         let mut deployment = self.deployment.borrow_mut();
         let before = deployment.next_event_ns();
         deployment.submit(sequence, arrival_ns, job)?;
         if deployment.next_event_ns() != before {
             self.sooner.notify_one();
         }
-        let seat = Rc::new(Seat::default());
+        let seat = Rc::new(Seat { prompt_tokens, arrival_ns, ..Seat::default() });
         self.seats.borrow_mut().insert(sequence, Rc::clone(&seat));
         Ok(Ticket { engine: Rc::clone(self), sequence, seat, output_tokens })
     }
@@ -82,11 +89,29 @@ impl Engine {
         }
     }
 
+    /// What the engine says of itself.
+    pub(super) fn metrics_text(&self, model_json: &str) -> String {
+        self.metrics.text(model_json, self.deployment.borrow().load())
+    }
+
+    fn observe(&self, seat: &Seat, token: &Token) {
+        let since_arrival_ns = token.at_ns - seat.arrival_ns;
+        match seat.ready_tokens.get() {
+            1 => self.metrics.on_first_token(seat.prompt_tokens, since_arrival_ns),
+            _ => self.metrics.on_next_token(token.at_ns - seat.token_ns.get()),
+        }
+        seat.token_ns.set(token.at_ns);
+        if token.last {
+            self.metrics.on_last_token(since_arrival_ns);
+        }
+    }
+
     fn deliver(&self, tokens: &mut Vec<Token>) {
         let mut seats = self.seats.borrow_mut();
         for token in tokens.drain(..) {
             let Some(seat) = seats.get(&token.sequence) else { continue };
             seat.ready_tokens.set(seat.ready_tokens.get() + 1);
+            self.observe(seat, &token);
             seat.cached_tokens.set(token.cached_tokens);
             if let Some(waker) = seat.waker.take() {
                 waker.wake();

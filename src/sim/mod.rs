@@ -17,6 +17,7 @@ pub mod deployment;
 pub mod disaggregated;
 mod driver;
 pub mod kv;
+mod metrics;
 pub mod network;
 pub mod oracle;
 pub mod replicas;

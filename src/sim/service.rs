@@ -1,7 +1,8 @@
 //! Turns an HTTP request into an answer: routes, checks, and the hand-over to the engine.
 //!
 //! In: a request of a connection. Out: a response whose body is an [`Answer`].
-//! Routes: `POST /v1/chat/completions`, `POST /v1/completions`, `GET /v1/models`, `GET /health`.
+//! Routes: `POST /v1/chat/completions`, `POST /v1/completions`, `GET /v1/models`, `GET /health`,
+//! `GET /metrics`.
 //! Invariant: every error answer has OpenAI's body, `{"error": {message, type, param, code}}`.
 
 use std::rc::Rc;
@@ -81,7 +82,7 @@ impl Service {
         let (allowed, api) = match path {
             "/v1/chat/completions" => (Method::POST, Some(Api::Chat)),
             "/v1/completions" => (Method::POST, Some(Api::Completions)),
-            "/v1/models" | "/health" => (Method::GET, None),
+            "/v1/models" | "/health" | "/metrics" => (Method::GET, None),
             _ => return refuse(&Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here"))),
         };
         if request.method() != allowed {
@@ -97,6 +98,13 @@ impl Service {
                 refuse(&refusal)
             }),
             None if path == "/health" => Response::new(Answer::Whole(Bytes::new())),
+            None if path == "/metrics" => {
+                let text = self.engine.metrics_text(&self.model_json);
+                let mut response = Response::new(Answer::Whole(text.into()));
+                let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                response.headers_mut().insert(CONTENT_TYPE, format);
+                response
+            }
             None => {
                 let created_s = realtime_ns() / SECOND_NS;
                 json(StatusCode::OK, models_body(&self.model, created_s, self.max_model_tokens))

@@ -1,13 +1,16 @@
 //! The reader against bytes that nobody meant.
 
+use std::sync::Arc;
+
 use parquet::basic::{Compression, ZstdLevel};
 use parquet::file::writer::SerializedFileWriter;
 use rand::RngExt;
 
 use super::*;
 use crate::outcome::EventKind;
-use crate::record::encode::{TokenRows, request_group, token_group};
+use crate::record::encode::{TokenRows, request_group, server_group, token_group};
 use crate::record::row::{TokenChunk, TokenStamp};
+use crate::record::server::{ServerRow, ServerSample};
 use crate::rng::{Seed, Stream};
 
 const CORPUS: &str = "fuzz/corpus/recording";
@@ -47,11 +50,33 @@ fn valid(table: Table, compression: Compression) -> Vec<u8> {
                 rows.sort();
                 token_group(&mut file, &rows).unwrap();
             }
+            Table::ServerMetrics => server_group(&mut file, &ids.map(scraped).collect::<Vec<_>>()).unwrap(),
         }
     }
     file.finish().unwrap();
     drop(file);
     bytes
+}
+
+fn scraped(id: u64) -> ServerRow {
+    let name: Arc<str> = if id.is_multiple_of(2) { "x_total".into() } else { "y".into() };
+    let sample = ServerSample {
+        metric: name.clone(),
+        metric_type: "counter".into(),
+        help: "".into(),
+        name,
+        labels: "a=\"b\"".into(),
+        value: (!id.is_multiple_of(5)).then_some(id as f64 * 1.5),
+    };
+    ServerRow {
+        scrape: id as u32,
+        endpoint: "http://h/metrics".into(),
+        sent_ns: id as i64 * 333_000_000,
+        first_byte_ns: id as i64 * 333_000_000 + 7,
+        end_ns: id as i64 * 333_000_000 + 9,
+        error: id.is_multiple_of(6).then(|| "refused".into()),
+        sample: (!id.is_multiple_of(6)).then_some(sample),
+    }
 }
 
 fn stamp(t_ns: i64, read: u32) -> TokenStamp {
@@ -70,6 +95,7 @@ fn stamp(t_ns: i64, read: u32) -> TokenStamp {
 fn a_valid_file_is_read_whole() {
     assert_eq!(fuzz_read(&valid(Table::Tokens, zstd())), REQUESTS as usize * 20);
     assert_eq!(fuzz_read(&valid(Table::Requests, zstd())), REQUESTS as usize);
+    assert_eq!(fuzz_read(&valid(Table::ServerMetrics, zstd())), REQUESTS as usize);
 }
 
 #[test]
@@ -132,6 +158,7 @@ fn write_the_corpus() {
     let seeds = [
         ("tokens.parquet", tokens.clone()),
         ("requests.parquet", valid(Table::Requests, zstd())),
+        ("server_metrics.parquet", valid(Table::ServerMetrics, zstd())),
         ("tokens_plain.parquet", valid(Table::Tokens, Compression::UNCOMPRESSED)),
         ("requests_plain.parquet", valid(Table::Requests, Compression::UNCOMPRESSED)),
         ("tokens_truncated.parquet", tokens[..tokens.len() * 2 / 3].to_vec()),
