@@ -26,7 +26,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
     ("profiler", &[]),
-    ("export", &["record", "metrics", "analysis", "profiler"]),
+    ("export", &["wire", "record", "metrics", "analysis", "profiler"]),
     ("sim", &["profiler", "prompt", "wire", "endpoint", "engine"]),
     // Above the whole pipeline, which it measures, and below what shows its result.
     (

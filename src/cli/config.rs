@@ -12,6 +12,7 @@ use super::dataset::PoolConfig;
 use super::network::NetworkConfig;
 use super::prompt::PromptConfig;
 use super::secret::{MASK, Secret, is_secret_header};
+use super::telemetry::TelemetryConfig;
 use crate::arrival::ArrivalParams;
 use crate::arrival::curve::Curve;
 use crate::endpoint::RequestOptions;
@@ -113,6 +114,8 @@ pub struct ProfileConfig {
     pub timeout_ns: i64,
     /// How the endpoint is spoken to.
     pub network: NetworkConfig,
+    /// What is asked of the server beside the load.
+    pub telemetry: TelemetryConfig,
     /// Who speaks HTTP/1.1.
     pub client: HttpClient,
     /// How the time before a send is spent.
@@ -191,6 +194,7 @@ impl ProfileConfig {
             "pool": self.pool.to_json(),
             "prompt": self.prompt.to_json(),
             "network": self.network.to_json(),
+            "server_metrics": self.telemetry.to_json(),
             "http_client": self.client.as_str(),
             "pacing": self.pacing.as_str(),
             "realtime": self.realtime,

@@ -24,6 +24,7 @@ pub mod session;
 pub mod spelling;
 pub mod sweep;
 pub mod synth;
+pub mod telemetry;
 pub mod trace;
 mod vllm;
 

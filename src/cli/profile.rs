@@ -11,6 +11,7 @@ use super::printed::Setting;
 use super::prompt::PromptArgs;
 use super::secret::Secret;
 use super::session::SessionArgs;
+use super::telemetry::TelemetryArgs;
 use super::trace::TraceArgs;
 
 /// Drive load into an OpenAI-compatible endpoint and record the time of every token.
@@ -194,6 +195,10 @@ pub struct ProfileArgs {
     /// an entry for each request.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = ExportLevelArg::Records, help_heading = OUTPUT)]
     pub export_level: ExportLevelArg,
+
+    /// What is asked of the server beside the load.
+    #[command(flatten)]
+    pub telemetry: TelemetryArgs,
 
     /// Exit with code 1 when the verdict is this bad or worse.
     #[arg(long, value_name = "VERDICT", help_heading = OUTPUT)]

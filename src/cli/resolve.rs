@@ -77,6 +77,7 @@ impl ProfileArgs {
             warmup_requests: self.warmup_request_count,
             timeout_ns: positive_ns("--request-timeout-seconds", self.request_timeout_seconds)?,
             network,
+            telemetry: self.telemetry.resolve()?,
             client: match self.http_client {
                 ClientArg::Lane => HttpClient::Lane,
                 ClientArg::Hyper => HttpClient::Hyper,

@@ -5,13 +5,15 @@
 use std::path::{Path, PathBuf};
 
 use crate::analysis::fidelity::{self, Fidelity};
+use crate::analysis::server::ServerMetrics;
 use crate::analysis::verdict::judge;
 use crate::cli::{FailOn, ReportArgs};
 use crate::error::{Error, ExitCode, Result};
 use crate::export::{self, ExportLevel};
 use crate::metrics::{self, Summary};
-use crate::record::manifest::{Judgement, Verdict};
+use crate::record::manifest::{Judgement, Manifest, Verdict};
 use crate::record::reader::{Recording, Rows};
+use crate::record::server::ServerRecording;
 use crate::report::terminal::{self, Style};
 use crate::report::{html, out};
 
@@ -29,7 +31,7 @@ pub fn run(args: &ReportArgs, style: Style) -> Result<ExitCode> {
 pub fn conclude(run_dir: &Path, into: &Path, style: Style) -> Result<Verdict> {
     let recording = Recording::open(run_dir)?;
     let findings = findings(&recording)?;
-    let written = write(&recording, &findings, into)?;
+    let written = write(run_dir, &recording, &findings, into)?;
     let Findings { summary, fidelity, verdict } = findings;
     out::stdout(&terminal::render(recording.manifest(), &summary, &fidelity, &verdict, style))?;
     out::stderr(&terminal::files(&written, style))?;
@@ -60,7 +62,7 @@ fn findings(recording: &Recording) -> Result<Findings> {
     Ok(Findings { summary, fidelity, verdict })
 }
 
-fn write(recording: &Recording, findings: &Findings, into: &Path) -> Result<Vec<PathBuf>> {
+fn write(run_dir: &Path, recording: &Recording, findings: &Findings, into: &Path) -> Result<Vec<PathBuf>> {
     let level = ExportLevel::of(recording.manifest());
     let artifacts = export::write_all(into, recording, &findings.summary, level)?;
     let fidelity = export::fidelity::write(into, &findings.fidelity)?;
@@ -70,7 +72,15 @@ fn write(recording: &Recording, findings: &Findings, into: &Path) -> Result<Vec<
     let mut written = vec![path];
     written.extend(artifacts);
     written.push(fidelity);
+    written.extend(server_metrics(run_dir, recording.manifest(), into)?);
     Ok(written)
+}
+
+/// The files of what the server said of itself, where it was asked.
+fn server_metrics(run_dir: &Path, manifest: &Manifest, into: &Path) -> Result<Vec<PathBuf>> {
+    let scrapes = ServerRecording::open(run_dir)?;
+    let metrics = scrapes.as_ref().map(|scrapes| ServerMetrics::of(scrapes, manifest)).transpose()?;
+    export::server::write(into, manifest, scrapes.as_ref().zip(metrics.as_ref()))
 }
 
 /// What a verdict makes the program end with.

@@ -160,7 +160,7 @@ fn insert_number(object: &mut Map<String, Json>, key: &str, number: f64) {
 }
 
 /// aiperf's ids have 12 digits: ours, cut.
-fn benchmark_id(manifest: &Manifest) -> &str {
+pub(super) fn benchmark_id(manifest: &Manifest) -> &str {
     manifest.run_id.get(..12).unwrap_or(&manifest.run_id)
 }
 
@@ -182,7 +182,7 @@ fn shell_words(words: &[String]) -> String {
 }
 
 /// A wall-clock time as `YYYY-MM-DDTHH:MM:SS.ffffff`, in UTC.
-fn utc_iso(unix_ns: i64) -> String {
+pub(super) fn utc_iso(unix_ns: i64) -> String {
     let (seconds, ns) = (unix_ns.div_euclid(SECOND_NS), unix_ns.rem_euclid(SECOND_NS));
     let (days, second) = (seconds.div_euclid(86_400), seconds.rem_euclid(86_400));
     let (year, month, day) = civil_date(days);

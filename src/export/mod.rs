@@ -4,7 +4,8 @@
 //! One file per format, one line in [`EXPORTERS`]. Invariants: the same recording gives the same bytes; memory is
 //! bounded however long the run was; no number that JSON cannot hold is ever written.
 //! Not here: what people look at (that is `report`). [`inputs`] is apart: it needs the bodies, which no recording holds; so
-//! is [`fidelity`], which is an analysis and no summary, and [`sweep`], which is a prediction.
+//! is [`fidelity`], which is an analysis and no summary, [`server`], which is of the server's own numbers, and [`sweep`], which is a
+//! prediction.
 
 mod aiperf_config;
 mod aiperf_csv;
@@ -13,6 +14,7 @@ mod aiperf_jsonl;
 mod aiperf_words;
 pub mod fidelity;
 pub mod inputs;
+pub mod server;
 pub mod sweep;
 
 use std::io::{BufWriter, Write};

@@ -248,7 +248,7 @@ impl ServerCursor {
         };
         rows.clear();
         rows.resize(n, blank);
-        let mut shared = |text: &str| match known.get(text) {
+        let mut shared = |text: String| match known.get(text.as_str()) {
             Some(known) => known.clone(),
             None => {
                 let text: Arc<str> = text.into();
@@ -267,16 +267,16 @@ impl ServerCursor {
             value: None,
         };
         c.i32(n, |i, v| rows[i].scrape = v as u32)?;
-        c.name(n, |i, v| Some(rows[i].endpoint = shared(v)))?;
+        c.text(n, |i, v| rows[i].endpoint = shared(v))?;
         c.i64(n, |i, v| rows[i].sent_ns = v)?;
         c.i64(n, |i, v| rows[i].first_byte_ns = v)?;
         c.i64(n, |i, v| rows[i].end_ns = v)?;
-        c.name(n, |i, v| Some(rows[i].error = Some(shared(v))))?;
-        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).metric = shared(v)))?;
-        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).metric_type = shared(v)))?;
-        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).help = shared(v)))?;
-        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).name = shared(v)))?;
-        c.name(n, |i, v| Some(rows[i].sample.get_or_insert_with(sample).labels = shared(v)))?;
+        c.text(n, |i, v| rows[i].error = Some(shared(v)))?;
+        c.text(n, |i, v| rows[i].sample.get_or_insert_with(sample).metric = shared(v))?;
+        c.text(n, |i, v| rows[i].sample.get_or_insert_with(sample).metric_type = shared(v))?;
+        c.text(n, |i, v| rows[i].sample.get_or_insert_with(sample).help = shared(v))?;
+        c.text(n, |i, v| rows[i].sample.get_or_insert_with(sample).name = shared(v))?;
+        c.text(n, |i, v| rows[i].sample.get_or_insert_with(sample).labels = shared(v))?;
         c.f64(n, |i, v| rows[i].sample.get_or_insert_with(sample).value = Some(v))?;
         Ok(true)
     }

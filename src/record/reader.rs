@@ -167,8 +167,7 @@ pub(super) fn failure(dir: &Path, table: Table) -> impl FnOnce(ParquetError) -> 
 pub fn fuzz_read(data: &[u8]) -> usize {
     let bytes = Bytes::copy_from_slice(data);
     let tokens = TableFile::from_bytes(bytes.clone(), Table::Tokens).and_then(|file| visit_tokens(&file));
-    let requests =
-        || TableFile::from_bytes(bytes.clone(), Table::Requests).and_then(|file| count_requests(&file));
+    let requests = || TableFile::from_bytes(bytes.clone(), Table::Requests).and_then(|file| count_requests(&file));
     let server = |_| super::server::fuzz_count(bytes.clone(), FUZZ_ROWS_MAX);
     tokens.or_else(|_| requests()).or_else(server).unwrap_or(0)
 }

@@ -181,7 +181,7 @@ impl TableFile {
         }
         let page_bytes_max = match table {
             Table::Requests | Table::ServerMetrics => 64 << 20, // texts of any length
-            Table::Tokens => 4 << 20,    // numbers, so much less
+            Table::Tokens => 4 << 20,                           // numbers, so much less
         };
         Ok(TableFile { table, source: Source { data, length, page_bytes_max }, metadata, recovered: false })
     }

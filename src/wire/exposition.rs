@@ -337,7 +337,9 @@ python_info{a=\"b\"} 1 # {trace=\"x\"} 2
 
     #[test]
     fn lines_that_are_no_sample_are_counted_and_the_rest_is_read() {
-        for bad in ["x", "x{a=\"b\" 1", "{} 1", "x one", "x{a=b} 1", "x{a=\"b\"c=\"d\"} 1", "x 0x10", "x infinity", "<p> 1a"] {
+        for bad in
+            ["x", "x{a=\"b\" 1", "{} 1", "x one", "x{a=b} 1", "x{a=\"b\"c=\"d\"} 1", "x 0x10", "x infinity", "<p> 1a"]
+        {
             let counts = samples(&format!("{bad}\ny 1\n")).1;
             assert_eq!((counts.bad_lines, counts.samples), (1, 1), "{bad}");
         }

@@ -185,7 +185,9 @@ impl Fold {
             }
             match (&mut endpoint.series[at].values, &series.now) {
                 (Values::Grows(growth), now) if series.changed => growth.take(now, within && !first),
-                (Values::Changes(values), Now::Scalar(Some(value))) if within && value.is_finite() => values.add(*value),
+                (Values::Changes(values), Now::Scalar(Some(value))) if within && value.is_finite() => {
+                    values.add(*value);
+                }
                 _ => {}
             }
         }
@@ -230,7 +232,11 @@ impl HistogramStats {
         let (mut below, mut low) = (0.0, 0.0);
         for (_, bound, upto) in &self.buckets {
             if *upto >= rank && *upto > below {
-                return Some(if bound.is_finite() { low + (bound - low) * (rank - below) / (upto - below) } else { low });
+                return Some(if bound.is_finite() {
+                    low + (bound - low) * (rank - below) / (upto - below)
+                } else {
+                    low
+                });
             }
             (below, low) = (*upto, *bound);
         }

@@ -76,6 +76,9 @@ enum Slot {
     Count,
 }
 
+/// A family and its labels.
+type SeriesKey = (Arc<str>, Vec<(String, String)>);
+
 #[derive(Debug, Default)]
 struct Endpoint {
     url: Arc<str>,
@@ -83,7 +86,7 @@ struct Endpoint {
     /// By sample name and labels.
     places: HashMap<(Arc<str>, Arc<str>), Place>,
     /// Histograms by family and labels.
-    histograms: HashMap<(Arc<str>, Vec<(String, String)>), usize>,
+    histograms: HashMap<SeriesKey, usize>,
 }
 
 /// Called with each scrape and its endpoint's series. A series keeps its position; new ones come last.

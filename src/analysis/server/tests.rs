@@ -39,7 +39,8 @@ fn fold(rows: &[ServerRow], window_start_s: f64) -> ServerMetrics {
 #[test]
 fn a_counter_is_counted_from_the_last_scrape_before_the_window_and_through_a_new_start() {
     let c = |scrape, t_s, value| row(scrape, t_s, Some(("counter", "x_total", "a=\"b\"", value)));
-    let rows = [c(0, 0.0, 100.0), c(1, 1.0, 110.0), c(2, 2.0, 130.0), row(3, 3.0, None), c(4, 4.0, 5.0), c(5, 5.0, 7.0)];
+    let rows =
+        [c(0, 0.0, 100.0), c(1, 1.0, 110.0), c(2, 2.0, 130.0), row(3, 3.0, None), c(4, 4.0, 5.0), c(5, 5.0, 7.0)];
     let found = fold(&rows, 1.5);
     assert_eq!(found.series.len(), 1);
     let series = &found.series[0];

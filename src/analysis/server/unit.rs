@@ -47,7 +47,12 @@ mod tests {
             ("vllm:num_requests_running", FamilyKind::Gauge, "", Some("requests")),
             ("vllm:generation_tokens", FamilyKind::Counter, "", Some("tokens")),
             ("vllm:time_to_first_token_seconds", FamilyKind::Histogram, "", Some("seconds")),
-            ("vllm:kv_cache_usage_perc", FamilyKind::Gauge, "KV-cache usage. 1 means 100 percent usage.", Some("ratio")),
+            (
+                "vllm:kv_cache_usage_perc",
+                FamilyKind::Gauge,
+                "KV-cache usage. 1 means 100 percent usage.",
+                Some("ratio"),
+            ),
             ("load_percent", FamilyKind::Gauge, "", Some("percent")),
             ("vllm:request_success", FamilyKind::Counter, "", Some("requests")),
             ("vllm:num_preemptions", FamilyKind::Counter, "", Some("count")),

@@ -446,14 +446,9 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
     (
         "Server Metrics",
         &[
-            flag("--server-metrics", Many, "", Outside("the server's metrics are not scraped; leave it to Prometheus")),
-            flag("--no-server-metrics", Nothing, "off", Idle("they are not scraped")),
-            flag(
-                "--server-metrics-formats",
-                Many,
-                "json csv",
-                Outside("the server's metrics are not scraped; leave it to Prometheus"),
-            ),
+            flag("--server-metrics", Many, "", Same),
+            flag("--no-server-metrics", Nothing, "off", Same),
+            flag("--server-metrics-formats", Many, "json csv", Same),
         ],
     ),
     (

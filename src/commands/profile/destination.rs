@@ -17,6 +17,8 @@ use crate::sim::server::{self, ServeConfig, ServerHandle};
 pub(super) struct Destined {
     /// Its base URL, for people and for the manifest.
     pub(super) url: String,
+    /// Where the server really is.
+    pub(super) base: BaseUrl,
     /// What the engine needs.
     pub(super) target: Target,
     simulated: Option<ServerHandle>,
@@ -66,7 +68,7 @@ impl Destined {
             streaming: config.request.streaming,
             reuse: network.reuse,
         };
-        Ok(Destined { url: base.to_string(), target, simulated })
+        Ok(Destined { url: base.to_string(), base: base.clone(), target, simulated })
     }
 
     /// Requests that may share a connection.
@@ -77,13 +79,19 @@ impl Destined {
         }
     }
 
+    /// Cores that neither a worker is pinned to, of which there are so many, nor a simulated deployment.
+    pub(super) fn unused_cores(&self, cores: &[u32], workers: usize) -> Vec<u32> {
+        let server = cores.last().filter(|_| self.simulated.is_some());
+        cores.iter().skip(workers).filter(|core| Some(*core) != server).copied().collect()
+    }
+
     /// How many ends of each connection this process has.
     pub(super) fn ends(&self) -> u32 {
         if self.simulated.is_some() { 2 } else { 1 }
     }
 }
 
-fn tls_options(network: &NetworkConfig) -> TlsOptions {
+pub(super) fn tls_options(network: &NetworkConfig) -> TlsOptions {
     let versions: &[&[u8]] = match network.http_version {
         HttpVersion::Auto => &[b"h2", b"http/1.1"],
         HttpVersion::Http1 => &[b"http/1.1"],

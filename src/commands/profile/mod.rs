@@ -3,6 +3,7 @@
 mod destination;
 mod probe;
 mod run_dir;
+mod server_metrics;
 pub(super) mod workload;
 
 use std::path::Path;
@@ -65,6 +66,8 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let workers = workers(config, &plan, cores.len());
     let (recorders, intakes) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
     let writer = Writer::spawn(&dir, &manifest.run_id, intakes, WriterOptions::default(), clock)?;
+    let unused = destined.unused_cores(&cores, workers as usize);
+    let scraper = server_metrics::start(config, &destined, (&dir, &manifest.run_id), clock, unused)?;
     let spec = EngineSpec {
         plan: plan.clone(),
         target: destined.target.clone(),
@@ -84,6 +87,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let stolen_before_ns = steal_ns();
     let ran = engine::run(spec, &mut |tick| progress.update(&expected.snapshot(&tick)));
     manifest.steal_ns = steal_ns() - stolen_before_ns;
+    manifest.config["server_metrics"]["scraped"] = server_metrics::finish(scraper)?;
     drop(progress);
     drop(interrupts);
     // What follows reads the recording, and needs the memory.
