@@ -19,7 +19,7 @@ from runs import Loadline
 
 ROOT = Path(__file__).resolve().parents[2]
 # What CI runs, in this order.
-CI = ["nginx", "llama", "proxies", "llmock", "dynamo"]
+CI = ["nginx", "llama", "proxies", "llmock", "dynamo", "beside_aiperf"]
 CLONE_NEWNET, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8914, 1
 
 
