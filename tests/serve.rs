@@ -167,6 +167,11 @@ fn an_answer_in_one_piece_counts_what_it_says_and_the_connection_is_reused() {
         wire.whole()
     };
     assert_eq!((head.status, &models["data"][0]["id"]), (200, &json!("Qwen/Qwen3-32B")));
+    // openai's client encodes the name, people do not.
+    for name in ["Qwen%2FQwen3-32B", "Qwen/Qwen3-32B"] {
+        wire.send("GET", &format!("/v1/models/{name}"), "", "");
+        assert_eq!(wire.whole().1["id"], models["data"][0]["id"]);
+    }
     wire.send("GET", "/health", "", "");
     assert_eq!(wire.whole().0.status, 200);
     server.shutdown().unwrap();
@@ -194,6 +199,7 @@ fn errors_have_a_status_and_openais_body() {
     check("POST", CHAT, &unknown.to_string(), 404, "`gpt-5` does not exist");
     check("POST", CHAT, &chat(48, true).to_string(), 400, "maximum context length is 50");
     check("POST", "/v1/embeddings", "{}", 404, "/v1/embeddings");
+    check("GET", "/v1/models/gpt-5", "", 404, "`gpt-5` does not exist");
     let head = check("GET", CHAT, "", 405, "takes POST");
     assert_eq!(head.get("allow"), Some("POST"));
     assert_eq!(check("DELETE", "/health", "", 405, "takes GET").get("allow"), Some("GET"));

@@ -53,6 +53,10 @@ def check(checks, loadline, folder):
         checks.that(f"{name}: answers are as long as the trace asks", sorted(tool.column(OUTPUT)) == asked_for, sum(asked_for))
         for tag in (TTFT, ITL, LATENCY):
             checks.that(f"{name}: the summary's {tag} is that of the records", tool.summed_up_right(tag))
+    checks.equal("both: tokens of answers", sum(ours.column(OUTPUT)), sum(theirs.column(OUTPUT)))
+    prompts = sum(ours.column(INPUT)), sum(theirs.column(INPUT))
+    # aiperf's prompts are no exact number of tokens by construction; here they happen to be.
+    checks.that("both: tokens of prompts, to 0.1 %", abs(prompts[0] - prompts[1]) <= 0.001 * prompts[0], prompts)
     for tag, by_server in server_means(account[:REQUESTS]).items():
         off = abs(ours.mean(tag) - by_server)
         checks.that(f"loadline: mean {tag} within {PART:.0%} and {MS[tag]} ms of the server's", off <= PART * by_server + MS[tag],

@@ -2,10 +2,10 @@
 
 
 class Checks:
-    """The claims of one module, counted."""
+    """The claims of one module, counted. `results`: where its figures go, if anywhere."""
 
-    def __init__(self, name):
-        self.name, self.passed, self.failed = name, 0, 0
+    def __init__(self, name, results=None):
+        self.name, self.results, self.passed, self.failed = name, results, 0, 0
 
     def that(self, claim, holds, seen=""):
         """Prints the claim with what was seen. Returns whether it holds."""

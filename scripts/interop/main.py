@@ -19,7 +19,7 @@ from runs import Loadline
 
 ROOT = Path(__file__).resolve().parents[2]
 # What CI runs, in this order.
-CI = ["nginx", "llama", "proxies", "llmock", "dynamo", "beside_aiperf"]
+CI = ["nginx", "llama", "proxies", "llmock", "dynamo", "beside_aiperf", "clients"]
 CLONE_NEWNET, SIOCSIFFLAGS, IFF_UP = 0x40000000, 0x8914, 1
 
 
@@ -37,6 +37,7 @@ def main():
     parser = argparse.ArgumentParser(prog="scripts/interop/run", description="See docs/interop.md.")
     target = Path(os.environ.get("CARGO_TARGET_DIR") or ROOT / "target")
     parser.add_argument("--loadline", type=Path, default=target / "release" / "loadline", metavar="BINARY")
+    parser.add_argument("--results", type=Path, metavar="FILE", help="write what 100 requests cost here too (clients)")
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(CI)} [all of these]")
     options = parser.parse_args()
     names = options.names or CI
@@ -55,7 +56,7 @@ def main():
     failed = 0
     for name, module in modules.items():
         started = time.monotonic()
-        checks = Checks(name)
+        checks = Checks(name, options.results)
         with tempfile.TemporaryDirectory(prefix=f"interop-{name}-") as folder:
             module.check(checks, Loadline(options.loadline.resolve(), folder), Path(folder))
         print(f"{name}: {checks.passed} passed, {checks.failed} failed, {time.monotonic() - started:.0f} s\n", flush=True)

@@ -16,7 +16,8 @@ use crate::time::MILLISECOND_NS;
 /// sequence is thrown out and computed again. The time of an iteration is predicted from the model's dimensions and the GPU's
 /// measured kernels; no GPU, weights or tokenizer are needed. The words of an answer mean nothing.
 ///
-/// Routes: POST /v1/chat/completions, POST /v1/completions (both streaming or not), GET /v1/models, GET /health.
+/// Routes: POST /v1/chat/completions, POST /v1/completions (both streaming or not), GET /v1/models, GET
+/// /v1/models/NAME, GET /health.
 ///
 /// A prompt counts one token per whitespace-separated word, or per token id. An answer has exactly `max_tokens`
 /// tokens (256 for a chat and 16 for a completion that names no limit); sampling parameters and stop words are ignored.

@@ -148,13 +148,12 @@ pub fn error_body(status: StatusCode, message: &str, param: Option<&str>) -> Byt
     serde_json::json!({ "error": error }).to_string().into()
 }
 
-/// The body of `GET /v1/models`.
-pub fn models_body(model: &str, created_s: i64, max_model_tokens: u32) -> Bytes {
-    let card = serde_json::json!({
+/// What the model lists say of the model.
+pub fn model_card(model: &str, created_s: i64, max_model_tokens: u32) -> serde_json::Value {
+    serde_json::json!({
         "id": model, "object": "model", "created": created_s, "owned_by": "loadline", "root": model,
         "parent": null, "max_model_len": max_model_tokens,
-    });
-    serde_json::json!({ "object": "list", "data": [card] }).to_string().into()
+    })
 }
 
 #[cfg(test)]

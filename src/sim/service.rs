@@ -1,8 +1,8 @@
 //! Turns an HTTP request into an answer: routes, checks, and the hand-over to the engine.
 //!
 //! In: a request of a connection. Out: a response whose body is an [`Answer`].
-//! Routes: `POST /v1/chat/completions`, `POST /v1/completions`, `GET /v1/models`, `GET /health`,
-//! `GET /metrics`.
+//! Routes: `POST /v1/chat/completions`, `POST /v1/completions`, `GET /v1/models`, `GET /v1/models/NAME`,
+//! `GET /health`, `GET /metrics`.
 //! Invariant: every error answer has OpenAI's body, `{"error": {message, type, param, code}}`.
 
 use std::rc::Rc;
@@ -19,7 +19,7 @@ use super::content::Content;
 use super::deployment::{Job, Refusal as Refused};
 use super::driver::Engine;
 use super::oracle::{Counters, OracleLog, OracleRequest};
-use super::reply::{Reply, error_body, models_body};
+use super::reply::{Reply, error_body, model_card};
 use super::stream::{Answer, Flight, Next};
 use crate::engine::stamped::{WireClock, WireLog};
 use crate::rng::Seed;
@@ -79,10 +79,12 @@ impl Service {
         wire: Option<Rc<WireLog>>,
     ) -> Response<Answer> {
         let path = request.uri().path();
+        let named = path.strip_prefix("/v1/models/").map(|name| name.replace("%2F", "/").replace("%2f", "/"));
         let (allowed, api) = match path {
             "/v1/chat/completions" => (Method::POST, Some(Api::Chat)),
             "/v1/completions" => (Method::POST, Some(Api::Completions)),
             "/v1/models" | "/health" | "/metrics" => (Method::GET, None),
+            _ if named.is_some() => (Method::GET, None),
             _ => return refuse(&Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here"))),
         };
         if request.method() != allowed {
@@ -105,10 +107,22 @@ impl Service {
                 response.headers_mut().insert(CONTENT_TYPE, format);
                 response
             }
-            None => {
-                let created_s = realtime_ns() / SECOND_NS;
-                json(StatusCode::OK, models_body(&self.model, created_s, self.max_model_tokens))
+            None if named.as_ref().is_some_and(|name| *name != self.model) => {
+                refuse(&self.unknown_model(&named.unwrap_or_default()))
             }
+            None => {
+                let card = model_card(&self.model, realtime_ns() / SECOND_NS, self.max_model_tokens);
+                let body = if named.is_some() { card } else { serde_json::json!({ "object": "list", "data": [card] }) };
+                json(StatusCode::OK, body.to_string().into())
+            }
+        }
+    }
+
+    fn unknown_model(&self, name: &str) -> Refusal {
+        Refusal {
+            status: StatusCode::NOT_FOUND,
+            message: format!("The model `{name}` does not exist; this server has `{}`.", self.model),
+            param: Some("model"),
         }
     }
 
@@ -124,13 +138,8 @@ impl Service {
         // Nothing behind the body has been read yet: of what clients send, that would be a request of its own.
         let arrived_ns = wire.and_then(|log| log.last(0).kernel_ns);
         let ask = Ask::read(api, &body, self.max_model_tokens)?;
-        if ask.model.as_ref().is_some_and(|m| *m != self.model) {
-            let model = ask.model.as_deref().unwrap_or_default();
-            return Err(Refusal {
-                status: StatusCode::NOT_FOUND,
-                message: format!("The model `{model}` does not exist; this server has `{}`.", self.model),
-                param: Some("model"),
-            });
+        if let Some(model) = ask.model.as_deref().filter(|m| *m != self.model) {
+            return Err(self.unknown_model(model));
         }
         let (stream, include_usage) = (ask.stream, ask.include_usage);
         let flight = self.take_off(api, &ask, (received_ns, arrived_ns), &head.headers)?;
