@@ -88,7 +88,7 @@ def runs(scratch, faulty_url):
         "concurrency": f"{TINY} --concurrency 4 --request-count 12",
         "unstreamed": "--isl 40 --osl 6 --concurrency 2 --request-count 6",
         "completions": f"{TINY} --endpoint-type completions --concurrency 2 --request-count 6",
-        "rate": f"{TINY} --request-rate 60 --request-count 20 --warmup-request-count 5 --goodput time_to_first_token:500",
+        "rate": f"{TINY} --request-rate 60 --request-count 20 --warmup-request-count 5 --goodput time_to_first_token:500 --slice-duration 0.1",
         "gamma": f"{TINY} --request-rate 60 --arrival-pattern gamma --arrival-smoothness 2 --concurrency 8 --benchmark-duration 1",
         "expression": f"{TINY} --benchmark-duration 1 --rate-profile 20+sin(amplitude=5,period=1s)",
         "schedule": f"{mooncake} --input-file {timed} --fixed-schedule --warmup-request-count 2",
@@ -96,6 +96,7 @@ def runs(scratch, faulty_url):
         "errors": f"{TINY} {faulty} --concurrency 2 --request-count 15",
         "cancelled": "--streaming --isl 40 --osl 200 --concurrency 4 --request-count 16 --request-cancellation-rate 50 --request-cancellation-delay 0.05",
         "all-fail": f"{TINY} --url {faulty_url} --model nobody --concurrency 1 --request-count 2",
+        "prefix": f"{TINY} --concurrency 2 --request-count 4 --profile-export-prefix foo --slice-duration 1",
         "summary-level": f"{TINY} --concurrency 2 --request-count 4 --export-level summary",
     }
 

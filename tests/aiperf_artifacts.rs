@@ -393,7 +393,102 @@ fn all_files_are_written_whole_beside_the_recording() {
     let text = std::fs::read_to_string(dir.join("profile_export.jsonl")).unwrap();
     let of_the_run = write(ExportLevel::Summary);
     std::fs::remove_dir_all(&dir).unwrap();
-    assert_eq!(of_the_run, ["profile_export_aiperf.csv", "profile_export_aiperf.json"], "the third would be stale");
-    assert_eq!(names, ["profile_export.jsonl", "profile_export_aiperf.csv", "profile_export_aiperf.json"]);
+    let of_the_level = [
+        ".aiperf_results_ready.json",
+        "phase_manifest.json",
+        "phases",
+        "profile_export_aiperf.csv",
+        "profile_export_aiperf.json",
+    ];
+    assert_eq!(of_the_run, of_the_level, "the file of records would be stale");
+    assert_eq!(
+        names.iter().filter(|n| !of_the_level.contains(&n.as_str())).collect::<Vec<_>>(),
+        ["profile_export.jsonl"]
+    );
     assert_eq!(text, export(&rows, "profile_export.jsonl"));
+}
+
+#[test]
+fn a_run_with_a_warm_up_has_the_files_of_its_phases() {
+    let rows = small_run();
+    let list: Json = serde_json::from_str(&export(&rows, "phase_manifest.json")).unwrap();
+    let counts = |n: usize| {
+        let phase = &list["phases"][n];
+        [
+            "phase_name",
+            "total_request_count",
+            "successful_request_count",
+            "error_request_count",
+            "cancelled_request_count",
+        ]
+        .map(|key| phase[key].clone())
+    };
+    assert_eq!(serde_json::json!(counts(0)), serde_json::json!(["warmup", 1, 1, 0, 0]));
+    assert_eq!(serde_json::json!(counts(1)), serde_json::json!(["profiling", 2, 1, 1, 1]));
+    let read = |name: &str| serde_json::from_str::<Json>(&export(&rows, name)).unwrap();
+    let (warm, whole) = (read("phases/warmup/profile_export_aiperf.json"), read("profile_export_aiperf.json"));
+    assert_eq!(warm["time_to_first_token"]["avg"], 5.0, "−9 to −4 ms");
+    assert_eq!(warm["time_to_first_token"], whole["warmup_metrics"]["time_to_first_token"]);
+    assert!(warm.get("warmup_metrics").is_none() && warm["start_time"].as_str() < whole["start_time"].as_str());
+    assert!(export(&rows, "phases/warmup/profile_export_aiperf.csv").contains("\r\nRequest Count,1.00\r\n"));
+    assert_eq!(read("phases/profiling/profile_export_aiperf.json")["request_latency"], whole["request_latency"]);
+    let ready = read(".aiperf_results_ready.json");
+    assert_eq!(ready, serde_json::json!({"ready": true, "was_cancelled": false, "partial": false}));
+    let mut alone = small_run();
+    alone.manifest.warmup = None;
+    let wanted: Vec<_> = EXPORTERS.iter().filter(|e| (e.is_wanted)(&alone.manifest)).map(|e| e.file_name).collect();
+    assert!(!wanted.iter().any(|name| name.contains("phase")), "{wanted:?}");
+}
+
+#[test]
+fn a_prefix_names_the_files_that_have_names_of_their_own() {
+    let mut rows = small_run();
+    rows.manifest.config["profile_export_prefix"] = "foo".into();
+    let names: Vec<_> = EXPORTERS.iter().map(|e| e.name(&rows.manifest)).collect();
+    for name in ["foo.json", "foo.csv", "foo.jsonl", "foo_timeslices.json", "phase_manifest.json"] {
+        assert!(names.iter().any(|n| n == name), "{name} in {names:?}");
+    }
+}
+
+#[test]
+fn our_slices_are_aiperfs() {
+    let Some(mut case) = Case::load("c06_rate_warmup_timeslice") else { return };
+    case.rows.manifest.config = serde_json::json!({"slice_duration_s": 1.0});
+    let ours: Json = serde_json::from_str(&export(&case.rows, "profile_export_aiperf_timeslices.json")).unwrap();
+    let theirs: Json = serde_json::from_str(&case.timeslices).unwrap();
+    let slices = |v: &Json| v["timeslices"].as_array().unwrap().clone();
+    assert_eq!(slices(&ours).len(), slices(&theirs).len());
+    let mut compared = 0;
+    for (got, want) in slices(&ours).iter().zip(&slices(&theirs)) {
+        assert_eq!(got.get("is_complete"), want.get("is_complete"));
+        for key in ["start_ns", "end_ns"] {
+            let apart = got[key].as_i64().unwrap().abs_diff(want[key].as_i64().unwrap());
+            assert!(apart <= 256, "{key} is {apart} ns from aiperf's, whose clock has steps of 256");
+        }
+        for (tag, metric) in got.as_object().unwrap().iter().filter(|(tag, v)| v.is_object() && want.get(tag).is_some())
+        {
+            if OF_OTHER_CLOCKS.contains(&tag.as_str()) {
+                continue;
+            }
+            assert_close(metric["avg"].as_f64().unwrap(), want[tag]["avg"].as_f64().unwrap(), 1e-4, tag);
+            compared += 1;
+        }
+    }
+    assert!(compared > 100, "only {compared} numbers were compared");
+    let csv = export(&case.rows, "profile_export_aiperf_timeslices.csv");
+    for line in case.timeslices_csv.lines().filter(|l| l.contains(",Inter Chunk Latency,ms,")) {
+        let ours = csv.lines().find(|l| {
+            l.split_once(",Inter").is_some_and(|(head, _)| line.starts_with(&head[..2]))
+                && l.ends_with(line.split_once(",Inter").unwrap().1)
+        });
+        assert!(ours.is_some(), "{line}");
+    }
+}
+
+#[test]
+fn too_many_slices_are_refused() {
+    let error = loadline::metrics::slices::sliced(&small_run(), 1).unwrap_err().to_string();
+    assert!(error.contains("--slice-duration") && error.contains("10000"), "{error}");
+    let slices = loadline::metrics::slices::sliced(&small_run(), 2_000_000).unwrap();
+    assert_eq!(slices.iter().map(|s| s.summary.outcomes.total()).collect::<Vec<_>>(), [2, 1]);
 }

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::{Map, Value, json};
 
 use super::FailOn;
+use super::artifacts::ArtifactConfig;
 use super::base_url::BaseUrl;
 use super::dataset::PoolConfig;
 use super::network::NetworkConfig;
@@ -128,6 +129,8 @@ pub struct ProfileConfig {
     pub artifact_dir: Option<PathBuf>,
     /// How much is written beside the recording.
     pub export_level: ExportLevel,
+    /// aiperf's files.
+    pub artifacts: ArtifactConfig,
     /// The service-level objective.
     pub slo: Vec<SloBound>,
     /// Worker threads.
@@ -201,6 +204,8 @@ impl ProfileConfig {
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
             "api_key": self.api_key.as_ref().map(|_| MASK),
             "export_level": self.export_level.as_str(),
+            "profile_export_prefix": self.artifacts.prefix,
+            "slice_duration_s": self.artifacts.slice_ns.map(|ns| ns as f64 / SECOND_NS as f64),
             "extra_inputs": self.request.extra,
         })
     }

@@ -4,6 +4,7 @@
 //! each other and gives a configuration that needs no flag any more. Nothing here does what the flags ask for.
 
 mod argv;
+pub mod artifacts;
 pub mod base_url;
 pub mod calibrate;
 pub mod config;

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use super::FailOn;
+use super::artifacts::ArtifactArgs;
 use super::dataset::DatasetArgs;
 use super::network::NetworkArgs;
 use super::printed::Setting;
@@ -199,6 +200,10 @@ pub struct ProfileArgs {
     /// What is asked of the server beside the load.
     #[command(flatten)]
     pub telemetry: TelemetryArgs,
+
+    /// aiperf's files.
+    #[command(flatten)]
+    pub artifacts: ArtifactArgs,
 
     /// Exit with code 1 when the verdict is this bad or worse.
     #[arg(long, value_name = "VERDICT", help_heading = OUTPUT)]

@@ -94,6 +94,7 @@ impl ProfileArgs {
                 ExportLevelArg::Summary => ExportLevel::Summary,
                 ExportLevelArg::Records => ExportLevel::Records,
             },
+            artifacts: self.artifacts.resolve()?,
             slo: if self.goodput.is_empty() { Vec::new() } else { metrics::parse_goodput(&self.goodput.join(" "))? },
             workers: match self.workers {
                 Some(0) => return usage("--workers must be at least 1"),
@@ -326,6 +327,9 @@ mod tests {
         refused("--rate-profile 5", "--benchmark-duration");
         refused("--rate-profile 5 --request-rate 5 --benchmark-duration 9", "cannot be used with");
         refused("--rate-profile sin(period=9s) --benchmark-duration 9", "--rate-profile falls to -1.0000 at 6.750 s");
+        refused("--slice-duration 0", "more than 0");
+        refused("--profile-export-prefix a/b", "--artifact-dir");
+        refused("--profile-export-prefix run", "none of run");
         refused("--request-rate 0", "rate of 0");
         refused("--request-rate nan", "NaN");
         refused("--concurrency 0", "at least 1");

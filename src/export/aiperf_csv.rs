@@ -18,7 +18,7 @@ pub(super) fn write(_rows: &dyn Rows, summary: &Summary, out: &mut dyn Write) ->
     out.write_all(render(summary).as_bytes()).map_err(Error::io(FILE_NAME))
 }
 
-fn render(summary: &Summary) -> String {
+pub(super) fn render(summary: &Summary) -> String {
     let mut sorted: Vec<_> = summary.values.iter().collect();
     sorted.sort_by_key(|(def, _)| def.name);
     let mut text = String::from("Metric,avg,min,max,sum,p1,p5,p10,p25,p50,p75,p90,p95,p99,std\r\n");

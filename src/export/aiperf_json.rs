@@ -12,7 +12,7 @@ use super::aiperf_config::input_config;
 use super::aiperf_words::{AIPERF_VERSION, ErrorDetails, is_ours};
 use crate::error::{Error, Result};
 use crate::metrics::{MetricDef, OverTime, PERCENTILES, Stats, Summary, Value};
-use crate::outcome::OutcomeClass;
+use crate::outcome::{OutcomeClass, Phase};
 use crate::record::manifest::{Manifest, RunState};
 use crate::record::reader::Rows;
 use crate::time::SECOND_NS;
@@ -55,29 +55,46 @@ pub(super) fn write(rows: &dyn Rows, summary: &Summary, out: &mut dyn Write) -> 
 }
 
 fn document(manifest: &Manifest, summary: &Summary) -> Result<Json> {
+    let mut doc = head(manifest, summary, summary, Phase::Profiling)?;
+    if let Some(warmup) = &summary.of_warmup {
+        doc.insert("warmup_metrics".into(), Json::Object(metrics(warmup, |_| true)));
+    }
+    append_rest(&mut doc, summary);
+    Ok(Json::Object(doc))
+}
+
+/// The same document of one phase, `own` being its summary and `summary` that of the run.
+pub(super) fn of_phase(manifest: &Manifest, summary: &Summary, own: &Summary, phase: Phase) -> Result<Json> {
+    let mut doc = head(manifest, summary, own, phase)?;
+    append_rest(&mut doc, own);
+    Ok(Json::Object(doc))
+}
+
+/// What stands up to the run's times.
+fn head(manifest: &Manifest, summary: &Summary, own: &Summary, phase: Phase) -> Result<Map<String, Json>> {
     let mut doc = Map::new();
     doc.insert("schema_version".into(), json!(SCHEMA_VERSION));
     doc.insert("aiperf_version".into(), json!(AIPERF_VERSION));
     doc.insert("loadline_version".into(), json!(manifest.loadline_version));
     doc.insert("benchmark_id".into(), json!(benchmark_id(manifest)));
     for name in CORE {
-        if let Some((def, value)) = summary.values.iter().find(|(def, _)| def.name == name) {
+        if let Some((def, value)) = own.values.iter().find(|(def, _)| def.name == name) {
             insert_metric(&mut doc, def, value);
         }
     }
-    describe_run(&mut doc, manifest, summary)?;
-    if let Some(warmup) = &summary.of_warmup {
-        doc.insert("warmup_metrics".into(), Json::Object(metrics(warmup, |_| true)));
-    }
-    for ours in [false, true] {
-        let rest = summary.values.iter().filter(|(def, _)| !CORE.contains(&def.name) && is_ours(def) == ours);
-        rest.for_each(|(def, value)| insert_metric(&mut doc, def, value));
-    }
-    Ok(Json::Object(doc))
+    doc.insert("input_config".into(), input_config(manifest, summary));
+    describe_run(&mut doc, manifest, own, phase)?;
+    Ok(doc)
 }
 
-fn describe_run(doc: &mut Map<String, Json>, manifest: &Manifest, summary: &Summary) -> Result<()> {
-    doc.insert("input_config".into(), input_config(manifest, summary));
+/// The metrics behind the run's times, ours last.
+fn append_rest(doc: &mut Map<String, Json>, summary: &Summary) {
+    for ours in [false, true] {
+        doc.extend(metrics(summary, |def| !CORE.contains(&def.name) && is_ours(def) == ours));
+    }
+}
+
+fn describe_run(doc: &mut Map<String, Json>, manifest: &Manifest, summary: &Summary, phase: Phase) -> Result<()> {
     doc.insert("loadline_config".into(), manifest.config.clone());
     doc.insert(
         "run_info".into(),
@@ -90,7 +107,22 @@ fn describe_run(doc: &mut Map<String, Json>, manifest: &Manifest, summary: &Summ
     );
     doc.insert("was_cancelled".into(), json!(manifest.state == RunState::Interrupted));
     doc.insert("is_complete".into(), json!(manifest.state == RunState::Complete));
-    let errors = summary
+    doc.insert("error_summary".into(), Json::Array(error_summary(summary)?));
+    let window = match phase {
+        Phase::Warmup => manifest.warmup,
+        Phase::Profiling => manifest.profiling,
+    };
+    if let Some(window) = window {
+        for (key, t_ns) in [("start_time", window.start_ns), ("end_time", window.end_ns)] {
+            doc.insert(key.into(), json!(utc_iso(manifest.anchor.to_unix(t_ns))));
+        }
+    }
+    Ok(())
+}
+
+/// Failures by kind; what the client gave up on purpose is none.
+pub(super) fn error_summary(summary: &Summary) -> Result<Vec<Json>> {
+    summary
         .errors
         .iter()
         .filter(|e| e.outcome.class() == OutcomeClass::Failed)
@@ -99,14 +131,7 @@ fn describe_run(doc: &mut Map<String, Json>, manifest: &Manifest, summary: &Summ
             let details = serde_json::to_value(details).map_err(|e| Error::Internal(e.to_string()))?;
             Ok(json!({"error_details": details, "count": e.count}))
         })
-        .collect::<Result<Vec<_>>>()?;
-    doc.insert("error_summary".into(), Json::Array(errors));
-    if let Some(window) = manifest.profiling {
-        for (key, t_ns) in [("start_time", window.start_ns), ("end_time", window.end_ns)] {
-            doc.insert(key.into(), json!(utc_iso(manifest.anchor.to_unix(t_ns))));
-        }
-    }
-    Ok(())
+        .collect()
 }
 
 /// The metrics that are `wanted`, as one object.

@@ -11,6 +11,8 @@ mod aiperf_config;
 mod aiperf_csv;
 mod aiperf_json;
 mod aiperf_jsonl;
+mod aiperf_phases;
+mod aiperf_timeslices;
 mod aiperf_words;
 pub mod fidelity;
 pub mod inputs;
@@ -31,10 +33,14 @@ const BUFFER_BYTES: usize = 64 << 10;
 /// One format.
 #[derive(Clone, Copy, Debug)]
 pub struct Exporter {
-    /// The name of its file in a run directory.
+    /// The name of its file in a run directory; below that, a path.
     pub file_name: &'static str,
+    /// What follows the prefix that the user gave all files, where a file's name takes one.
+    pub suffix: Option<&'static str>,
     /// The least level at which it is written.
     pub level: ExportLevel,
+    /// Whether a run has it at all.
+    pub is_wanted: fn(&Manifest) -> bool,
     /// Writes the whole file. Its errors are the source's, and [`Error::Io`] under the file's name.
     pub write: fn(&dyn Rows, &Summary, &mut dyn Write) -> Result<()>,
 }
@@ -64,26 +70,68 @@ impl ExportLevel {
     }
 }
 
+impl Exporter {
+    /// A file of every run, at a level.
+    const fn new(
+        file_name: &'static str,
+        suffix: Option<&'static str>,
+        write: fn(&dyn Rows, &Summary, &mut dyn Write) -> Result<()>,
+    ) -> Exporter {
+        Exporter { file_name, suffix, level: ExportLevel::Summary, is_wanted: |_| true, write }
+    }
+
+    const fn at(self, level: ExportLevel) -> Exporter {
+        Exporter { level, ..self }
+    }
+
+    const fn when(self, is_wanted: fn(&Manifest) -> bool) -> Exporter {
+        Exporter { is_wanted, ..self }
+    }
+
+    /// The file's name in the directory of this run.
+    pub fn name(&self, manifest: &Manifest) -> String {
+        match (manifest.config["profile_export_prefix"].as_str(), self.suffix) {
+            (Some(prefix), Some(suffix)) => format!("{prefix}{suffix}"),
+            _ => self.file_name.into(),
+        }
+    }
+}
+
 /// Every format that is written beside a recording.
 pub static EXPORTERS: &[Exporter] = &[
-    Exporter { file_name: aiperf_json::FILE_NAME, level: ExportLevel::Summary, write: aiperf_json::write },
-    Exporter { file_name: aiperf_csv::FILE_NAME, level: ExportLevel::Summary, write: aiperf_csv::write },
-    Exporter { file_name: aiperf_jsonl::FILE_NAME, level: ExportLevel::Records, write: aiperf_jsonl::write },
+    Exporter::new(aiperf_json::FILE_NAME, Some(".json"), aiperf_json::write),
+    Exporter::new(aiperf_csv::FILE_NAME, Some(".csv"), aiperf_csv::write),
+    Exporter::new(aiperf_jsonl::FILE_NAME, Some(".jsonl"), aiperf_jsonl::write).at(ExportLevel::Records),
+    Exporter::new(aiperf_timeslices::JSON_NAME, Some("_timeslices.json"), aiperf_timeslices::write_json)
+        .when(aiperf_timeslices::are_wanted),
+    Exporter::new(aiperf_timeslices::CSV_NAME, Some("_timeslices.csv"), aiperf_timeslices::write_csv)
+        .when(aiperf_timeslices::are_wanted),
+    Exporter::new(aiperf_phases::WARMUP_JSON, None, aiperf_phases::write_warmup_json).when(aiperf_phases::are_several),
+    Exporter::new(aiperf_phases::WARMUP_CSV, None, aiperf_phases::write_warmup_csv).when(aiperf_phases::are_several),
+    Exporter::new(aiperf_phases::PROFILING_JSON, None, aiperf_phases::write_profiling_json)
+        .when(aiperf_phases::are_several),
+    Exporter::new(aiperf_phases::PROFILING_CSV, None, aiperf_phases::write_profiling_csv)
+        .when(aiperf_phases::are_several),
+    Exporter::new(aiperf_phases::MANIFEST_NAME, None, aiperf_phases::write_manifest).when(aiperf_phases::are_several),
+    // The last one: whoever waits for it finds the others.
+    Exporter::new(aiperf_phases::READY_NAME, None, aiperf_phases::write_ready),
 ];
 
 /// Writes the formats of a level into `dir`, each file whole or not at all, and gives their paths. A file of a higher level
-/// that an earlier report left there is removed: it would tell of another run.
+/// or of another kind of run that an earlier report left there is removed: it would tell of another run.
 ///
 /// # Errors
 /// As the source's; and [`Error::Io`] with the file that could not be written.
 pub fn write_all(dir: &Path, rows: &dyn Rows, summary: &Summary, level: ExportLevel) -> Result<Vec<PathBuf>> {
+    let manifest = rows.manifest();
     let mut written = Vec::new();
     for exporter in EXPORTERS {
-        if exporter.level > level {
-            remove_stale(&dir.join(exporter.file_name))?;
+        let name = exporter.name(manifest);
+        if exporter.level > level || !(exporter.is_wanted)(manifest) {
+            remove_stale(&dir.join(name))?;
             continue;
         }
-        written.push(write_whole(dir, exporter.file_name, |out| (exporter.write)(rows, summary, out))?);
+        written.push(write_whole(dir, &name, |out| (exporter.write)(rows, summary, out))?);
     }
     Ok(written)
 }
@@ -92,6 +140,9 @@ pub fn write_all(dir: &Path, rows: &dyn Rows, summary: &Summary, level: ExportLe
 fn write_whole(dir: &Path, file_name: &str, write: impl FnOnce(&mut dyn Write) -> Result<()>) -> Result<PathBuf> {
     let path = dir.join(file_name);
     let partial = dir.join(format!("{file_name}.partial"));
+    if let Some(folder) = path.parent().filter(|folder| *folder != dir) {
+        std::fs::create_dir_all(folder).map_err(Error::io(folder))?;
+    }
     let file = std::fs::File::create(&partial).map_err(Error::io(&partial))?;
     let mut out = BufWriter::with_capacity(BUFFER_BYTES, file);
     write(&mut out)?;

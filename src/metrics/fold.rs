@@ -115,6 +115,11 @@ impl PhaseFold {
         }
     }
 
+    /// Takes in what a request has to do with courses over time, and nothing else.
+    pub(super) fn sweep(&mut self, row: &RequestRow, tokens: &[TokenRow]) {
+        self.sweep.add(&Request { row, tokens, streaming: self.streaming });
+    }
+
     fn merge(&mut self, other: PhaseFold) {
         self.totals.merge(&other.totals);
         self.errors.merge(other.errors);

@@ -22,6 +22,7 @@ mod registry;
 mod replay;
 mod request;
 mod send_lag;
+pub mod slices;
 mod sweep_line;
 mod throughput;
 mod tokens;

@@ -69,6 +69,8 @@ pub(crate) struct Case {
     pub(crate) name: String,
     pub(crate) summary: Json,
     pub(crate) csv: String,
+    pub(crate) timeslices: String,
+    pub(crate) timeslices_csv: String,
     pub(crate) records: Vec<Json>,
     pub(crate) rows: Memory,
 }
@@ -107,7 +109,20 @@ impl Case {
         let has_warmup = requests.iter().any(|(row, _)| row.phase == Phase::Warmup);
         manifest.warmup = has_warmup.then_some(PhaseWindow { start_ns: 0, end_ns: start_ns });
         let csv = read(&artifacts.join("profile_export_aiperf.csv"));
-        Some(Case { name: name.into(), summary, csv, records, rows: Memory { manifest, requests } })
+        let slices = |end: &str| {
+            let path = artifacts.join(format!("profile_export_aiperf_timeslices.{end}"));
+            std::fs::read_to_string(path).unwrap_or_default()
+        };
+        let (timeslices, timeslices_csv) = (slices("json"), slices("csv"));
+        Some(Case {
+            name: name.into(),
+            summary,
+            csv,
+            timeslices,
+            timeslices_csv,
+            records,
+            rows: Memory { manifest, requests },
+        })
     }
 }
 

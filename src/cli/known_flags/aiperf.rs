@@ -407,19 +407,9 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
         "Output",
         &[
             flag("--output-artifact-dir --artifact-dir", One, "artifacts", Same),
-            flag(
-                "--profile-export-prefix --profile-export-file",
-                One,
-                "",
-                Instead("--artifact-dir names the directory; files keep their names"),
-            ),
+            flag("--profile-export-prefix --profile-export-file", One, "", Same),
             flag("--export-level --profile-export-level", One, "records", Same),
-            flag(
-                "--slice-duration",
-                One,
-                "",
-                Instead("tokens.parquet has every event; cut it by time with any Parquet reader"),
-            ),
+            flag("--slice-duration", One, "", Same),
             flag("--auto-plot --no-auto-plot", Nothing, "", PAGE),
             flag("--plot-required", Nothing, "off", PAGE),
             flag("--export-outputs-json", Nothing, "off", Outside("answers' text is not kept")),
