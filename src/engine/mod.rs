@@ -21,6 +21,7 @@ pub mod realtime;
 pub(crate) mod recv;
 mod reply;
 pub mod reuse;
+pub mod simulated;
 pub mod stamped;
 pub mod stream;
 pub mod target;

@@ -78,9 +78,11 @@ impl Pieces {
         }
     }
 
-    /// The whole body as text, for files that show it.
+    /// What is left of the body in one piece, for those who cannot read it in several.
     pub fn to_vec(&self) -> Vec<u8> {
-        self.spans[self.next..].iter().flat_map(|s| self.slice(*s)).copied().collect()
+        let mut bytes = Vec::with_capacity(self.remaining);
+        self.spans[self.next..].iter().for_each(|s| bytes.extend_from_slice(self.slice(*s)));
+        bytes
     }
 }
 

@@ -1,7 +1,7 @@
 //! Rows of one worker → the writer thread, through a bounded ring.
 //!
 //! In: chunks of token stamps and request rows, from the worker's thread. Out: [`Parcel`]s, on the writer's.
-//! Invariants: the worker never waits and, once its chunks circulate, never allocates for a token; a chunk that finds
+//! Invariants: the worker never waits (unless it is told to) and, once its chunks circulate, never allocates for a token; a chunk that finds
 //! the ring full is counted in `tokens_lost`; a request row is never lost; what was pushed before the end is popped
 //! before the intake says that it is closed.
 //! Not here: files, and the engine's live counters.
@@ -52,6 +52,7 @@ pub fn ring(capacity: usize) -> (Recorder, Intake) {
         spare: None,
         waiting: VecDeque::new(),
         chunks_allocated: 0,
+        waits_for_room: false,
         one_thread: PhantomData,
     };
     (recorder, Intake { shared })
@@ -66,10 +67,16 @@ pub struct Recorder {
     /// Request rows that found the ring full, oldest first. Bounded by the schedule.
     waiting: VecDeque<Box<RequestRow>>,
     chunks_allocated: u64,
+    waits_for_room: bool,
     one_thread: PhantomData<Cell<()>>,
 }
 
 impl Recorder {
+    /// Has the worker wait for the writer rather than lose a token: for simulated time, which stands still meanwhile.
+    pub fn wait_for_room(&mut self) {
+        self.waits_for_room = true;
+    }
+
     /// An empty chunk: one that the writer has emptied, else a new one.
     #[inline]
     pub fn chunk(&mut self) -> Box<TokenChunk> {
@@ -84,10 +91,18 @@ impl Recorder {
     #[inline]
     pub fn push_tokens(&mut self, chunk: Box<TokenChunk>) {
         self.flush();
-        if let Err(Parcel::Tokens(mut chunk)) = self.shared.full.push(Parcel::Tokens(chunk)) {
+        let mut parcel = Parcel::Tokens(chunk);
+        while let Err(back) = self.shared.full.push(parcel) {
+            if self.waits_for_room {
+                std::thread::yield_now();
+                parcel = back;
+                continue;
+            }
+            let Parcel::Tokens(mut chunk) = back else { return };
             self.shared.tokens_lost.fetch_add(chunk.stamps.len() as u64, Ordering::Relaxed);
             chunk.stamps.clear();
             self.spare = Some(chunk);
+            return;
         }
     }
 

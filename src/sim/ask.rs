@@ -33,7 +33,7 @@ impl Api {
 }
 
 /// A request that can be served.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Ask<'a> {
     /// The model asked for, where one is named.
     pub model: Option<Cow<'a, str>>,

@@ -19,6 +19,7 @@ mod driver;
 pub mod kv;
 mod metrics;
 pub mod network;
+pub mod offline;
 pub mod oracle;
 pub mod replicas;
 pub mod reply;

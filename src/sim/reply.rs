@@ -73,9 +73,18 @@ impl Reply {
     fn event(&self, parts: &[&str]) -> Bytes {
         let length = self.event_head.len() + parts.iter().map(|p| p.len()).sum::<usize>();
         let mut bytes = BytesMut::with_capacity(length);
-        bytes.put_slice(&self.event_head);
-        parts.iter().for_each(|p| bytes.put_slice(p.as_bytes()));
+        self.put(&mut bytes, parts);
         bytes.freeze()
+    }
+
+    fn put(&self, into: &mut impl BufMut, parts: &[&str]) {
+        into.put_slice(&self.event_head);
+        parts.iter().for_each(|p| into.put_slice(p.as_bytes()));
+    }
+
+    /// Whether its stream begins with a role.
+    pub fn has_role(&self) -> bool {
+        self.api == Api::Chat
     }
 
     /// The first event of a chat: the role, and no text.
@@ -88,6 +97,15 @@ impl Reply {
 
     /// The event of the token at `position`, counted from 0; the last one carries the finish reason.
     pub fn token_event(&self, position: u32, last: bool) -> Bytes {
+        self.event(&self.token_parts(position, last))
+    }
+
+    /// The same, behind what `into` holds.
+    pub fn put_token_event(&self, into: &mut Vec<u8>, position: u32, last: bool) {
+        self.put(into, &self.token_parts(position, last));
+    }
+
+    fn token_parts(&self, position: u32, last: bool) -> [&'static str; 4] {
         let (open, close) = match self.api {
             Api::Chat => (r#"{"index":0,"delta":{"content":" "#, "\"}"),
             Api::Completions => (r#"{"index":0,"text":" "#, "\""),
@@ -97,7 +115,7 @@ impl Reply {
         } else {
             ",\"logprobs\":null,\"finish_reason\":null}]}\n\n"
         };
-        self.event(&[open, self.word(position), close, finish])
+        [open, self.word(position), close, finish]
     }
 
     /// The usage event.

@@ -1,0 +1,277 @@
+//! A deployment without sockets: a network in simulated time, behind which an engine answers.
+//!
+//! In: requests, as [`Transport`]. Out: the bytes that [`super::server`] would send, at the times of the engine, without
+//! the time of any network. Waiting moves the clock to the engine's next event and no further, so that a whole
+//! day takes as long as its events do.
+//! Invariants: every byte goes through the client's own parsers; equal seeds and plans give equal times.
+
+use std::collections::{HashMap, VecDeque};
+
+use http::StatusCode;
+
+use super::ask::{Api, Ask};
+use super::content::Content;
+use super::deployment::{Deployment, Job, Refusal, SequenceId, Token};
+use super::reply::{Reply, Usage, done_event, error_body};
+use super::server::ServeConfig;
+use crate::engine::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
+use crate::error::Result;
+use crate::rng::Seed;
+use crate::time::{Clock, SimClock};
+
+/// An answer under way.
+#[derive(Debug)]
+struct Flight {
+    key: FlightKey,
+    marks: Marks,
+    sequence: SequenceId,
+    reply: Reply,
+    stream: bool,
+    include_usage: bool,
+    prompt_tokens: u32,
+    produced_tokens: u32,
+    /// Reads of its body so far.
+    reads: u32,
+}
+
+/// What the client is told next.
+#[derive(Debug)]
+enum Step {
+    Head(StatusCode),
+    Body(Vec<u8>, i64),
+    /// The next token of the flight.
+    Token(Token),
+    End,
+}
+
+/// The network of one worker, and the deployment behind it.
+#[derive(Debug)]
+pub struct Offline {
+    clock: SimClock,
+    deployment: Box<dyn Deployment>,
+    api: Api,
+    model: String,
+    model_json: String,
+    max_model_tokens: u32,
+    queue_full: StatusCode,
+    seed: Seed,
+    submitted: u64,
+    /// By the place of their keys.
+    flights: Vec<Option<Flight>>,
+    places: HashMap<SequenceId, FlightKey>,
+    steps: VecDeque<(FlightKey, Step)>,
+    tokens: Vec<Token>,
+    /// The body that was handed out last.
+    lent: Vec<u8>,
+}
+
+impl Offline {
+    /// The deployment of this configuration, asked by this API.
+    ///
+    /// # Errors
+    /// Those of [`ServeConfig::engine`].
+    pub fn new(config: &ServeConfig, api: Api, clock: SimClock) -> Result<Offline> {
+        Ok(Offline {
+            clock,
+            deployment: config.engine()?,
+            api,
+            model: config.model.clone(),
+            model_json: serde_json::Value::from(config.model.as_str()).to_string(),
+            max_model_tokens: config.max_model_len,
+            queue_full: StatusCode::from_u16(config.queue_full_status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+            seed: config.seed,
+            submitted: 0,
+            flights: Vec::new(),
+            places: HashMap::new(),
+            steps: VecDeque::new(),
+            tokens: Vec::new(),
+            lent: Vec::new(),
+        })
+    }
+
+    fn flight(&mut self, key: FlightKey) -> Option<&mut Flight> {
+        self.flights.get_mut(key.index as usize)?.as_mut().filter(|f| f.key == key)
+    }
+
+    /// Gives a request to the engine; what it is told where that cannot be.
+    fn submit(&mut self, now_ns: i64, body: &[u8]) -> std::result::Result<(Ask<'static>, Reply), (StatusCode, String)> {
+        let ask = Ask::read(self.api, body, self.max_model_tokens)
+            .map_err(|bad| (StatusCode::BAD_REQUEST, bad.message))?;
+        if ask.model.as_ref().is_some_and(|m| *m != self.model) {
+            return Err((StatusCode::NOT_FOUND, format!("this deployment has `{}`", self.model)));
+        }
+        let number = self.submitted;
+        let hash = self.seed.hash(number);
+        let content = Content { answer: hash, ..Content::of(&ask.tokens) };
+        let job = Job { prompt_tokens: ask.prompt_tokens, output_tokens: ask.output_tokens, content };
+        self.deployment.submit(SequenceId(number), now_ns, job).map_err(|refusal| match refusal {
+            Refusal::QueueFull => (self.queue_full, "the queue is full".into()),
+            Refusal::TooLong { kv_tokens } => {
+                (StatusCode::BAD_REQUEST, format!("longer than the whole KV cache of {kv_tokens} tokens"))
+            }
+        })?;
+        self.submitted += 1;
+        let reply = Reply::new(self.api, &format!("sim-{hash:016x}"), 0, &self.model_json, hash);
+        Ok((Ask { model: None, tokens: Vec::new(), ..ask }, reply))
+    }
+
+    /// Does what is due, and plans what the clients are told of it.
+    fn happen(&mut self) {
+        self.deployment.advance(self.clock.now_ns(), &mut self.tokens);
+        let mut tokens = std::mem::take(&mut self.tokens);
+        for token in tokens.drain(..) {
+            let Some(key) = self.places.get(&token.sequence).copied() else { continue };
+            if token.last {
+                self.places.remove(&token.sequence);
+            }
+            let Some(flight) = self.flight(key) else { continue };
+            flight.produced_tokens += 1;
+            // An answer in one piece comes with its last token.
+            let heard = if flight.stream { flight.produced_tokens == 1 } else { token.last };
+            if heard {
+                flight.marks.head_ns = Some(token.at_ns);
+                self.steps.push_back((key, Step::Head(StatusCode::OK)));
+            }
+            if heard || self.flight(key).is_some_and(|f| f.stream) {
+                self.steps.push_back((key, Step::Token(token)));
+            }
+            if token.last {
+                self.steps.push_back((key, Step::End));
+            }
+        }
+        self.tokens = tokens;
+    }
+
+    /// Writes what a token brings; the stamp of its read.
+    fn write(&mut self, key: FlightKey, token: Token) -> ReadStamp {
+        self.lent.clear();
+        let mut into = std::mem::take(&mut self.lent);
+        let mut read = 0;
+        if let Some(flight) = self.flight(key) {
+            flight.write(&mut into, token);
+            read = flight.reads;
+            flight.reads += 1;
+        }
+        self.lent = into;
+        ReadStamp { t_ns: token.at_ns, kernel_ns: None, read }
+    }
+}
+
+impl Flight {
+    fn usage(&self, token: Token, output_tokens: u32) -> Usage {
+        Usage { prompt_tokens: self.prompt_tokens, output_tokens, cached_tokens: token.cached_tokens }
+    }
+
+    fn write(&self, into: &mut Vec<u8>, token: Token) {
+        // Of a stream, reads count tokens.
+        let position = self.reads;
+        if !self.stream {
+            into.extend_from_slice(&self.reply.whole(self.usage(token, self.produced_tokens)));
+            return;
+        }
+        if position == 0 && self.reply.has_role() {
+            into.extend_from_slice(&self.reply.role_event());
+        }
+        self.reply.put_token_event(into, position, token.last);
+        if token.last {
+            if self.include_usage {
+                into.extend_from_slice(&self.reply.usage_event(self.usage(token, position + 1)));
+            }
+            into.extend_from_slice(&done_event());
+        }
+    }
+}
+
+impl Transport for Offline {
+    type Prepared = Outgoing;
+
+    fn prepare(&self, request: Outgoing) -> Outgoing {
+        request
+    }
+
+    fn start(&mut self, key: FlightKey, request: Outgoing) {
+        let now_ns = self.clock.now_ns();
+        let mut marks = Marks { connected_ns: None, sent_ns: Some(now_ns), written_ns: Some(now_ns), head_ns: None };
+        let sequence = SequenceId(self.submitted);
+        let (ask, reply) = match self.submit(now_ns, &request.body.to_vec()) {
+            Ok(taken) => {
+                self.places.insert(sequence, key);
+                taken
+            }
+            Err((status, message)) => {
+                marks.head_ns = Some(now_ns);
+                self.steps.push_back((key, Step::Head(status)));
+                let body = error_body(status, &message, None).to_vec();
+                self.steps.push_back((key, Step::Body(body, now_ns)));
+                self.steps.push_back((key, Step::End));
+                (Ask::default(), Reply::new(self.api, "", 0, "", 0))
+            }
+        };
+        let index = key.index as usize;
+        if self.flights.len() <= index {
+            self.flights.resize_with(index + 1, || None);
+        }
+        self.flights[index] = Some(Flight {
+            key,
+            marks,
+            sequence,
+            reply,
+            stream: ask.stream,
+            include_usage: ask.include_usage,
+            prompt_tokens: ask.prompt_tokens,
+            produced_tokens: 0,
+            reads: 0,
+        });
+    }
+
+    fn marks(&self, key: FlightKey) -> Marks {
+        let flight = self.flights.get(key.index as usize).and_then(Option::as_ref);
+        flight.filter(|f| f.key == key).map(|f| f.marks).unwrap_or_default()
+    }
+
+    fn release(&mut self, key: FlightKey) {
+        let Some(flight) = self.flights.get_mut(key.index as usize).and_then(|f| f.take_if(|f| f.key == key)) else {
+            return;
+        };
+        if self.places.remove(&flight.sequence).is_some() {
+            self.deployment.cancel(flight.sequence);
+        }
+    }
+
+    fn poll_signal(&mut self) -> Option<(FlightKey, Signal<'_>)> {
+        loop {
+            let (key, step) = self.steps.pop_front()?;
+            let signal = match step {
+                // Nothing comes of a flight that was released.
+                _ if self.flight(key).is_none() => continue,
+                Step::Head(status) => {
+                    let stream = self.flight(key).is_some_and(|f| f.stream);
+                    Signal::Head { status: status.as_u16(), event_stream: stream && status == StatusCode::OK }
+                }
+                Step::Body(bytes, t_ns) => {
+                    self.lent = bytes;
+                    Signal::Body { bytes: &self.lent, stamp: ReadStamp { t_ns, kernel_ns: None, read: 0 } }
+                }
+                Step::Token(token) => {
+                    let stamp = self.write(key, token);
+                    Signal::Body { bytes: &self.lent, stamp }
+                }
+                Step::End => Signal::End,
+            };
+            return Some((key, signal));
+        }
+    }
+
+    async fn wait(&mut self, until_ns: i64) {
+        if !self.steps.is_empty() {
+            return;
+        }
+        let next_ns = self.deployment.next_event_ns().unwrap_or(i64::MAX);
+        self.clock.advance_to(until_ns.min(next_ns));
+        self.happen();
+    }
+
+    fn connections(&self) -> u64 {
+        0
+    }
+}
