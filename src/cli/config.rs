@@ -79,6 +79,8 @@ pub enum LoadConfig {
 pub struct ProfileConfig {
     /// Where requests go.
     pub destination: Destination,
+    /// Whether the simulated deployment is run in simulated time, without sockets.
+    pub simulate: bool,
     /// What all requests have in common.
     pub request: RequestOptions,
     /// The user's headers.
@@ -146,7 +148,16 @@ impl ProfileConfig {
             Destination::Simulated(c) => json!({
                 "simulated": {"model": c.model, "gpu": c.gpu, "backend": c.backend.as_str(), "tp": c.tp,
                     "max_num_seqs": c.max_num_seqs, "max_num_batched_tokens": c.max_num_batched_tokens,
-                    "max_model_len": c.max_model_len, "speedup": c.speedup}
+                    "max_model_len": c.max_model_len, "speedup": c.speedup, "replicas": c.replicas,
+                    "prefill_replicas": c.disaggregation.map(|d| d.prefill_replicas),
+                    "prefill_tp": c.disaggregation.map(|d| d.prefill_tp),
+                    "handoff_bytes_per_s": c.disaggregation.map(|d| d.handoff_bytes_per_s),
+                    "handoff_setup_s": c.disaggregation.map(|d| d.handoff_setup_s),
+                    "kv_cache_tokens": c.kv_tokens, "prefix_caching": c.prefix_caching,
+                    "admission": c.admission.map(|a| format!("{a:?}").to_lowercase()),
+                    "queue_limit": c.queue_limit, "queue_full_status": c.queue_full_status,
+                    "step_overhead_s": c.step_overhead_s, "sequence_overhead_s": c.sequence_overhead_s,
+                    "step_noise": c.step_noise, "simulated_time": self.simulate}
             }),
             Destination::Server(url) => json!({"url": url.to_string()}),
         };

@@ -10,6 +10,7 @@ pub mod calibrate;
 pub mod config;
 pub mod dataset;
 mod environment;
+pub mod engines;
 pub mod inspect;
 pub mod known_flags;
 pub mod network;

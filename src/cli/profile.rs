@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::FailOn;
 use super::artifacts::ArtifactArgs;
 use super::dataset::DatasetArgs;
+use super::engines::EngineArgs;
 use super::network::NetworkArgs;
 use super::printed::Setting;
 use super::prompt::PromptArgs;
@@ -237,6 +238,15 @@ pub struct ProfileArgs {
     /// GPUs of the simulated deployment (tensor parallelism): 1, 2, 4 or 8.
     #[arg(long, value_name = "GPUS", default_value_t = 4, help_heading = SIMULATED)]
     pub tp: u32,
+
+    /// Run in simulated time, without sockets: the same schedule, worker and recording against the simulated deployment's engine,
+    /// as fast as this machine computes it. Nothing is measured of client, network or HTTP then.
+    #[arg(long, conflicts_with_all = ["url", "rt", "local_address", "http_version"], help_heading = SIMULATED)]
+    pub simulate: bool,
+
+    /// Its engines.
+    #[command(flatten)]
+    pub engines: EngineArgs,
 }
 
 pub(super) const ENDPOINT: &str = "Endpoint";

@@ -55,6 +55,7 @@ impl ProfileArgs {
         let load = self.load()?;
         Ok(ProfileConfig {
             destination,
+            simulate: self.simulate,
             request,
             headers: self.header.iter().map(|h| header(h)).collect::<Result<_>>()?,
             api_key: self.api_key.clone().or_else(key_from_environment),
@@ -107,13 +108,13 @@ impl ProfileArgs {
     fn destination(&self) -> Result<Destination> {
         match &self.url {
             Some(url) => Ok(Destination::Server(BaseUrl::parse(url)?)),
-            None => Ok(Destination::Simulated(ServeConfig {
+            None => Ok(Destination::Simulated(self.engines.fill(ServeConfig {
                 model: self.model.clone().unwrap_or_else(|| serve::DEFAULT_MODEL.into()),
                 gpu: self.gpu.clone(),
                 backend: Backend::parse(&self.backend)?,
                 tp: self.tp,
                 ..ServeConfig::default()
-            })),
+            }))),
         }
     }
 

@@ -49,13 +49,8 @@ pub fn run<T: Transport>(mut spec: SimulatedSpec<T>, on_tick: &mut dyn FnMut(Tic
     let worker = WorkerSpec { worker: 0, workers: 1, timeout_ns: spec.timeout_ns, run_id: spec.run_id, burn_ns: 0 };
     let live = Arc::new(LiveCounters::default());
     let clock = spec.clock;
-    let mut worker = Worker::new(
-        worker,
-        spec.plan,
-        (clock.clone(), spec.transport),
-        spec.recorder,
-        (live.clone(), spec.stop),
-    );
+    let mut worker =
+        Worker::new(worker, spec.plan, (clock.clone(), spec.transport), spec.recorder, (live.clone(), spec.stop));
     let mut report = EngineReport::default();
     let mut in_flight_max = 0;
     for (index, phase) in phases.into_iter().enumerate() {

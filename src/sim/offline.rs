@@ -95,8 +95,8 @@ impl Offline {
 
     /// Gives a request to the engine; what it is told where that cannot be.
     fn submit(&mut self, now_ns: i64, body: &[u8]) -> std::result::Result<(Ask<'static>, Reply), (StatusCode, String)> {
-        let ask = Ask::read(self.api, body, self.max_model_tokens)
-            .map_err(|bad| (StatusCode::BAD_REQUEST, bad.message))?;
+        let ask =
+            Ask::read(self.api, body, self.max_model_tokens).map_err(|bad| (StatusCode::BAD_REQUEST, bad.message))?;
         if ask.model.as_ref().is_some_and(|m| *m != self.model) {
             return Err((StatusCode::NOT_FOUND, format!("this deployment has `{}`", self.model)));
         }

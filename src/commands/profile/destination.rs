@@ -17,11 +17,13 @@ use crate::sim::server::{self, ServeConfig, ServerHandle};
 pub(super) struct Destined {
     /// Its base URL, for people and for the manifest.
     pub(super) url: String,
-    /// Where the server really is.
-    pub(super) base: BaseUrl,
+    /// Where the server really is; in simulated time, nowhere.
+    pub(super) base: Option<BaseUrl>,
     /// What the engine needs.
     pub(super) target: Target,
     simulated: Option<ServerHandle>,
+    /// The deployment to be run in simulated time, for which there is no server and no target.
+    pub(super) offline: Option<ServeConfig>,
 }
 
 impl Destined {
@@ -30,20 +32,37 @@ impl Destined {
         match &config.destination {
             Destination::Server(base) => Destined::at(config, base, None),
             Destination::Simulated(simulated) => {
+                if config.simulate {
+                    return Ok(Destined::offline(config, simulated));
+                }
                 // The last core is the server's; workers take theirs from the first on.
                 let core = cores.last().filter(|_| cores.len() > 1).map(|core| *core as usize);
                 let handle = server::spawn(&ServeConfig { core, seed: config.seed, ..simulated.clone() })?;
                 let base = BaseUrl::parse(&handle.url())?;
                 let mut destined = Destined::at(config, &base, Some(handle))?;
-                destined.url = format!(
-                    "simulated {} on {} x {} ({})",
-                    simulated.model,
-                    simulated.tp,
-                    simulated.gpu,
-                    simulated.backend.as_str()
-                );
+                destined.url = name(simulated);
                 Ok(destined)
             }
+        }
+    }
+
+    fn offline(config: &ProfileConfig, simulated: &ServeConfig) -> Destined {
+        let target = Target {
+            dialer: Dialer::new(Peer::Tcp(Vec::new()), Vec::new()),
+            tls: None,
+            protocol: Protocol::Http1,
+            uri: Uri::from_static("/"),
+            headers: HeaderMap::new(),
+            streaming: config.request.streaming,
+            reuse: true,
+        };
+        let offline = Some(ServeConfig { seed: config.seed, ..simulated.clone() });
+        Destined {
+            url: format!("{}, in simulated time", name(simulated)),
+            base: None,
+            target,
+            simulated: None,
+            offline,
         }
     }
 
@@ -68,7 +87,7 @@ impl Destined {
             streaming: config.request.streaming,
             reuse: network.reuse,
         };
-        Ok(Destined { url: base.to_string(), base: base.clone(), target, simulated })
+        Ok(Destined { url: base.to_string(), base: Some(base.clone()), target, simulated, offline: None })
     }
 
     /// Requests that may share a connection.
@@ -89,6 +108,17 @@ impl Destined {
     pub(super) fn ends(&self) -> u32 {
         if self.simulated.is_some() { 2 } else { 1 }
     }
+}
+
+/// What people know a simulated deployment by.
+fn name(c: &ServeConfig) -> String {
+    let engines = |replicas: u32, tp: u32| match replicas {
+        1 => format!("{tp} x {}", c.gpu),
+        n => format!("{n} x {tp} x {}", c.gpu),
+    };
+    let decode = engines(c.replicas, c.tp);
+    let prefill = c.disaggregation.map(|d| format!(" and {} for prompts", engines(d.prefill_replicas, d.prefill_tp)));
+    format!("simulated {} on {decode}{} ({})", c.model, prefill.unwrap_or_default(), c.backend.as_str())
 }
 
 pub(super) fn tls_options(network: &NetworkConfig) -> TlsOptions {

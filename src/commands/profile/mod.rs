@@ -15,7 +15,9 @@ use super::interrupt::Interrupts;
 use super::{calibrate, report};
 use crate::cli::calibrate::default_path;
 use crate::cli::config::ProfileConfig;
+use crate::endpoint::EndpointType;
 use crate::engine::pace::Pacing;
+use crate::engine::simulated::{self, SimulatedSpec};
 use crate::engine::stop::{Stop, StopSwitch};
 use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity, limits, realtime};
 use crate::error::{Error, ExitCode, Result};
@@ -28,7 +30,10 @@ use crate::report::out;
 use crate::report::progress::{Progress, Snapshot};
 use crate::report::terminal::Style;
 use crate::schedule::{Plan, Release};
-use crate::time::{SECOND_NS, SystemClock};
+use crate::sim::ask::Api;
+use crate::sim::offline::Offline;
+use crate::sim::server::ServeConfig;
+use crate::time::{SECOND_NS, SimClock, SystemClock};
 
 /// Parcels on the way from one worker to the writer: room for the 55 ms that encoding a full row group takes, at a
 /// million events per second.
@@ -63,7 +68,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let interrupts = Interrupts::listen(stop.clone(), tell_stop)?;
     announce(&manifest, &plan, &dir)?;
     warn(config, &destined, &plan, open_files)?;
-    let workers = workers(config, &plan, cores.len());
+    let workers = if config.simulate { 1 } else { workers(config, &plan, cores.len()) };
     let (recorders, intakes) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
     let writer = Writer::spawn(&dir, &manifest.run_id, intakes, WriterOptions::default(), clock)?;
     let unused = destined.unused_cores(&cores, workers as usize);
@@ -85,7 +90,11 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let progress = Progress::on_stderr();
     let expected = Expected::of(&plan);
     let stolen_before_ns = steal_ns();
-    let ran = engine::run(spec, &mut |tick| progress.update(&expected.snapshot(&tick)));
+    let on_tick = &mut |tick: Tick| progress.update(&expected.snapshot(&tick));
+    let ran = match &destined.offline {
+        Some(deployment) => simulate(deployment, config, spec, on_tick),
+        None => engine::run(spec, on_tick),
+    };
     manifest.steal_ns = steal_ns() - stolen_before_ns;
     manifest.config["server_metrics"]["scraped"] = server_metrics::finish(scraper)?;
     drop(progress);
@@ -112,6 +121,24 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
         ));
     }
     Ok(code)
+}
+
+/// Runs the engine's plan against a deployment in simulated time.
+fn simulate(
+    deployment: &ServeConfig,
+    config: &ProfileConfig,
+    mut spec: EngineSpec,
+    on_tick: &mut dyn FnMut(Tick),
+) -> Result<EngineReport> {
+    let api = match config.request.endpoint {
+        EndpointType::Chat => Api::Chat,
+        EndpointType::Completions => Api::Completions,
+    };
+    let clock = SimClock::default();
+    let transport = Offline::new(deployment, api, clock.clone())?;
+    let recorder = spec.recorders.pop().ok_or_else(|| Error::Internal("a run without a recorder".into()))?;
+    let EngineSpec { plan, timeout_ns, run_id, stop, .. } = spec;
+    simulated::run(SimulatedSpec { plan, transport, clock, recorder, timeout_ns, run_id, stop }, on_tick)
 }
 
 /// Tells of what is allowed and yet likely to be regretted.

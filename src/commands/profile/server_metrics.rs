@@ -33,8 +33,8 @@ pub(super) fn start(
     }
     let telemetry = &config.telemetry;
     let mut endpoints = Vec::new();
-    if telemetry.of_endpoint {
-        endpoints.push((of_endpoint(destined)?, false));
+    if let (true, Some(base)) = (telemetry.of_endpoint, &destined.base) {
+        endpoints.push((of_endpoint(destined, base.clone())?, false));
     }
     for url in &telemetry.further {
         endpoints.push((further(config, url)?, true));
@@ -74,8 +74,7 @@ pub(super) fn finish(scraper: Option<Scraper>) -> Result<Value> {
 }
 
 /// `/metrics` of the endpoint, beside `/v1`.
-fn of_endpoint(destined: &Destined) -> Result<MetricsEndpoint> {
-    let mut url = destined.base.clone();
+fn of_endpoint(destined: &Destined, mut url: BaseUrl) -> Result<MetricsEndpoint> {
     let path = url.path.strip_suffix("/v1").unwrap_or(&url.path);
     url.path = format!("{path}/metrics");
     let tls = destined.target.tls.as_ref().map(|tls| tls.offering(vec![Protocol::Http1.alpn().to_vec()]));

@@ -1,0 +1,135 @@
+//! The arguments that describe the engines of a simulated deployment, for `serve` and for a `profile` without a URL.
+
+use super::profile::SIMULATED;
+use crate::sim::batch::Admission;
+use crate::sim::server::{Disaggregation, ServeConfig};
+
+/// How many engines, and what each can hold.
+#[derive(Clone, Debug, clap::Args)]
+pub struct EngineArgs {
+    /// Sequences that run at once; more wait in the queue, in order of arrival.
+    #[arg(long, value_name = "N", default_value_t = 256, help_heading = SIMULATED)]
+    pub max_num_seqs: u32,
+
+    /// Tokens of one iteration, prompts and answers together; longer prompts are prefilled in chunks.
+    #[arg(long, value_name = "TOKENS", default_value_t = 8192, help_heading = SIMULATED)]
+    pub max_num_batched_tokens: u32,
+
+    /// Engines of this kind; each request goes to the one with the fewest under way.
+    #[arg(long, value_name = "N", default_value_t = 1, help_heading = SIMULATED)]
+    pub replicas: u32,
+
+    /// Compute prompts on so many engines of their own, and only generate on the others.
+    #[arg(long, value_name = "N", help_heading = SIMULATED)]
+    pub prefill_replicas: Option<u32>,
+
+    /// Tensor-parallel size of those engines. [default: that of --tp]
+    #[arg(long, value_name = "GPUS", requires = "prefill_replicas", help_heading = SIMULATED)]
+    pub prefill_tp: Option<u32>,
+
+    /// Bandwidth of the link that hands the KV cache of a prompt over, one prompt at a time.
+    #[arg(long, value_name = "GB_PER_S", default_value_t = 50.0, help_heading = SIMULATED)]
+    pub handoff_gb_per_s: f64,
+
+    /// Time of every hand-over beside that.
+    #[arg(long, value_name = "MS", default_value_t = 0.0, help_heading = SIMULATED)]
+    pub handoff_setup_ms: f64,
+
+    /// Tokens of KV cache of each engine. [default: what fits beside the weights]
+    #[arg(long, value_name = "TOKENS", help_heading = SIMULATED)]
+    pub kv_cache_tokens: Option<u64>,
+
+    /// Never find again what earlier prompts left in the cache.
+    #[arg(long, alias = "no-enable-prefix-caching", help_heading = SIMULATED)]
+    pub no_prefix_caching: bool,
+
+    /// Who is let in while the cache is short: whoever has room for its next chunk, and the youngest is thrown out when that was
+    /// too many (preempt); or only whom there is room for until its end (reserve). [default: reserve for trtllm, else preempt]
+    #[arg(long, value_enum, help_heading = SIMULATED)]
+    pub admission: Option<AdmissionArg>,
+
+    /// Refuse a request when so many wait already. [default: the queue has no end]
+    #[arg(long, value_name = "N", help_heading = SIMULATED)]
+    pub queue_limit: Option<u32>,
+
+    /// Status of such a refusal: 503, or 429 or 529 as some servers have it.
+    #[arg(long, value_name = "STATUS", default_value_t = 503, help_heading = SIMULATED)]
+    pub queue_full_status: u16,
+
+    /// Time of an iteration beside its forward pass: scheduling, sampling, the host.
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = milliseconds, help_heading = SIMULATED)]
+    pub step_overhead_ms: f64,
+
+    /// The same for each sequence in it.
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = milliseconds, help_heading = SIMULATED)]
+    pub sequence_overhead_ms: f64,
+
+    /// Context length: a request whose prompt and answer together exceed it gets a 400.
+    ///
+    /// The default is longer than the real context of the models (Qwen3-32B: 40960), so that production traces with
+    /// prompts above 131072 tokens can be replayed.
+    #[arg(long, value_name = "TOKENS", default_value_t = 262_144, help_heading = SIMULATED)]
+    pub max_model_len: u32,
+
+    /// Divide every simulated time by this: 10 makes the deployment ten times as fast, 0.5 half as fast.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, help_heading = SIMULATED)]
+    pub speedup: f64,
+
+    /// Vary the time of iterations at random: the standard deviation of its logarithm (0.1 is about 10 %).
+    #[arg(long, value_name = "SIGMA", default_value_t = 0.0, help_heading = SIMULATED)]
+    pub step_noise: f64,
+}
+
+/// Spellings of [`Admission`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum AdmissionArg {
+    /// Throw the youngest out when room is short.
+    Preempt,
+    /// Let in only whom there is room for until its end.
+    Reserve,
+}
+
+impl AdmissionArg {
+    fn meant(self) -> Admission {
+        match self {
+            AdmissionArg::Preempt => Admission::Preempt,
+            AdmissionArg::Reserve => Admission::Reserve,
+        }
+    }
+}
+
+/// A length of time that a simulated token can take: a day is beyond all use, and far from where nanoseconds overflow.
+pub(super) fn milliseconds(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(ms) if (0.0..=86_400_000.0).contains(&ms) => Ok(ms),
+        _ => Err("give milliseconds, from 0 to a day (86400000)".into()),
+    }
+}
+
+impl EngineArgs {
+    /// The deployment `base`, with these engines; `tp` is that of the ones that generate.
+    pub(super) fn fill(&self, base: ServeConfig) -> ServeConfig {
+        ServeConfig {
+            max_num_seqs: self.max_num_seqs,
+            max_num_batched_tokens: self.max_num_batched_tokens,
+            replicas: self.replicas,
+            disaggregation: self.prefill_replicas.map(|prefill_replicas| Disaggregation {
+                prefill_replicas,
+                prefill_tp: self.prefill_tp.unwrap_or(base.tp),
+                handoff_bytes_per_s: self.handoff_gb_per_s * 1e9,
+                handoff_setup_s: self.handoff_setup_ms / 1e3,
+            }),
+            kv_tokens: self.kv_cache_tokens,
+            prefix_caching: !self.no_prefix_caching,
+            admission: self.admission.map(AdmissionArg::meant),
+            queue_limit: self.queue_limit,
+            queue_full_status: self.queue_full_status,
+            step_overhead_s: self.step_overhead_ms / 1e3,
+            sequence_overhead_s: self.sequence_overhead_ms / 1e3,
+            max_model_len: self.max_model_len,
+            speedup: self.speedup,
+            step_noise: self.step_noise,
+            ..base
+        }
+    }
+}
