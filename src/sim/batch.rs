@@ -181,10 +181,22 @@ fn blocks_of(tokens: u64) -> u64 {
     tokens.div_ceil(u64::from(BLOCK_TOKENS))
 }
 
+/// What an iteration takes.
+pub trait StepTime: std::fmt::Debug {
+    /// Seconds of one iteration.
+    fn step_s(&mut self, load: &StepLoad) -> f64;
+}
+
+impl StepTime for CostModel {
+    fn step_s(&mut self, load: &StepLoad) -> f64 {
+        CostModel::step_s(self, load)
+    }
+}
+
 /// A continuous batch behind a first-come-first-served queue.
 #[derive(Debug)]
-pub struct ContinuousBatch {
-    cost: CostModel,
+pub struct ContinuousBatch<T = CostModel> {
+    cost: T,
     config: BatchConfig,
     pool: BlockPool,
     waiting: VecDeque<Sequence>,
@@ -200,12 +212,12 @@ pub struct ContinuousBatch {
     totals: Load,
 }
 
-impl ContinuousBatch {
+impl<T: StepTime> ContinuousBatch<T> {
     /// An idle engine.
     ///
     /// # Errors
     /// Those of [`BatchConfig::check`].
-    pub fn new(cost: CostModel, config: BatchConfig) -> Result<ContinuousBatch> {
+    pub fn new(cost: T, config: BatchConfig) -> Result<ContinuousBatch<T>> {
         config.check()?;
         let blocks = config.kv_tokens / u64::from(BLOCK_TOKENS);
         Ok(ContinuousBatch {
@@ -384,7 +396,7 @@ fn release(r: &mut Sequence, pool: &mut BlockPool, reserved_blocks: &mut u64, ad
     }
 }
 
-impl Deployment for ContinuousBatch {
+impl<T: StepTime> Deployment for ContinuousBatch<T> {
     fn submit(&mut self, sequence: SequenceId, arrival_ns: i64, job: Job) -> Taken {
         debug_assert!(job.prompt_tokens > 0 && job.output_tokens > 0, "{job:?}");
         self.check_length(&job)?;
@@ -430,5 +442,7 @@ impl Deployment for ContinuousBatch {
     }
 }
 
+#[cfg(test)]
+mod queueing;
 #[cfg(test)]
 mod tests;
