@@ -1,6 +1,6 @@
 //! The arguments of `loadline sweep`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -9,8 +9,9 @@ use crate::error::{Error, Result};
 use crate::profiler::backend::Backend;
 use crate::profiler::capacity::{Sla, Workload};
 use crate::profiler::disaggregate::Handoff;
+use crate::profiler::model::ModelShape;
 use crate::profiler::sweep::Spec;
-use crate::profiler::{gpu, model};
+use crate::profiler::{config, gpu, model};
 
 /// Predict TTFT, ITL, capacity and cost for each tensor-parallel size, and say what to deploy.
 ///
@@ -25,7 +26,7 @@ use crate::profiler::{gpu, model};
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct SweepArgs {
-    /// Model, by its Hugging Face id.
+    /// Model, by its Hugging Face id, or the config.json (or its folder) of any other.
     #[arg(long, default_value = super::serve::DEFAULT_MODEL)]
     pub model: String,
 
@@ -33,7 +34,7 @@ pub struct SweepArgs {
     #[arg(long, default_value = "vllm", value_parser = PossibleValuesParser::new(Backend::ALL.map(Backend::as_str)).try_map(|name| Backend::parse(&name)))]
     pub backend: Backend,
 
-    /// GPU: h200_sxm, h100_sxm, a100_sxm or b200_sxm.
+    /// GPU: h200_sxm, h100_sxm, a100_sxm, b200_sxm, l40s, or (kernels of b200_sxm, scaled) b300_sxm, gb200 or gb300.
     #[arg(long, value_name = "NAME", default_value = "h200_sxm", visible_alias = "gpu", alias = "system")]
     pub aic_system: String,
 
@@ -84,6 +85,22 @@ pub struct SweepArgs {
     #[arg(long, value_name = "MS", default_value_t = 0.0)]
     pub handoff_ms: f64,
 
+    /// In place of a sweep: predict each row of this CSV file and, where it says what was measured, how far that is off.
+    ///
+    /// The header tells what its rows are. Forward passes: model, system, backend, tp, kind (prefill or decode), batch, seq_len; quant,
+    /// moe_ep and latency_ms may be there. Aggregated serving: model_path, system, backend, isl, osl, batch_size (requests under
+    /// way), tp_size; gemm_quant_mode, moe_quant_mode, precision, mode, attention_dp_size, moe_tp_size, moe_ep_size,
+    /// silicon_ttft_ms and silicon_tpot_ms may be there. All other options of the verb are without effect.
+    #[arg(long, value_name = "FILE")]
+    pub points: Option<PathBuf>,
+
+    /// Where to write the rows of --points with what is predicted for them; by default to standard output.
+    ///
+    /// Added are predicted_ms, or predicted_ttft_ms and predicted_tpot_ms, each with the bounds of its error band (_low, _high), the
+    /// stage of serving that they are about, and the status: predicted, or why not.
+    #[arg(long, value_name = "FILE", requires = "points")]
+    pub output: Option<PathBuf>,
+
     /// How to print it.
     #[arg(long, value_enum, default_value_t = SweepFormat::Text)]
     pub format: SweepFormat,
@@ -101,6 +118,9 @@ Examples:
 
   The same on 16 GPUs whose KV blocks travel over TCP, with costs:
     loadline sweep --max-gpus 16 --handoff-gb-per-s 0.4 --gpu-hour-price 3.5
+
+  How far predictions are from a table of measurements:
+    loadline sweep --points measured.csv --output scored.csv
 
   The Pareto front for a program:
     loadline sweep --format json | jq .pareto_front";
@@ -145,7 +165,7 @@ impl SweepArgs {
         tps.sort_unstable();
         tps.dedup();
         let spec = Spec {
-            model: model::lookup(&self.model)?,
+            model: shape(&self.model)?,
             gpu: gpu::lookup(&self.aic_system)?,
             backend: self.backend,
             tps,
@@ -173,6 +193,23 @@ impl SweepArgs {
         }
         notes
     }
+}
+
+/// The shape of a model that is named, or that a file describes.
+fn shape(name: &str) -> Result<&'static ModelShape> {
+    let path = Path::new(name);
+    let path = if path.is_dir() { path.join("config.json") } else { path.to_path_buf() };
+    if path.extension().is_none_or(|e| e != "json") || !path.is_file() {
+        return model::lookup(name);
+    }
+    let length = std::fs::metadata(&path).map_err(Error::io(&path))?.len();
+    if length > config::FILE_BYTES_MAX as u64 {
+        return Err(Error::Usage(format!("--model {}: {length} bytes are no config.json", path.display())));
+    }
+    let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
+    let shape = config::parse(&path.display().to_string(), &bytes)?;
+    // One per process, and it lives as long as those of the table.
+    Ok(Box::leak(Box::new(shape)))
 }
 
 #[cfg(test)]

@@ -28,7 +28,10 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
         }
         Verb::Report(args) => report::run(args, style),
         Verb::Inspect(args) => inspect::run(&args.resolve()?, style),
-        Verb::Sweep(args) => sweep::run(&args.resolve()?, style),
+        Verb::Sweep(args) => match &args.points {
+            Some(points) => sweep::score(points, args.output.as_deref(), style),
+            None => sweep::run(&args.resolve()?, style),
+        },
         Verb::Calibrate(args) => calibrate::run(&args.resolve()?, style),
         Verb::Serve(args) => {
             serve::run(args, &mut |url| {

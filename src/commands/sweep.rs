@@ -1,4 +1,4 @@
-//! `loadline sweep`: predicts, prints, and writes the files.
+//! `loadline sweep`: predicts, prints, and writes the files; or scores a table of points.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::export::sweep as export;
 use crate::profiler::recommend::Recommendation;
 use crate::report::terminal::Style;
-use crate::report::{out, sweep as report};
+use crate::report::{out, points as report_of_points, sweep as report};
 
 /// Answers a sweep. Exit code 1 where nothing meets the SLA.
 ///
@@ -34,6 +34,24 @@ pub fn run(config: &SweepConfig, style: Style) -> Result<ExitCode> {
         Recommendation::Deploy { .. } => ExitCode::Ok,
         Recommendation::Infeasible { .. } => ExitCode::ThresholdFailed,
     })
+}
+
+/// Scores a table of points: prints the errors, and writes the table to `output`, or prints it where there is none.
+///
+/// # Errors
+/// A file that cannot be read or written, or that is no table of points.
+pub fn score(points: &Path, output: Option<&Path>, style: Style) -> Result<ExitCode> {
+    let text = std::fs::read_to_string(points).map_err(Error::io(points))?;
+    let scored = crate::profiler::points::score(&points.display().to_string(), &text)?;
+    if let Some(path) = output {
+        std::fs::write(path, &scored.csv).map_err(Error::io(path))?;
+        let written = path.display().to_string();
+        out::stdout(&report_of_points::render(&scored, Some(&written), style))?;
+    } else {
+        out::stdout(&scored.csv)?;
+        out::stderr(&report_of_points::render(&scored, None, style))?;
+    }
+    Ok(ExitCode::Ok)
 }
 
 fn write(dir: &Path, name: &str, bytes: &[u8]) -> Result<()> {

@@ -1,26 +1,29 @@
-//! Turns the load of one forward pass into its time, by the compact model: a roofline with fitted efficiencies.
+//! Turns the load of one forward pass into its time: a roofline per operator, corrected by what was measured of its kernels.
 //!
-//! In: model, GPU, backend, TP; then a [`StepLoad`]. Out: seconds.
-//! Per layer: four GEMMs (QKV, projection, gate+up, down), attention, two add-norms, the activation, two all-reduces;
-//! once: the logits. Names in the formulas: `q`, `kv` heads per GPU, `hd` head width, `H` hidden size, `I` feed-forward width,
-//! `V` vocabulary, `t` TP, `F` FLOP/s, `BW` memory and `NV` NVLink bytes/s; the rest are the columns of [`super::constants`].
-//! Accuracy, against aiconfigurator 0.12.0 for Qwen3-32B on H200: 4-6 % (prefill), 4-8 % (decode); against
-//! measured H200 runs: 11 % (prefill, TensorRT-LLM), 9 % (decode, TensorRT-LLM), 25 % (decode, vLLM).
+//! In: a [`Deployment`]; then a [`StepLoad`]. Out: seconds.
+//! Per layer: the GEMMs around attention, attention, two add-norms, the feed-forward layer or router and experts, the
+//! all-reduces; once: embedding and logits. The formulas are in [`super::operators`], what they are corrected by in
+//! [`super::kernels`]; METHODOLOGY.md has the table of errors.
 //! Not here: host time, scheduling, sampling, HTTP.
 
 use super::backend::Backend;
-use super::constants::{self, Constants, ELEMENTWISE_LAUNCH_S, ELEMENTWISE_MEMORY};
 use super::deployment::{Deployment, Layout};
 use super::gpu::Gpu;
+use super::kernels;
 use super::model::ModelShape;
-use super::precision::Precision;
+use super::operators::{
+    ACTIVATION_BYTES, AllReduce, ContextAttention, ExpertGemms, Gemm, GenerationAttention, Heads, LatentGeneration,
+    Source, elementwise_s,
+};
+use super::precision::Format;
 use crate::error::{Error, Result};
 
-/// Bytes of a BF16 number.
-const BF16_BYTES: f64 = 2.0;
-
-/// The tensor-parallel sizes that the constants were fitted for.
+/// The tensor-parallel sizes that all-reduces were measured for.
 pub const TP_SIZES: [u32; 4] = [1, 2, 4, 8];
+/// Launches of element-wise kernels beside a prompt's attention: rotary embedding and the writing of the cache.
+const CONTEXT_LAUNCHES: f64 = 4.4;
+/// The same where queries and keys are normalised. Both as aiconfigurator assumes them.
+const CONTEXT_LAUNCHES_NORMED: f64 = 13.2;
 
 /// What one forward pass has to do. Prefill and decode may share a pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -67,127 +70,280 @@ impl StepLoad {
     }
 }
 
+/// The products around attention.
+#[derive(Clone, Copy, Debug)]
+enum Projections {
+    Grouped { in_: Gemm, out: Gemm },
+    Latent { down: Gemm, queries: Gemm, keys_values: Gemm, out: Gemm },
+}
+
+/// Attention to the cache, where it grows with the context.
+#[derive(Clone, Copy, Debug)]
+enum Generation {
+    /// With a window, the second is that of the layers that have it.
+    Grouped(GenerationAttention, Option<GenerationAttention>),
+    Latent(LatentGeneration),
+}
+
+/// A gated feed-forward layer.
+#[derive(Clone, Copy, Debug)]
+struct FeedForward {
+    up: Gemm,
+    down: Gemm,
+    width: f64,
+}
+
+impl FeedForward {
+    fn new(source: Source, format: Format, hidden: f64, width: f64) -> Option<FeedForward> {
+        let (up, down) = (Gemm::new(source, format, 2.0 * width, hidden)?, Gemm::new(source, format, hidden, width)?);
+        Some(FeedForward { up, down, width })
+    }
+
+    fn seconds(&self, gpu: &Gpu, rows: f64) -> f64 {
+        // The activation reads two halves and writes one.
+        let activation = elementwise_s(gpu, 1.0, 3.0 * ACTIVATION_BYTES * self.width * rows);
+        self.up.seconds(rows) + self.down.seconds(rows) + activation
+    }
+}
+
+/// The router and the experts behind it.
+#[derive(Clone, Copy, Debug)]
+struct Routed {
+    router: Gemm,
+    experts: ExpertGemms,
+    shared: Option<FeedForward>,
+    /// Gathers what the attention ranks have, and sums up what the experts made of it.
+    exchange: Option<AllReduce>,
+}
+
 /// The time of forward passes of one deployment.
 #[derive(Clone, Copy, Debug)]
 pub struct CostModel {
-    model: ModelShape,
     gpu: &'static Gpu,
-    constants: &'static Constants,
-    tp: u32,
+    backend: Backend,
+    hidden: f64,
+    layers: f64,
+    growing_layers: f64,
+    expert_layers: f64,
+    attention_ranks: f64,
+    projections: Projections,
+    context: ContextAttention,
+    context_window: Option<ContextAttention>,
+    context_launches: f64,
+    generation: Generation,
+    dense: Option<FeedForward>,
+    routed: Option<Routed>,
+    reduce: Option<AllReduce>,
+    logits: Gemm,
 }
 
 impl CostModel {
-    /// The cost model of a BF16 deployment by tensor parallelism alone.
+    /// The cost model of a deployment of the published weights by tensor parallelism alone.
     ///
     /// # Errors
     /// As [`CostModel::of`].
     pub fn new(model: &ModelShape, gpu: &'static Gpu, backend: Backend, tp: u32) -> Result<CostModel> {
         let layout = Layout::tensor(tp);
-        CostModel::of(&Deployment { model, gpu, backend, precision: Precision::BF16, layout })
+        CostModel::of(&Deployment { model, gpu, backend, precision: model.precision, layout })
     }
 
     /// The cost model of a deployment.
     ///
     /// # Errors
-    /// [`Error::Usage`] where the tensor-parallel size is not one of [`TP_SIZES`] or does not divide the model's heads, or
-    /// where no kernels were measured for the GPU, backend and precision.
+    /// [`Error::Usage`] where the layout cannot be predicted for the model, or where the GPU cannot run the precision.
     pub fn of(deployment: &Deployment) -> Result<CostModel> {
-        let Deployment { model, gpu, backend, precision, layout } = *deployment;
-        let tp = layout.tp;
-        if !TP_SIZES.contains(&tp) || !model.heads.is_multiple_of(tp) {
-            let (name, heads) = (model.names[0], model.heads);
-            return Err(Error::Usage(format!(
-                "tensor-parallel size {tp} cannot be predicted for {name} ({heads} heads); use 1, 2, 4 or 8"
-            )));
-        }
-        let unmeasured = |what: &str| {
-            Error::Usage(format!("no kernels were measured for {what} with {} on {}", backend.as_str(), gpu.name))
+        check(deployment)?;
+        let Deployment { model, gpu, backend, .. } = *deployment;
+        kernels::of(gpu)
+            .and_then(|kernels| CostModel::assemble(deployment, Source { kernels, gpu, backend }))
+            .ok_or_else(|| {
+                let (model, backend, gpu) = (model.names[0], backend.as_str(), gpu.name);
+                Error::Usage(format!(
+                    "{model} needs kernels that were measured neither with {backend} nor any other on {gpu}"
+                ))
+            })
+    }
+
+    fn assemble(deployment: &Deployment, source: Source) -> Option<CostModel> {
+        let Deployment { model: m, gpu, backend, precision, layout } = *deployment;
+        let (tp, hidden, heads) = (f64::from(layout.tp), f64::from(m.hidden), f64::from(m.heads / layout.tp));
+        let gemm = |n: f64, k: f64| Gemm::new(source, precision.dense, n, k);
+        let (projections, context, context_window, generation) = if let Some(l) = &m.latent {
+            let f = f64::from;
+            let projections = Projections::Latent {
+                down: gemm(f(l.q_rank + l.kv_rank + l.rope), hidden)?,
+                queries: gemm(heads * f(l.nope + l.rope), f(l.q_rank))?,
+                keys_values: gemm(heads * f(l.nope + l.value), f(l.kv_rank))?,
+                out: gemm(hidden, heads * f(l.value))?,
+            };
+            let generation = Generation::Latent(LatentGeneration::new(source, l, heads, precision.kv_bytes)?);
+            (projections, ContextAttention::latent(source, heads)?, None, generation)
+        } else {
+            let kv = f64::from((m.kv_heads / layout.tp).max(1));
+            let heads = Heads { query: heads, kv, width: f64::from(m.head_dim) };
+            let projections = Projections::Grouped {
+                in_: gemm((heads.query + 2.0 * kv) * heads.width, hidden)?,
+                out: gemm(hidden, heads.query * heads.width)?,
+            };
+            // vLLM multiplies in BF16 whatever the cache is kept in; the others in FP8 where the cache is.
+            let fp8 = precision.kv_bytes == 1 && backend != Backend::Vllm && gpu.fp8_flops > 0.0;
+            let context = |window| ContextAttention::grouped(source, heads, window, fp8);
+            let generation = |window| GenerationAttention::new(source, heads, window, precision.kv_bytes);
+            let windowed = (m.window > 0).then_some(m.window);
+            let (context_window, generation_window) = match windowed {
+                Some(w) => (Some(context(w)?), Some(generation(w)?)),
+                None => (None, None),
+            };
+            (projections, context(0)?, context_window, Generation::Grouped(generation(0)?, generation_window))
         };
-        if precision != Precision::BF16 || layout != Layout::tensor(tp) {
-            return Err(unmeasured("this precision and layout"));
-        }
-        let constants = constants::lookup(gpu, backend).ok_or_else(|| unmeasured("any model"))?;
-        Ok(CostModel { model: *model, gpu, constants, tp })
+        let dense = (m.expert_layers() < m.layers)
+            .then(|| FeedForward::new(source, precision.dense, hidden, f64::from(m.intermediate) / tp));
+        let routed = m.experts.map(|e| {
+            let shared =
+                (e.shared > 0).then(|| FeedForward::new(source, precision.dense, hidden, f64::from(e.shared) / tp));
+            let experts = ExpertGemms::new(source, precision.experts, hidden, &e, (layout.moe_tp, layout.moe_ep))?;
+            Some(Routed {
+                router: Gemm::new(source, Format::Bf16, f64::from(e.count), hidden)?,
+                experts,
+                shared: shared.map_or(Some(None), |s| s.map(Some))?,
+                exchange: AllReduce::new(source, layout.tp * layout.dp),
+            })
+        });
+        Some(CostModel {
+            gpu,
+            backend,
+            hidden,
+            layers: f64::from(m.layers),
+            growing_layers: f64::from(m.layers - m.linear_layers.min(m.layers)),
+            expert_layers: f64::from(m.expert_layers()),
+            attention_ranks: f64::from(layout.dp),
+            projections,
+            context,
+            context_window,
+            context_launches: if m.qk_norm { CONTEXT_LAUNCHES_NORMED } else { CONTEXT_LAUNCHES },
+            generation,
+            dense: dense.map_or(Some(None), |d| d.map(Some))?,
+            routed: routed.map_or(Some(None), |r| r.map(Some))?,
+            reduce: AllReduce::new(source, layout.tp),
+            logits: Gemm::new(source, Format::Bf16, f64::from(m.vocab) / tp, hidden)?,
+        })
+    }
+
+    /// The serving engine that it is the cost of.
+    pub fn backend(&self) -> Backend {
+        self.backend
+    }
+
+    /// Layers of the model.
+    pub fn layers(&self) -> f64 {
+        self.layers
     }
 
     /// Seconds of one forward pass; 0 for an empty load.
     pub fn step_s(&self, load: &StepLoad) -> f64 {
-        let rows = load.prefill_tokens + load.decode_sequences;
-        if rows == 0.0 {
+        let total_rows = load.prefill_tokens + load.decode_sequences;
+        if total_rows == 0.0 {
             return 0.0;
         }
-        let m = &self.model;
-        let (tp, hidden) = (f64::from(self.tp), f64::from(m.hidden));
-        let intermediate = f64::from(m.intermediate) / tp;
-        let (heads, kv_heads, head_dim) = self.heads();
-        let gemms = self.gemm_s(rows, (heads + 2.0 * kv_heads) * head_dim, hidden)
-            + self.gemm_s(rows, hidden, heads * head_dim)
-            + self.gemm_s(rows, 2.0 * intermediate, hidden)
-            + self.gemm_s(rows, hidden, intermediate);
-        // An add-norm reads input and residual and writes both; the activation reads two halves and writes one.
-        let elementwise = 2.0 * self.elementwise_s(4.0 * BF16_BYTES * hidden * rows)
-            + self.elementwise_s(3.0 * BF16_BYTES * intermediate * rows);
-        let reduces = 2.0 * self.all_reduce_s(BF16_BYTES * hidden * rows);
+        // With data-parallel attention each rank has its share of the requests.
+        let rows = total_rows / self.attention_ranks;
+        let message = ACTIVATION_BYTES * self.hidden * rows;
+        let reduce_s = self.reduce.as_ref().map_or(0.0, |r| r.seconds(message));
+        // An add-norm reads input and residual and writes both.
+        let norms = elementwise_s(self.gpu, 2.0, 8.0 * ACTIVATION_BYTES * self.hidden * rows);
+        let every = self.projections_s(load, rows) + norms;
         let attention = self.context_attention_s(load) + self.generation_attention_s(load);
-        let logits = self.gemm_s(load.prefill_chunks + load.decode_sequences, f64::from(m.vocab) / tp, hidden);
-        f64::from(m.layers) * (gemms + elementwise + reduces + attention) + logits
+        let dense = self.dense.as_ref().map_or(0.0, |d| d.seconds(self.gpu, rows) + 2.0 * reduce_s);
+        let routed = self.routed.as_ref().map_or(0.0, |r| self.routed_s(r, rows, total_rows) + reduce_s);
+        let heads = (load.prefill_chunks + load.decode_sequences) / self.attention_ranks;
+        let embedding = elementwise_s(self.gpu, 1.0, 2.0 * message) + reduce_s;
+        self.layers * every
+            + self.growing_layers * attention
+            + (self.layers - self.expert_layers) * dense
+            + self.expert_layers * routed
+            + self.logits.seconds(heads)
+            + embedding
     }
 
-    /// Query heads, key/value heads and their width, on one GPU.
-    fn heads(&self) -> (f64, f64, f64) {
-        let m = &self.model;
-        (f64::from(m.heads / self.tp), f64::from((m.kv_heads / self.tp).max(1)), f64::from(m.head_dim))
+    fn projections_s(&self, load: &StepLoad, rows: f64) -> f64 {
+        match &self.projections {
+            Projections::Grouped { in_, out } => in_.seconds(rows) + out.seconds(rows),
+            Projections::Latent { down, queries, keys_values, out } => {
+                let prefilled = load.prefill_tokens / self.attention_ranks;
+                let unfolded = if prefilled > 0.0 { keys_values.seconds(prefilled) } else { 0.0 };
+                down.seconds(rows) + queries.seconds(rows) + unfolded + out.seconds(rows)
+            }
+        }
     }
 
-    /// `((2MNK/(F·ec))^p + (2(MN+MK+NK)/(BW·em))^p)^(1/p) + tg`, s.
-    fn gemm_s(&self, m: f64, n: f64, k: f64) -> f64 {
-        let c = self.constants;
-        let compute = 2.0 * m * n * k / (self.gpu.bf16_flops * c.gemm_compute);
-        let memory = BF16_BYTES * (m * n + m * k + n * k) / (self.gpu.hbm_bytes_per_s * c.gemm_memory);
-        (compute.powf(c.gemm_blend) + memory.powf(c.gemm_blend)).powf(c.gemm_blend.recip()) + c.gemm_launch_s
+    fn routed_s(&self, routed: &Routed, rows: f64, total_rows: f64) -> f64 {
+        // Experts see the tokens of all attention ranks.
+        let exchange = routed.exchange.as_ref().map_or(0.0, |e| e.seconds(ACTIVATION_BYTES * self.hidden * total_rows));
+        let shared = routed.shared.as_ref().map_or(0.0, |s| s.seconds(self.gpu, rows));
+        routed.router.seconds(rows) + routed.experts.seconds(total_rows) + shared + exchange
     }
 
-    /// `2·B·S²·q·hd/(F·ea)·(1 + sh/S) + ta`, s, where `S² + sh·S` becomes `(b² − a²) + sh·(b − a)` for a chunk from
-    /// `a` to `b`: the chunks of a prompt add up to the prompt.
     fn context_attention_s(&self, load: &StepLoad) -> f64 {
         if load.prefill_tokens == 0.0 {
             return 0.0;
         }
-        let c = self.constants;
-        let (heads, _, head_dim) = self.heads();
-        let pairs = load.prefill_squares + c.context_half_tokens * load.prefill_tokens;
-        2.0 * pairs * heads * head_dim / (self.gpu.bf16_flops * c.context_compute) + c.context_launch_s
+        let share = |x: f64| x / self.attention_ranks;
+        let (tokens, squares) = (share(load.prefill_tokens), share(load.prefill_squares));
+        let chunks = share(load.prefill_chunks).max(1.0);
+        let whole = self.context.seconds(tokens, squares, chunks);
+        let all = self.context_window.map_or(whole, |w| f64::midpoint(whole, w.seconds(tokens, squares, chunks)));
+        all + elementwise_s(self.gpu, self.context_launches, 0.0)
     }
 
-    /// `td + cb·B·q + (4·B·q·hd + 4·kv·hd·ΣS)/(BW·ed)`, s.
     fn generation_attention_s(&self, load: &StepLoad) -> f64 {
-        let batch = load.decode_sequences;
-        if batch == 0.0 {
+        if load.decode_sequences == 0.0 {
             return 0.0;
         }
-        let c = self.constants;
-        let (heads, kv_heads, head_dim) = self.heads();
-        let bytes = 4.0 * batch * heads * head_dim + 4.0 * kv_heads * head_dim * load.decode_context_tokens;
-        c.generation_launch_s
-            + c.generation_head_s * batch * heads
-            + bytes / (self.gpu.hbm_bytes_per_s * c.generation_memory)
-    }
-
-    /// `ar0 + ar1·(t−1)·min(1, bytes/arn) + 2(t−1)/t·bytes/(NV·er)`, s; 0 on one GPU.
-    fn all_reduce_s(&self, bytes: f64) -> f64 {
-        if self.tp == 1 {
-            return 0.0;
+        let context = load.decode_context_tokens / load.decode_sequences;
+        let sequences = load.decode_sequences / self.attention_ranks;
+        match &self.generation {
+            Generation::Latent(latent) => latent.seconds(sequences, context),
+            Generation::Grouped(all, None) => all.seconds(sequences, context),
+            Generation::Grouped(all, Some(window)) => {
+                f64::midpoint(all.seconds(sequences, context), window.seconds(sequences, context))
+            }
         }
-        let c = self.constants;
-        let peers = f64::from(self.tp - 1);
-        let ring = 2.0 * peers / f64::from(self.tp) * bytes / (self.gpu.nvlink_bytes_per_s * c.reduce_link);
-        c.reduce_launch_s + c.reduce_peer_s * peers * (bytes / c.reduce_knee_bytes).min(1.0) + ring
     }
+}
 
-    /// `bytes/(0.8·BW) + 3 µs`, s.
-    fn elementwise_s(&self, bytes: f64) -> f64 {
-        bytes / (self.gpu.hbm_bytes_per_s * ELEMENTWISE_MEMORY) + ELEMENTWISE_LAUNCH_S
+/// Whether a deployment is one that can be predicted.
+fn check(deployment: &Deployment) -> Result<()> {
+    let Deployment { model, gpu, precision, layout, .. } = *deployment;
+    let (name, heads, tp) = (model.names[0], model.heads, layout.tp);
+    let refuse = |why: String| Err(Error::Usage(why));
+    if !TP_SIZES.contains(&tp) || !heads.is_multiple_of(tp) {
+        return refuse(format!(
+            "tensor-parallel size {tp} cannot be predicted for {name} ({heads} heads); use 1, 2, 4 or 8"
+        ));
     }
+    if layout.pp != 1 {
+        return refuse(format!("{} pipeline stages cannot be predicted; use 1", layout.pp));
+    }
+    if layout.dp == 0 || model.experts.is_none() && layout.dp > 1 {
+        return refuse(format!("{name} has no experts: predict one of {} replicas", layout.dp));
+    }
+    if let Some(experts) = model.experts {
+        let (moe, attention) = (layout.moe_tp * layout.moe_ep, tp * layout.dp);
+        if moe != attention {
+            return refuse(format!(
+                "the experts of {name} lie on {moe} GPUs and its attention on {attention}; make them equal"
+            ));
+        }
+        if layout.moe_ep > experts.count {
+            return refuse(format!("{} experts of {name} cannot be spread over {} GPUs", experts.count, layout.moe_ep));
+        }
+    }
+    for format in [precision.dense, precision.experts] {
+        if !format.runs_on(gpu) {
+            return refuse(format!("{} has no arithmetic for {}", gpu.name, format.as_str()));
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]

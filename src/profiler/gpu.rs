@@ -39,8 +39,20 @@ pub const GPUS: [Gpu; 8] = [
     Gpu { name: "b300_sxm", measured_as: "b200_sxm", bf16_flops: 2250e12, fp8_flops: 4500e12, fp4_flops: 14000e12, hbm_bytes_per_s: 7.75e12, hbm_bytes: 275_040 * MIB, nvlink_bytes_per_s: 900e9 },
     Gpu { name: "gb200", measured_as: "b200_sxm", bf16_flops: 2500e12, fp8_flops: 5000e12, fp4_flops: 10000e12, hbm_bytes_per_s: 8e12, hbm_bytes: 189_471 * MIB, nvlink_bytes_per_s: 900e9 },
     Gpu { name: "gb300", measured_as: "b200_sxm", bf16_flops: 2500e12, fp8_flops: 5000e12, fp4_flops: 15000e12, hbm_bytes_per_s: 8e12, hbm_bytes: 284_208 * MIB, nvlink_bytes_per_s: 900e9 },
-    Gpu { name: "l40s", measured_as: "a100_sxm", bf16_flops: 362.05e12, fp8_flops: 733e12, fp4_flops: 0e12, hbm_bytes_per_s: 0.864e12, hbm_bytes: 46_068 * MIB, nvlink_bytes_per_s: 32e9 },
+    Gpu { name: "l40s", measured_as: "l40s", bf16_flops: 362.05e12, fp8_flops: 733e12, fp4_flops: 0e12, hbm_bytes_per_s: 0.864e12, hbm_bytes: 46_068 * MIB, nvlink_bytes_per_s: 32e9 },
 ];
+
+impl Gpu {
+    /// Whether its own kernels were measured.
+    pub fn is_measured(&self) -> bool {
+        self.measured_as == self.name
+    }
+
+    /// What to say of its predictions where they are another GPU's, scaled.
+    pub fn note(&self) -> Option<String> {
+        (!self.is_measured()).then(|| format!("kernels of {} scaled by the datasheets", self.measured_as))
+    }
+}
 
 /// The GPU of that name.
 ///
@@ -60,6 +72,9 @@ mod tests {
     #[test]
     fn a_gpu_is_found_by_name_and_an_unknown_one_lists_the_rest() {
         assert_eq!(lookup("h200_sxm").unwrap().hbm_bytes, 151_397_597_184);
+        assert!(
+            lookup("gb200").unwrap().note().unwrap().contains("b200_sxm") && lookup("l40s").unwrap().note().is_none()
+        );
         assert!(lookup("h200").unwrap_err().to_string().contains("h200_sxm, h100_sxm"));
     }
 }

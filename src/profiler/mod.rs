@@ -2,23 +2,28 @@
 //!
 //! In: a [`deployment`]: the name of a model ([`model`]), of a GPU ([`gpu`]), a serving [`backend`], a [`precision`] and a layout.
 //! Out: the time of any forward pass ([`cost`]), the tokens of KV cache that fit ([`memory`]), and TTFT and TPOT of a
-//! closed loop ([`aggregated`]), from [`constants`] that are data in this tree. Each [`prediction`] names its stage.
+//! closed loop ([`aggregated`]), from tables of measured kernels that are data in this tree. Each [`prediction`] names its stage.
 //! Invariant: pure; no clock, no file, no network.
 //! Not here: a schedule request by request (that is what [`crate::sim`] simulates).
 
 pub mod aggregated;
 pub mod backend;
+pub mod band;
 pub mod capacity;
-pub mod constants;
+pub mod config;
 pub mod cost;
 pub mod deployment;
 pub mod disaggregate;
 pub mod frontier;
 pub mod gpu;
+mod kernels;
 pub mod mean_field;
 pub mod memory;
 pub mod model;
+mod operators;
+pub mod points;
 pub mod precision;
 pub mod prediction;
 pub mod recommend;
+mod surface;
 pub mod sweep;

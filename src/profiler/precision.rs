@@ -75,9 +75,13 @@ impl Precision {
     /// BF16 throughout.
     pub const BF16: Precision = Precision { dense: Format::Bf16, experts: Format::Bf16, kv_bytes: 2 };
 
-    /// The same format for dense weights and experts, with a KV cache in BF16.
-    pub fn weights(format: Format) -> Precision {
-        Precision { dense: format, experts: format, kv_bytes: 2 }
+    /// A format for dense weights and experts, of a model published in `native`. Whoever quantises weights keeps the KV cache in
+    /// FP8; what is published with MXFP4 experts stays as it is.
+    pub fn quantised(format: Format, native: Precision) -> Precision {
+        if native.experts == Format::Mxfp4 {
+            return native;
+        }
+        Precision { dense: format, experts: format, kv_bytes: if format == Format::Bf16 { 2 } else { 1 } }
     }
 }
 
@@ -89,6 +93,9 @@ mod tests {
     fn names_round_trip_and_an_unknown_one_lists_them() {
         assert!(Format::ALL.into_iter().all(|f| Format::parse(f.as_str()).unwrap() == f));
         assert_eq!(Format::parse("bfloat16").unwrap(), Format::Bf16);
+        let gpt_oss = Precision { dense: Format::Bf16, experts: Format::Mxfp4, kv_bytes: 2 };
+        assert_eq!(Precision::quantised(Format::Nvfp4, gpt_oss), gpt_oss);
+        assert_eq!(Precision::quantised(Format::Fp8, Precision::BF16).kv_bytes, 1);
         assert!(Format::parse("int3").unwrap_err().to_string().contains("bf16, fp8, fp8_block"));
     }
 }

@@ -10,6 +10,7 @@ pub mod calibration;
 pub mod html;
 pub mod inspection;
 pub mod out;
+pub mod points;
 pub mod progress;
 pub mod sweep;
 pub mod terminal;
