@@ -3,7 +3,7 @@
 //! The tables are not in the repository; without them these tests skip and say so. The thresholds are what was reached, with a little
 //! room; METHODOLOGY.md has the figures.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it skips")]
 
 use std::collections::BTreeMap;
 

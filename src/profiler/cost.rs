@@ -2,8 +2,8 @@
 //!
 //! In: a [`Deployment`]; then a [`StepLoad`]. Out: seconds.
 //! Per layer: the GEMMs around attention, attention, two add-norms, the feed-forward layer or router and experts, the
-//! all-reduces; once: embedding and logits. The formulas are in [`super::operators`], what they are corrected by in
-//! [`super::kernels`]; METHODOLOGY.md has the table of errors.
+//! all-reduces; once: embedding and logits. The formulas are in `operators.rs`, what they are corrected by in
+//! `kernels.rs`; METHODOLOGY.md has the table of errors.
 //! Not here: host time, scheduling, sampling, HTTP.
 
 use super::backend::Backend;
@@ -71,6 +71,7 @@ impl StepLoad {
 }
 
 /// The products around attention.
+#[expect(clippy::large_enum_variant, reason = "one per deployment, and a box would cost it being Copy")]
 #[derive(Clone, Copy, Debug)]
 enum Projections {
     Grouped { in_: Gemm, out: Gemm },
@@ -78,6 +79,7 @@ enum Projections {
 }
 
 /// Attention to the cache, where it grows with the context.
+#[expect(clippy::large_enum_variant, reason = "one per deployment, and a box would cost it being Copy")]
 #[derive(Clone, Copy, Debug)]
 enum Generation {
     /// With a window, the second is that of the layers that have it.

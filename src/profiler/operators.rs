@@ -38,12 +38,11 @@ impl Format {
     /// FLOP/s of its arithmetic on a GPU.
     fn flops(self, gpu: &Gpu) -> f64 {
         match self {
-            Format::Bf16 => gpu.bf16_flops,
             Format::Fp8 | Format::Fp8Block => gpu.fp8_flops,
             Format::Nvfp4 => gpu.fp4_flops,
             // Dequantised on the way in; multiplied in FP8 where FP4 weights have kernels of their own, in BF16 elsewhere.
             Format::Mxfp4 if gpu.fp4_flops > 0.0 => gpu.fp8_flops,
-            Format::Mxfp4 => gpu.bf16_flops,
+            Format::Bf16 | Format::Mxfp4 => gpu.bf16_flops,
         }
     }
 
