@@ -295,7 +295,7 @@ fn small_run() -> Memory {
     manifest.config = serde_json::json!({
         "source": {"input_tokens_mean": 8.0, "input_tokens_stddev": 0.0},
         "load": {"request_rate": 40.0, "arrival_pattern": "poisson"},
-        "warmup_request_count": 1,
+        "warmup": {"request_count": 1, "load": {"request_rate": 40.0, "arrival_pattern": "poisson"}, "caps": {}},
     });
     manifest.command = ["loadline", "profile", "--goodput", "ttft:10 "].map(String::from).to_vec();
     manifest.warmup = Some(PhaseWindow { start_ns: -10_000_000, end_ns: 0 });

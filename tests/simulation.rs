@@ -27,7 +27,7 @@ use loadline::schedule::conversation::History;
 use loadline::schedule::dataset::Dataset;
 use loadline::schedule::order::Sampling;
 use loadline::schedule::spec::{Cancellation, LengthLaw, Load, PhaseSpec, PlanSpec, Source};
-use loadline::schedule::{Overload, PhasePlan, Plan, Prompt, Release, Slot, WaitFor};
+use loadline::schedule::{Caps, Overload, PhasePlan, Plan, Prompt, Release, Slot, WaitFor};
 use loadline::sim::network::{SimNetwork, Truth};
 use loadline::time::SimClock;
 use loadline::trace::{Content, Entry, Trace, TurnPrompt, Wait};
@@ -132,7 +132,16 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
         }
     };
     let by_time_alone = matches!(load, Load::Lanes { requests: None, .. });
+    let conversations_max = rng.random_bool(0.2).then(|| rng.random_range(1..20));
     let duration = by_time_alone || rng.random_bool(0.3);
+    let mut ramp_ns = || if rng.random_bool(0.3) { rng.random_range(1..300) * MS } else { 0 };
+    let (ramp_ns, prefill_ramp_ns) = (ramp_ns(), ramp_ns());
+    let caps = Caps {
+        in_flight_max: rng.random_bool(0.3).then(|| rng.random_range(1..6)),
+        ramp_ns,
+        prefill_max: rng.random_bool(0.3).then(|| rng.random_range(1..4)),
+        prefill_ramp_ns,
+    };
     let spec = PlanSpec {
         seed,
         request: RequestOptions {
@@ -149,9 +158,9 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
         phases: vec![PhaseSpec {
             phase: Phase::Profiling,
             load,
-            requests_max: None,
-            conversations_max: rng.random_bool(0.2).then(|| rng.random_range(1..20)),
-            in_flight_max: rng.random_bool(0.3).then(|| rng.random_range(1..6)),
+            requests_max: rng.random_bool(0.2).then(|| rng.random_range(1..40)),
+            conversations_max,
+            caps,
             duration_ns: duration.then(|| rng.random_range(50..600) * MS),
             grace_ns: rng.random_range(0..300) * MS,
             on_overload: [Overload::Queue, Overload::Queue, Overload::Drop, Overload::Abort][rng.random_range(0..4)],
@@ -160,7 +169,10 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
                 .then(|| Cancellation { share: 0.3, after_ns: rng.random_range(0..100) * MS }),
         }],
     };
-    spec.build().expect("a drawn plan can be built")
+    let phase = spec.phases[0].clone();
+    let plan = spec.build().expect("a drawn plan can be built");
+    check_bounds(&phase, &plan);
+    plan
 }
 
 fn simulate(seed: u64) -> (Plan, Outcomes) {
@@ -202,7 +214,7 @@ fn check_conservation(plan: &Plan, got: &Outcomes) {
     ids.dedup();
     assert_eq!(ids.len(), n, "a request has two rows");
     let phase = &plan.phases[0];
-    if !phase.repeat {
+    if !phase.ends_by_time() {
         assert_eq!(ids, (0..phase.slots.len() as u64).collect::<Vec<_>>());
     }
     assert_eq!(got.share.outcomes.total(), got.share.scheduled);
@@ -341,6 +353,43 @@ fn check_lanes(plan: &Plan, got: &Outcomes) {
     }
 }
 
+/// How many places of a cap are open at a time.
+fn open(most: Option<u32>, ramp_ns: i64, at_ns: i64) -> usize {
+    let Some(most) = most.map(i64::from) else { return usize::MAX };
+    let grown = if ramp_ns > 0 { (most - 1) * (at_ns - START_NS) / ramp_ns } else { most };
+    most.min(1 + grown) as usize
+}
+
+/// At each send, no more are under way, and without a token, than the caps let at that time.
+fn check_caps(plan: &Plan, got: &Outcomes) {
+    let phase = &plan.phases[0];
+    let caps = phase.caps;
+    let in_flight_ramp_ns = if phase.lanes > 0 { 0 } else { caps.ramp_ns };
+    for at_ns in got.rows.iter().filter_map(|r| r.sent_ns) {
+        let flying = got.rows.iter().filter(|r| r.sent_ns.is_some_and(|t| t <= at_ns) && r.end_ns > Some(at_ns));
+        let flights = flying.clone().count();
+        assert!(flights <= open(caps.in_flight_max, in_flight_ramp_ns, at_ns), "{flights} in flight at {at_ns}");
+        let waiting = flying.filter(|r| r.first_token_ns.is_none_or(|t| t > at_ns)).count();
+        assert!(waiting <= open(caps.prefill_max, caps.prefill_ramp_ns, at_ns), "{waiting} without a token at {at_ns}");
+    }
+    // Groups of several requests end later than their first request does.
+    let single = (0..phase.slots.len() as u32).all(|slot| phase.graph.group_size(phase.graph.group(slot)) == 1);
+    for row in got.rows.iter().filter(|r| phase.lanes > 0 && single && r.sent_ns.is_some()) {
+        let begun = got.rows.iter().filter(|r| r.end_ns.is_some() && r.scheduled_ns <= row.scheduled_ns).count();
+        let ended = got.rows.iter().filter(|r| r.end_ns.is_some_and(|t| t <= row.scheduled_ns)).count();
+        let lanes = open(Some(phase.lanes), caps.ramp_ns, row.scheduled_ns);
+        assert!(begun - ended <= lanes, "{begun} had begun and {ended} ended with {lanes} lanes open: {row:?}");
+    }
+}
+
+/// Bounds of a phase hold: of requests, and of conversations.
+fn check_bounds(spec: &PhaseSpec, plan: &Plan) {
+    let phase = &plan.phases[0];
+    assert!(spec.requests_max.is_none_or(|most| phase.slots.len() as u64 <= most), "{} requests", phase.slots.len());
+    let conversations = (0..phase.slots.len() as u32).filter(|slot| phase.graph.group(*slot) == *slot).count() as u64;
+    assert!(spec.conversations_max.is_none_or(|most| conversations <= most), "{conversations} conversations");
+}
+
 /// The roles and texts of a chat's body.
 fn messages(truth: &Truth) -> Vec<(String, String)> {
     let body: serde_json::Value = serde_json::from_slice(&truth.body).expect("a body is JSON");
@@ -391,6 +440,7 @@ fn check(seed: u64) {
     check_conservation(&plan, &got);
     check_causality(&plan, &got);
     check_lanes(&plan, &got);
+    check_caps(&plan, &got);
     assert_eq!(check_conversations(&plan, &got), got.stood_in);
     for row in &got.rows {
         check_order(row);

@@ -24,11 +24,11 @@ use crate::record::manifest::PhaseWindow;
 use crate::record::ring::{Intake, Parcel, ring};
 use crate::record::row::{RequestRow, TokenRow};
 use crate::rng::Seed;
-use crate::schedule::Plan;
 use crate::schedule::conversation::History;
 use crate::schedule::dataset::Dataset;
 use crate::schedule::order::Sampling;
 use crate::schedule::spec::{LengthLaw, Load as Release, PhaseSpec, PlanSpec, Source};
+use crate::schedule::{Caps, Plan};
 use crate::sim::oracle::Oracle;
 use crate::sim::server::{self, ServeConfig, Timing};
 use crate::time::{Anchor, SECOND_NS, SystemClock};
@@ -174,7 +174,7 @@ impl Seen {
 
 fn plan(load: &Load, model: &str) -> Result<Plan> {
     let phase = |phase, times: &Vec<i64>| PhaseSpec {
-        in_flight_max: load.in_flight_max,
+        caps: Caps { in_flight_max: load.in_flight_max, ..Caps::default() },
         ..PhaseSpec::new(phase, Release::Times(times.clone()))
     };
     let mut phases = vec![phase(Phase::Profiling, &load.times_ns)];

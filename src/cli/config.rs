@@ -22,10 +22,10 @@ use crate::engine::pace::Pacing;
 use crate::export::ExportLevel;
 use crate::record::manifest::SloBound;
 use crate::rng::Seed;
-use crate::schedule::Overload;
 use crate::schedule::conversation::History;
 use crate::schedule::dataset::DatasetLaws;
 use crate::schedule::spec::{Cancellation, LengthLaw};
+use crate::schedule::{Caps, Overload};
 use crate::sim::server::ServeConfig;
 use crate::time::SECOND_NS;
 use crate::trace::ReadOptions;
@@ -74,6 +74,56 @@ pub enum LoadConfig {
     Lanes(u32),
 }
 
+impl LoadConfig {
+    fn to_json(&self) -> Value {
+        match self {
+            LoadConfig::FromTrace | LoadConfig::Recorded => json!({"fixed_schedule": true}),
+            LoadConfig::Rate { process, params } => json!({"request_rate": params.rate_rps, "arrival_pattern": process,
+                "arrival_smoothness": params.smoothness, "rate_profile": params.curve.as_ref().map(Curve::text)}),
+            LoadConfig::Lanes(lanes) => json!({"concurrency": lanes}),
+        }
+    }
+}
+
+fn seconds(ns: i64) -> f64 {
+    ns as f64 / SECOND_NS as f64
+}
+
+fn caps_json(caps: &Caps) -> Value {
+    json!({"in_flight": caps.in_flight_max, "ramp_s": seconds(caps.ramp_ns), "prefill": caps.prefill_max,
+        "prefill_ramp_s": seconds(caps.prefill_ramp_ns)})
+}
+
+/// What goes before the measurement; the first of its bounds ends it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WarmupConfig {
+    /// Most requests.
+    pub requests: Option<u64>,
+    /// Most conversations.
+    pub sessions: Option<u64>,
+    /// Nothing is sent after this.
+    pub duration_ns: Option<i64>,
+    /// Time to finish after that.
+    pub grace_ns: i64,
+    /// When it is asked: at a rate, or in lanes.
+    pub load: LoadConfig,
+    /// Caps on requests in flight.
+    pub caps: Caps,
+}
+
+impl WarmupConfig {
+    fn to_json(&self) -> Value {
+        json!({
+            "request_count": self.requests,
+            "sessions": self.sessions,
+            "duration_s": self.duration_ns.map(seconds),
+            "grace_period_s": Some(self.grace_ns).filter(|ns| *ns < i64::MAX).map(seconds),
+            "load": self.load.to_json(),
+            "caps": caps_json(&self.caps),
+        })
+    }
+}
+
 /// Everything that `profile` needs to know.
 #[derive(Clone, Debug)]
 pub struct ProfileConfig {
@@ -99,8 +149,8 @@ pub struct ProfileConfig {
     pub prompt: PromptConfig,
     /// When it is asked.
     pub load: LoadConfig,
-    /// Cap on requests in flight.
-    pub in_flight_max: Option<u32>,
+    /// Caps on requests in flight.
+    pub caps: Caps,
     /// What happens to a request that is due while the cap is reached.
     pub on_overload: Overload,
     /// Requests that the client gives up on purpose.
@@ -111,8 +161,8 @@ pub struct ProfileConfig {
     pub duration_ns: Option<i64>,
     /// Time to finish after that.
     pub grace_ns: i64,
-    /// Requests before the measurement.
-    pub warmup_requests: u64,
+    /// What goes before the measurement.
+    pub warmup: Option<WarmupConfig>,
     /// Time limit of a request.
     pub timeout_ns: i64,
     /// How the endpoint is spoken to.
@@ -179,12 +229,6 @@ impl ProfileConfig {
                 "turn_delay_ratio": laws.pauses.map(|p| p.ratio),
             }),
         };
-        let load = match &self.load {
-            LoadConfig::FromTrace | LoadConfig::Recorded => json!({"fixed_schedule": true}),
-            LoadConfig::Rate { process, params } => json!({"request_rate": params.rate_rps, "arrival_pattern": process,
-                "arrival_smoothness": params.smoothness, "rate_profile": params.curve.as_ref().map(Curve::text)}),
-            LoadConfig::Lanes(lanes) => json!({"concurrency": lanes}),
-        };
         let shown = |(name, value): &(String, String)| {
             let value = if is_secret_header(name) { MASK } else { value.as_str() };
             (name.clone(), Value::from(value))
@@ -192,16 +236,17 @@ impl ProfileConfig {
         json!({
             "destination": destination,
             "source": source,
-            "load": load,
-            "in_flight_max": self.in_flight_max,
+            "load": self.load.to_json(),
+            "in_flight_max": self.caps.in_flight_max,
+            "caps": caps_json(&self.caps),
             "on_overload": self.on_overload.as_str(),
             "request_cancellation_share": self.cancellation.map(|c| c.share),
-            "request_cancellation_delay_s": self.cancellation.map(|c| c.after_ns as f64 / SECOND_NS as f64),
+            "request_cancellation_delay_s": self.cancellation.map(|c| seconds(c.after_ns)),
             "request_count": self.request_count,
-            "benchmark_duration_s": self.duration_ns.map(|ns| ns as f64 / SECOND_NS as f64),
-            "benchmark_grace_period_s": self.grace_ns as f64 / SECOND_NS as f64,
-            "warmup_request_count": self.warmup_requests,
-            "request_timeout_s": self.timeout_ns as f64 / SECOND_NS as f64,
+            "benchmark_duration_s": self.duration_ns.map(seconds),
+            "benchmark_grace_period_s": seconds(self.grace_ns),
+            "warmup": self.warmup.as_ref().map(WarmupConfig::to_json),
+            "request_timeout_s": seconds(self.timeout_ns),
             "output_tokens_mean": self.output.map(|l| l.mean()),
             "output_tokens_stddev": self.output.map(|l| l.stddev()),
             "history": self.history.as_str(),
@@ -226,7 +271,7 @@ impl ProfileConfig {
         match &self.load {
             LoadConfig::FromTrace | LoadConfig::Recorded => "fixed_schedule".into(),
             LoadConfig::Rate { params, .. } => {
-                let cap = self.in_flight_max.map(|n| format!("concurrency{n}-")).unwrap_or_default();
+                let cap = self.caps.in_flight_max.map(|n| format!("concurrency{n}-")).unwrap_or_default();
                 let rate =
                     params.rate_rps.map_or_else(|| "rate_profile".into(), |rate| format!("request_rate{rate:?}"));
                 cap + &rate

@@ -16,6 +16,7 @@ pub mod known_flags;
 pub mod network;
 pub mod profile;
 pub mod prompt;
+pub mod ramp;
 pub mod rate;
 mod printed;
 pub mod resolve;
@@ -29,6 +30,7 @@ pub mod synth;
 pub mod telemetry;
 pub mod trace;
 mod vllm;
+pub mod warmup;
 
 use std::path::PathBuf;
 

@@ -11,10 +11,12 @@ use super::engines::EngineArgs;
 use super::network::NetworkArgs;
 use super::printed::Setting;
 use super::prompt::PromptArgs;
+use super::ramp::RampArgs;
 use super::secret::Secret;
 use super::session::SessionArgs;
 use super::telemetry::TelemetryArgs;
 use super::trace::TraceArgs;
+use super::warmup::WarmupArgs;
 
 /// Drive load into an OpenAI-compatible endpoint and record the time of every token.
 ///
@@ -135,7 +137,7 @@ pub struct ProfileArgs {
     pub rate_profile: Option<String>,
 
     /// How requests at that rate are spaced.
-    #[arg(long, value_enum, default_value_t = PatternArg::Poisson, help_heading = LOAD)]
+    #[arg(long, alias = "request-rate-mode", value_enum, default_value_t = PatternArg::Poisson, help_heading = LOAD)]
     pub arrival_pattern: PatternArg,
 
     /// Shape of gamma arrivals: 1 is Poisson, less is burstier, more is smoother.
@@ -176,13 +178,17 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "SECONDS", help_heading = LOAD)]
     pub benchmark_duration: Option<f64>,
 
-    /// Time for what is in flight at the end of --benchmark-duration; then it is cancelled, and counted so.
+    /// Time for what is in flight at the end of --benchmark-duration; then it is cancelled, and counted so. `inf` waits for all.
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, help_heading = LOAD)]
     pub benchmark_grace_period: f64,
 
-    /// Requests to send before the measurement, with the same load; they are recorded, and in no metric.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = LOAD)]
-    pub warmup_request_count: u64,
+    /// How the load grows.
+    #[command(flatten)]
+    pub ramp: RampArgs,
+
+    /// What goes before it.
+    #[command(flatten)]
+    pub warmup: WarmupArgs,
 
     /// Service-level objective, as "METRIC:BOUND …" in milliseconds, e.g. "time_to_first_token:500
     /// inter_token_latency:50"; ttft, itl, tpot and e2el are understood too.
@@ -251,7 +257,7 @@ pub struct ProfileArgs {
 
 pub(super) const ENDPOINT: &str = "Endpoint";
 pub(super) const INPUT: &str = "What is asked";
-const LOAD: &str = "When it is asked";
+pub(super) const LOAD: &str = "When it is asked";
 pub(super) const OUTPUT: &str = "Results";
 pub(super) const SIMULATED: &str = "Simulated deployment (without --url)";
 
@@ -314,6 +320,9 @@ pub enum PatternArg {
     Poisson,
     /// Gamma gaps; see --arrival-smoothness.
     Gamma,
+    /// No gaps: each request as soon as --concurrency lets it (closed loop).
+    #[value(name = "concurrency_burst", alias = "concurrency-burst")]
+    ConcurrencyBurst,
 }
 
 /// Overload policies, as typed.

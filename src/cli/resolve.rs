@@ -7,6 +7,7 @@ use serde_json::{Map, Value};
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig};
 use super::profile::{ClientArg, EndpointArg, ExportLevelArg, OverloadArg, PacingArg, PatternArg, ProfileArgs};
+use super::ramp::growing;
 use super::rate::rate;
 use super::secret::Secret;
 use super::serve;
@@ -53,6 +54,8 @@ impl ProfileArgs {
             force_output: self.prompt.force_osl,
         };
         let load = self.load()?;
+        let caps =
+            self.caps(self.max_in_flight.or(self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_)))))?;
         Ok(ProfileConfig {
             destination,
             simulate: self.simulate,
@@ -64,7 +67,8 @@ impl ProfileArgs {
             output: self.output()?,
             history: self.session.history(),
             prompt: self.prompt.resolve(),
-            in_flight_max: self.max_in_flight.or(self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_)))),
+            warmup: self.warmup(&load, &caps)?,
+            caps,
             on_overload: match self.on_overload {
                 OverloadArg::Queue => Overload::Queue,
                 OverloadArg::Drop => Overload::Drop,
@@ -75,7 +79,6 @@ impl ProfileArgs {
             request_count: self.request_count,
             duration_ns: self.benchmark_duration.map(|s| positive_ns("--benchmark-duration", s)).transpose()?,
             grace_ns: non_negative_ns("--benchmark-grace-period", self.benchmark_grace_period)?,
-            warmup_requests: self.warmup_request_count,
             timeout_ns: positive_ns("--request-timeout-seconds", self.request_timeout_seconds)?,
             network,
             telemetry: self.telemetry.resolve()?,
@@ -158,6 +161,12 @@ impl ProfileArgs {
         if self.request_count == Some(0) {
             return usage("--request-count must be at least 1");
         }
+        let burst = self.arrival_pattern == PatternArg::ConcurrencyBurst;
+        if burst && (self.request_rate.is_some() || self.rate_profile.is_some() || self.fixed_schedule) {
+            return usage(
+                "--arrival-pattern concurrency_burst has no times; leave it out, or --request-rate, --rate-profile or --fixed-schedule",
+            );
+        }
         let has_rate = self.request_rate.is_some() || self.rate_profile.is_some();
         if self.arrival_smoothness.is_some() && !has_rate {
             return usage("--arrival-smoothness needs --request-rate or --rate-profile");
@@ -166,15 +175,17 @@ impl ProfileArgs {
             return Ok(LoadConfig::Recorded);
         }
         if has_rate {
-            let (process, smoothness) = self.process()?;
+            let (process, smoothness) = process(self.arrival_pattern, self.arrival_smoothness)?;
             let duration_s = self.benchmark_duration.unwrap_or(0.0);
             let curve = |text: &String| rate("--rate-profile", text, duration_s);
             let curve = self.rate_profile.as_ref().map(curve).transpose()?;
             let params = ArrivalParams { rate_rps: self.request_rate, smoothness, curve };
             crate::arrival::build(process, &params)?;
+            let ramp_s = self.ramp.request_rate_ramp_duration;
+            let params = growing("--request-rate-ramp-duration", params, ramp_s)?;
             return Ok(LoadConfig::Rate { process, params });
         }
-        if self.trace.input_file.is_some() && !self.no_fixed_schedule {
+        if self.trace.input_file.is_some() && !self.no_fixed_schedule && !burst {
             return Ok(LoadConfig::FromTrace);
         }
         if self.max_in_flight.is_some() {
@@ -191,15 +202,17 @@ impl ProfileArgs {
         let after_ns = non_negative_ns("--request-cancellation-delay", self.request_cancellation_delay)?;
         Ok((percent > 0.0).then_some(Cancellation { share: percent / 100.0, after_ns }))
     }
+}
 
-    fn process(&self) -> Result<(&'static str, Option<f64>)> {
-        match (self.arrival_pattern, self.arrival_smoothness) {
-            (PatternArg::Constant, None) => Ok(("constant", None)),
-            (PatternArg::Constant, Some(_)) => usage("--arrival-smoothness has no meaning for constant arrivals"),
-            (PatternArg::Poisson, None) => Ok(("poisson", None)),
-            // A smoothness alone asks for gamma arrivals, as in aiperf.
-            (PatternArg::Gamma | PatternArg::Poisson, smoothness) => Ok(("gamma", smoothness)),
-        }
+/// The arrival process of a pattern, and its smoothness.
+pub(super) fn process(pattern: PatternArg, smoothness: Option<f64>) -> Result<(&'static str, Option<f64>)> {
+    match (pattern, smoothness) {
+        (PatternArg::Constant, None) => Ok(("constant", None)),
+        (PatternArg::Constant, Some(_)) => usage("--arrival-smoothness has no meaning for constant arrivals"),
+        (PatternArg::Poisson, None) => Ok(("poisson", None)),
+        // A smoothness alone asks for gamma arrivals, as in aiperf.
+        (PatternArg::Gamma | PatternArg::Poisson, smoothness) => Ok(("gamma", smoothness)),
+        (PatternArg::ConcurrencyBurst, _) => usage("--arrival-pattern concurrency_burst has no rate"),
     }
 }
 
@@ -276,14 +289,14 @@ pub fn drawn_seed() -> Seed {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use clap::Parser;
     use serde_json::json;
 
     use super::*;
     use crate::cli::{Cli, Verb};
 
-    fn resolve(line: &str) -> Result<ProfileConfig> {
+    pub(in crate::cli) fn resolve(line: &str) -> Result<ProfileConfig> {
         let words = ["loadline", "profile"].into_iter().chain(line.split_whitespace());
         match Cli::try_parse_from(words).map_err(|e| Error::Usage(e.to_string()))?.verb {
             Verb::Profile(args) => args.resolve(),
@@ -292,7 +305,7 @@ mod tests {
     }
 
     #[track_caller]
-    fn refused(line: &str, why: &str) {
+    pub(in crate::cli) fn refused(line: &str, why: &str) {
         let text = resolve(line).unwrap_err().to_string();
         assert!(text.contains(why), "{line}: {text}");
     }
@@ -305,7 +318,7 @@ mod tests {
         assert_eq!(load("--input-file t.jsonl --no-fixed-schedule"), LoadConfig::Lanes(1));
         assert_eq!(load("--concurrency 7"), LoadConfig::Lanes(7));
         assert_eq!(load("--input-file t.jsonl --no-fixed-schedule --concurrency 7"), LoadConfig::Lanes(7));
-        assert_eq!(resolve("--input-file t.jsonl --concurrency 7").unwrap().in_flight_max, Some(7));
+        assert_eq!(resolve("--input-file t.jsonl --concurrency 7").unwrap().caps.in_flight_max, Some(7));
         let rate = |process, smoothness| LoadConfig::Rate {
             process,
             params: ArrivalParams { rate_rps: Some(5.0), smoothness, curve: None },
@@ -319,7 +332,7 @@ mod tests {
             ("rate_profile".into(), &json!("5+sin(period=9s)"))
         );
         let capped = resolve("--request-rate 5 --concurrency 3").unwrap();
-        assert_eq!((capped.in_flight_max, capped.stimulus()), (Some(3), "concurrency3-request_rate5.0".into()));
+        assert_eq!((capped.caps.in_flight_max, capped.stimulus()), (Some(3), "concurrency3-request_rate5.0".into()));
     }
 
     #[test]

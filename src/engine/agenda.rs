@@ -8,6 +8,7 @@
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap, HashSet, VecDeque};
 
+use crate::schedule::ramp::Ramp;
 use crate::schedule::{PhasePlan, Release, Slot, WaitFor, shard};
 
 /// A slot that is due.
@@ -51,7 +52,10 @@ pub struct Agenda<'a> {
     next_laned: u64,
     /// Slots that are yet to end of each group that holds a lane; by position of its first. None for groups of one.
     lane_holders: HashMap<u64, u32>,
-    /// When each free lane became free.
+    /// The lanes of this worker, and how many of them have been used.
+    lanes: Ramp,
+    lanes_used: u32,
+    /// When each lane that was used became free again.
     free_lanes: VecDeque<i64>,
 }
 
@@ -66,7 +70,6 @@ impl<'a> Agenda<'a> {
                 Release::After(_) => {}
             }
         }
-        let lanes = shard::share_of(phase.lanes, worker, workers);
         Agenda {
             phase,
             start_ns,
@@ -77,7 +80,9 @@ impl<'a> Agenda<'a> {
             laned,
             next_laned: 0,
             lane_holders: HashMap::new(),
-            free_lanes: (0..lanes).map(|_| start_ns).collect(),
+            lanes: Ramp::new(Some(phase.lanes), phase.caps.ramp_ns, start_ns, worker, workers),
+            lanes_used: 0,
+            free_lanes: VecDeque::new(),
         }
     }
 
@@ -91,7 +96,7 @@ impl<'a> Agenda<'a> {
     pub fn next_due_ns(&self) -> Option<i64> {
         let timed = self.timed.get(self.next_timed).map(|index| self.time_of(*index));
         let released = self.released.peek().map(|Reverse((due, ..))| *due);
-        let lane = if self.lane_slot_waits() { self.free_lanes.front().copied() } else { None };
+        let lane = if self.lane_slot_waits() { self.next_lane_ns() } else { None };
         [timed, released, lane].into_iter().flatten().min()
     }
 
@@ -110,11 +115,28 @@ impl<'a> Agenda<'a> {
             self.released.pop();
             return Some(Due { ordinal, scheduled_ns: due, released_ns: Some(released) });
         }
-        let free_ns = self.free_lanes.pop_front()?;
+        let free_ns = self.take_lane()?;
         let (pass, place) = self.lane_position();
         let ordinal = pass * self.phase.slots.len() as u64 + u64::from(self.laned[place]);
         self.next_laned += 1;
         Some(Due { ordinal, scheduled_ns: free_ns, released_ns: Some(free_ns) })
+    }
+
+    /// When the next lane is free: one that opens, or one that was used before.
+    #[inline]
+    fn next_lane_ns(&self) -> Option<i64> {
+        let opening_ns = self.lanes.opening_ns(self.lanes_used);
+        opening_ns.into_iter().chain(self.free_lanes.front().copied()).min()
+    }
+
+    fn take_lane(&mut self) -> Option<i64> {
+        let free_ns = self.next_lane_ns()?;
+        if self.lanes.opening_ns(self.lanes_used) == Some(free_ns) {
+            self.lanes_used += 1;
+        } else {
+            self.free_lanes.pop_front();
+        }
+        Some(free_ns)
     }
 
     /// The slot that the clock releases next, if any is left.
@@ -140,7 +162,7 @@ impl<'a> Agenda<'a> {
     }
 
     /// Tells that the request at a position will never be sent. Gives what hangs on it, and so will not be sent either; of
-    /// closed-loop load bounded by time alone nothing, since that was not scheduled.
+    /// closed-loop load bounded by time nothing, since that was not scheduled.
     pub fn on_not_sent(&mut self, ordinal: u64, now_ns: i64) -> Vec<Due> {
         let graph = &self.phase.graph;
         let (mut lost, mut next) = (Vec::new(), vec![ordinal]);
@@ -155,7 +177,7 @@ impl<'a> Agenda<'a> {
             }
             self.leave_lane(ordinal, now_ns);
         }
-        if self.phase.repeat { Vec::new() } else { lost }
+        if self.phase.ends_by_time() { Vec::new() } else { lost }
     }
 
     /// The position at which a pass over the slots began, and the place in it.
@@ -223,16 +245,19 @@ impl<'a> Agenda<'a> {
     }
 
     /// The slots that were not sent when the phase stopped at `stop_ns`, each as it was scheduled. Of closed-loop load
-    /// bounded by time alone none is left: what was not released was not scheduled.
+    /// bounded by time none is left: what was not released was not scheduled.
     pub fn leftovers(mut self, stop_ns: i64) -> Vec<Due> {
         let mut left = Vec::new();
         for index in &self.timed[self.next_timed..] {
             left.push(Due { ordinal: u64::from(*index), scheduled_ns: self.time_of(*index), released_ns: None });
         }
         while let Some(Reverse((due, ordinal, released))) = self.released.pop() {
+            if due > stop_ns && self.phase.ends_by_time() {
+                break;
+            }
             left.push(Due { ordinal, scheduled_ns: due, released_ns: Some(released) });
         }
-        if !self.phase.repeat {
+        if !self.phase.ends_by_time() {
             for index in self.laned.iter().skip(self.next_laned as usize) {
                 left.push(Due { ordinal: u64::from(*index), scheduled_ns: stop_ns, released_ns: None });
             }
@@ -284,7 +309,7 @@ mod tests {
     use crate::outcome::Phase;
     use crate::schedule::WaitFor::{Dispatch, End};
     use crate::schedule::graph::{Graph, Link};
-    use crate::schedule::{Overload, Prompt};
+    use crate::schedule::{Caps, Overload, Prompt};
 
     fn slot(release: Release) -> Slot {
         Slot {
@@ -311,8 +336,8 @@ mod tests {
             first_request_id: 0,
             lanes,
             repeat,
-            in_flight_max: None,
-            duration_ns: None,
+            caps: Caps::default(),
+            duration_ns: repeat.then_some(1 << 40),
             grace_ns: 0,
             on_overload: Overload::Queue,
             cancel_after_ns: 0,
@@ -383,6 +408,31 @@ mod tests {
         assert_eq!(agenda.next_due(9), None, "the other one holds the lane");
         assert_eq!(agenda.on_not_sent(3, 12), []);
         assert_eq!(agenda.next_due(12), Some(due(2, 12, Some(12))));
+    }
+
+    #[test]
+    fn lanes_open_one_by_one_and_a_free_one_is_used_before_the_next_opens() {
+        let p =
+            PhasePlan { caps: Caps { ramp_ns: 200, ..Caps::default() }, ..phase(&[Release::Lane; 9], &[], 3, false) };
+        let mut agenda = Agenda::new(&p, 1000, 0, 1);
+        assert_eq!(agenda.next_due(1000), Some(due(0, 1000, Some(1000))));
+        assert_eq!((agenda.next_due(1099), agenda.next_due_ns()), (None, Some(1100)));
+        agenda.on_end(0, 1050);
+        assert_eq!(agenda.next_due(1060), Some(due(1, 1050, Some(1050))));
+        assert_eq!(agenda.next_due(1250), Some(due(2, 1100, Some(1100))));
+        assert_eq!(agenda.next_due(1250), Some(due(3, 1200, Some(1200))));
+        assert_eq!(agenda.next_due(9999), None, "three lanes, three requests");
+    }
+
+    #[test]
+    fn closed_loop_that_time_bounds_leaves_only_what_was_due() {
+        let releases = [Release::Lane, Release::After(0), Release::Lane, Release::Lane];
+        let timed = PhasePlan { duration_ns: Some(50), ..phase(&releases, &[(0, 1, End, 30)], 2, false) };
+        for (stop_ns, left) in [(35, vec![]), (45, vec![due(1, 40, Some(10))])] {
+            let mut agenda = Agenda::new(&timed, 0, 0, 1);
+            (agenda.next_due(0), agenda.next_due(0), agenda.on_end(0, 10));
+            assert_eq!(agenda.leftovers(stop_ns), left);
+        }
     }
 
     #[test]

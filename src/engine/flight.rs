@@ -44,6 +44,8 @@ pub struct Flight {
     pub scheduled_ns: i64,
     /// When a completion released it.
     pub released_ns: Option<i64>,
+    /// Whether it holds one of the places for requests without a token.
+    pub holds_prefill: bool,
     body: Body,
     scanner: Scanner<ReadStamp>,
     answer: Answer,
@@ -86,6 +88,7 @@ impl Flight {
         self.ordinal = ordinal;
         self.scheduled_ns = scheduled_ns;
         self.released_ns = released_ns;
+        self.holds_prefill = false;
         self.body = Body::Unknown;
         self.answer = Answer { request_id, learned, kept, reply, ..Answer::default() };
     }
@@ -127,6 +130,12 @@ impl Flight {
             }
         }
         answer.events - before
+    }
+
+    /// Whether it held a place for requests without a token until now, and has one; says so once.
+    #[inline]
+    pub fn leaves_prefill(&mut self) -> bool {
+        self.holds_prefill && self.answer.first_token_ns.is_some() && std::mem::take(&mut self.holds_prefill)
     }
 
     /// HTTP's own end of the answer has come: the outcome, and in words why it is not `Completed`.

@@ -20,7 +20,8 @@ use crate::outcome::{ABORTED, DROPPED, LOST, ON_REQUEST, Outcome, OutcomeCounts}
 use crate::record::ring::Recorder;
 use crate::record::row::RequestRow;
 use crate::schedule::conversation::History;
-use crate::schedule::{Overload, PhasePlan, Plan, shard};
+use crate::schedule::ramp::Ramp;
+use crate::schedule::{Overload, PhasePlan, Plan};
 use crate::time::{Clock, MILLISECOND_NS};
 
 /// Longest wait without a look at the stop switch.
@@ -134,13 +135,19 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     pub async fn run_phase(&mut self, index: usize, start_ns: i64) -> PhaseShare {
         let plan = self.plan.clone();
         let phase = &plan.phases[index];
+        let (worker, workers) = (self.spec.worker, self.spec.workers);
+        let caps = phase.caps;
+        let opening = |most, ramp_ns| Ramp::new(most, ramp_ns, start_ns, worker, workers);
         let mut run = PhaseRun {
-            agenda: Agenda::new(phase, start_ns, self.spec.worker, self.spec.workers),
+            agenda: Agenda::new(phase, start_ns, worker, workers),
             phase,
             releasing: true,
             // A lane that was freed by leaving its request out would ask for the next at once.
             waits: phase.lanes > 0 || phase.on_overload == Overload::Queue,
-            places: phase.in_flight_max.map_or(u32::MAX, |m| shard::share_of(m, self.spec.worker, self.spec.workers)),
+            // In closed loop it is the lanes that open one by one.
+            places: opening(caps.in_flight_max, if phase.lanes > 0 { 0 } else { caps.ramp_ns }),
+            prefill_places: opening(caps.prefill_max, caps.prefill_ramp_ns),
+            in_prefill: 0,
             release_end_ns: phase.duration_ns.map_or(i64::MAX, |d| start_ns + d),
             give_up_ns: phase.duration_ns.map_or(i64::MAX, |d| (start_ns + d).saturating_add(phase.grace_ns)),
         };
@@ -166,7 +173,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
                 break;
             }
             self.stage(&run);
-            let until_ns = self.next_wake_ns(&run);
+            let until_ns = self.next_wake_ns(&mut run);
             self.transport.wait(until_ns).await;
             self.interference.woke(self.clock.now_ns(), until_ns);
         }
@@ -175,15 +182,25 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         std::mem::take(&mut self.share)
     }
 
-    fn next_wake_ns(&self, run: &PhaseRun<'_>) -> i64 {
-        let waits = self.places.taken() >= run.places && run.waits;
+    fn next_wake_ns(&self, run: &mut PhaseRun<'_>) -> i64 {
+        let now_ns = self.clock.now_ns();
+        let waits = run.waits && !self.has_room(run, now_ns);
+        let room_ns = if waits { run.places.next_ns().min(run.prefill_places.next_ns()) } else { i64::MAX };
         let due_ns = run.agenda.next_due_ns().filter(|_| run.releasing && !waits);
         let cancel_ns = self.cancellations.peek().map(|Reverse((t, ..))| *t);
         let deadline_ns = self.deadlines.front().map(|(t, _)| *t).into_iter().chain(cancel_ns).min();
         let stop_ns = if run.releasing { run.release_end_ns } else { run.give_up_ns };
         // A transport need not come back when it has written.
-        let look_up_ns = self.clock.now_ns() + if self.unsent.is_empty() { LOOK_UP_NS } else { MILLISECOND_NS };
-        due_ns.unwrap_or(i64::MAX).min(deadline_ns.unwrap_or(i64::MAX)).min(stop_ns).min(look_up_ns)
+        let look_up_ns = now_ns + if self.unsent.is_empty() { LOOK_UP_NS } else { MILLISECOND_NS };
+        due_ns.unwrap_or(room_ns).min(deadline_ns.unwrap_or(i64::MAX)).min(stop_ns).min(look_up_ns)
+    }
+
+    /// Whether another request may be in flight.
+    #[inline]
+    fn has_room(&self, run: &mut PhaseRun<'_>, now_ns: i64) -> bool {
+        // Both are looked at: what is due to open has to be open before its next opening is waited for.
+        let (places, prefill_places) = (run.places.open(now_ns), run.prefill_places.open(now_ns));
+        self.places.taken() < places && run.in_prefill < prefill_places
     }
 
     fn heed_stops(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
@@ -202,7 +219,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     fn dispatch_due(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
         self.interference.looked(now_ns);
         while run.releasing {
-            if self.places.taken() < run.places {
+            if self.has_room(run, now_ns) {
                 let Some(due) = run.agenda.next_due(now_ns) else { return };
                 self.send(run, due, now_ns);
             } else if run.waits || run.agenda.next_due_ns().is_none_or(|due_ns| due_ns > now_ns) {
@@ -217,7 +234,11 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     /// The next slot is due, no place in flight is free, and the user does not want it to wait.
     fn turn_away(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
         let Some(due) = run.agenda.next_due(now_ns) else { return };
-        let why = format!("{} requests of this worker were in flight", self.places.taken());
+        let why = if self.places.taken() < run.places.open(now_ns) {
+            format!("{} requests of this worker had no token yet", run.in_prefill)
+        } else {
+            format!("{} requests of this worker were in flight", self.places.taken())
+        };
         let mut row = self.row(run.phase, due);
         row.released_ns = due.released_ns;
         row.error = Some(self.no_room(run, &why));
@@ -253,6 +274,8 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         let request_id = run.phase.first_request_id + due.ordinal;
         let (key, flight) = self.places.take();
         flight.begin(request_id, due.ordinal, due.scheduled_ns, due.released_ns);
+        flight.holds_prefill = run.phase.caps.prefill_max.is_some();
+        run.in_prefill += u32::from(flight.holds_prefill);
         if self.plan.history == History::Live && slot.is_continued {
             flight.keep_reply(slot.max_tokens);
         }
@@ -321,6 +344,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             }
             Signal::Body { bytes, stamp } => {
                 let events = flight.on_body(bytes, stamp, &mut self.recorder);
+                run.in_prefill -= u32::from(flight.leaves_prefill());
                 self.live.on_events(events);
                 if self.spec.burn_ns > 0 {
                     self.burn();
@@ -422,6 +446,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         let marks = self.transport.marks(key);
         self.transport.release(key);
         let mut flight = self.places.lift(key);
+        run.in_prefill -= u32::from(flight.holds_prefill);
         let due = Due { ordinal: flight.ordinal, scheduled_ns: flight.scheduled_ns, released_ns: flight.released_ns };
         // What was given up before its first write was, in the end, not sent.
         let outcome = match (outcome, marks.sent_ns) {
@@ -501,8 +526,11 @@ struct PhaseRun<'a> {
     releasing: bool,
     /// Whether a slot that is due beyond `places` waits.
     waits: bool,
-    /// Requests that may be in flight at once.
-    places: u32,
+    /// Places in flight.
+    places: Ramp,
+    /// Places for requests in flight that have no token yet, and how many of them are taken.
+    prefill_places: Ramp,
+    in_prefill: u32,
     release_end_ns: i64,
     /// What is in flight then is cut.
     give_up_ns: i64,

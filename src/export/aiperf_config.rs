@@ -122,14 +122,19 @@ fn profiling(manifest: &Manifest, summary: &Summary) -> Json {
 }
 
 fn warmup(config: &Json) -> Json {
-    let mut phase = phase("warmup", config);
-    // What cannot be cut short warms up as closed-loop load.
-    if phase["type"] == "fixed_schedule" || phase["rate"].is_null() && phase["type"] != "concurrency" {
-        let lanes = config["in_flight_max"].as_u64().unwrap_or(1);
-        phase = json!({"name": "warmup", "kind": "warmup", "type": "concurrency", "concurrency": lanes});
-    }
+    let warmup = &config["warmup"];
+    let mut phase = phase("warmup", &json!({"load": warmup["load"], "in_flight_max": warmup["caps"]["in_flight"]}));
     phase["exclude_from_results"] = json!(true);
-    phase["requests"] = json!(config["warmup_request_count"].as_u64().unwrap_or(1).max(1));
+    for (name, bound) in [
+        ("requests", "request_count"),
+        ("sessions", "sessions"),
+        ("duration", "duration_s"),
+        ("grace_period", "grace_period_s"),
+    ] {
+        if warmup[bound].is_number() {
+            phase[name] = warmup[bound].clone();
+        }
+    }
     phase
 }
 

@@ -2,8 +2,8 @@
 //!
 //! A [`Slot`] is one request that will be made: its lengths, its prompt, and what releases it: the clock, what it waits
 //! for ([`graph`]: its session's previous turn, or whatever the trace says), or a lane of closed-loop load becoming free.
-//! [`build`] makes the slots of what [`spec`] asks for, [`shard`] divides them among workers, [`conversation`] makes the
-//! body of each.
+//! [`build`] makes the slots of what [`spec`] asks for, [`shard`] divides them among workers, [`ramp`] the caps on them;
+//! [`conversation`] makes the body of each.
 //! Invariants: slots that the clock releases stand in order of time; a slot waits for earlier ones alone; request
 //! ids are the slots' places, warm-up first.
 
@@ -14,6 +14,7 @@ pub mod graph;
 pub mod order;
 mod place;
 mod proof;
+pub mod ramp;
 pub mod shard;
 pub mod spec;
 
@@ -97,8 +98,8 @@ pub struct PhasePlan {
     pub lanes: u32,
     /// Closed loop bounded by time alone: the slots are gone through again and again, with fresh request ids.
     pub repeat: bool,
-    /// Most requests in flight at once; slots that are due wait, and their lag is recorded.
-    pub in_flight_max: Option<u32>,
+    /// Most requests at once; slots that are due wait, and their lag is recorded.
+    pub caps: Caps,
     /// Nothing is released from here on.
     pub duration_ns: Option<i64>,
     /// Requests in flight at the end of `duration_ns` get this long to finish.
@@ -107,6 +108,26 @@ pub struct PhasePlan {
     pub on_overload: Overload,
     /// How long after its write a request that is to be cancelled is given up.
     pub cancel_after_ns: i64,
+}
+
+/// Caps on requests at once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Caps {
+    /// Most requests in flight at once.
+    pub in_flight_max: Option<u32>,
+    /// Time over which that, or the number of lanes, grows from 1 to what it is.
+    pub ramp_ns: i64,
+    /// Most requests in flight that have no token yet.
+    pub prefill_max: Option<u32>,
+    /// Time over which that grows from 1.
+    pub prefill_ramp_ns: i64,
+}
+
+impl PhasePlan {
+    /// Closed loop that time bounds: what was not released when its time was up was not scheduled.
+    pub fn ends_by_time(&self) -> bool {
+        self.lanes > 0 && self.duration_ns.is_some()
+    }
 }
 
 /// What happens to a slot that is due while as many requests are in flight as may be.
@@ -165,9 +186,10 @@ impl Plan {
         self.phases.iter().map(|p| p.slots.len() as u64).sum()
     }
 
-    /// Whether a phase goes on until its time is up, so that the number of requests is not known ahead.
-    pub fn is_repeated(&self) -> bool {
-        self.phases.iter().any(|p| p.repeat)
+    /// Whether a phase may end before all of its slots were scheduled, or goes through them again: the number of requests is
+    /// not known ahead.
+    pub fn ends_by_time(&self) -> bool {
+        self.phases.iter().any(PhasePlan::ends_by_time)
     }
 
     /// Whether nothing is scheduled.

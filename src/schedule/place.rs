@@ -71,7 +71,7 @@ impl<'a> Pool<'a> {
 /// Gives the pool's requests, taken in that order, their places in one phase.
 pub(super) fn phase(spec: &PhaseSpec, pool: &Pool<'_>, order: &mut Order, first_request_id: u64) -> Result<PhasePlan> {
     let mut placing = Placing::new(pool, spec);
-    let (mut lanes, mut repeat) = (0, false);
+    let mut lanes = 0;
     let n = pool.requests.len();
     let most = spec.requests_max.map_or(usize::MAX, |most| most as usize);
     let conversations = spec.conversations_max.unwrap_or(u64::MAX);
@@ -97,9 +97,8 @@ pub(super) fn phase(spec: &PhaseSpec, pool: &Pool<'_>, order: &mut Order, first_
         }
         Load::Lanes { lanes: asked, requests } => {
             lanes = *asked;
-            repeat = requests.is_none() && spec.conversations_max.is_none();
             // What is gone through again and again is as many conversations as there are.
-            let conversations = if repeat { pool.conversations() } else { conversations };
+            let conversations = if spec.is_endless() { pool.conversations() } else { conversations };
             let most = most.min(requests.map_or(usize::MAX, |wanted| wanted as usize));
             placing.take(order, most, conversations, std::iter::repeat(Release::Lane))?;
         }
@@ -110,8 +109,8 @@ pub(super) fn phase(spec: &PhaseSpec, pool: &Pool<'_>, order: &mut Order, first_
         slots: placing.slots,
         first_request_id,
         lanes,
-        repeat,
-        in_flight_max: spec.in_flight_max,
+        repeat: spec.is_endless(),
+        caps: spec.caps,
         duration_ns: spec.duration_ns,
         grace_ns: spec.grace_ns,
         on_overload: spec.on_overload,

@@ -41,7 +41,7 @@ mod tests {
     use super::*;
     use crate::outcome::Phase;
     use crate::schedule::graph::{Graph, Link};
-    use crate::schedule::{Overload, Prompt, Release, Slot, WaitFor};
+    use crate::schedule::{Caps, Overload, Prompt, Release, Slot, WaitFor};
 
     #[test]
     fn every_slot_has_one_worker_and_what_hangs_together_stays_whole() {
@@ -66,7 +66,7 @@ mod tests {
             first_request_id: 0,
             lanes: 4,
             repeat: false,
-            in_flight_max: None,
+            caps: Caps::default(),
             duration_ns: None,
             grace_ns: 0,
             on_overload: Overload::Queue,

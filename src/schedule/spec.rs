@@ -3,10 +3,10 @@
 use rand::RngExt;
 use rand_distr::{Distribution, Normal};
 
-use super::Overload;
 use super::conversation::History;
 use super::dataset::Dataset;
 use super::order::Sampling;
+use super::{Caps, Overload};
 use crate::endpoint::RequestOptions;
 use crate::outcome::Phase;
 use crate::rng::{Rng, Seed};
@@ -113,8 +113,8 @@ pub struct PhaseSpec {
     pub requests_max: Option<u64>,
     /// Most conversations in all: single requests, and groups of those that wait for each other.
     pub conversations_max: Option<u64>,
-    /// Most requests in flight at once.
-    pub in_flight_max: Option<u32>,
+    /// Most requests at once.
+    pub caps: Caps,
     /// Nothing is released from here on.
     pub duration_ns: Option<i64>,
     /// Time to finish for what is in flight then.
@@ -133,12 +133,18 @@ impl PhaseSpec {
             load,
             requests_max: None,
             conversations_max: None,
-            in_flight_max: None,
+            caps: Caps::default(),
             duration_ns: None,
             grace_ns: 0,
             on_overload: Overload::Queue,
             cancellation: None,
         }
+    }
+
+    /// Whether it goes on until its time is up.
+    pub(super) fn is_endless(&self) -> bool {
+        let counts = [self.requests_max, self.conversations_max];
+        matches!(self.load, Load::Lanes { requests: None, .. }) && counts.iter().all(Option::is_none)
     }
 }
 

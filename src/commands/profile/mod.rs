@@ -155,7 +155,7 @@ fn warn(config: &ProfileConfig, destined: &Destined, plan: &Plan, open_files: u6
             100.0 * share
         ))?;
     }
-    let in_flight = plan.phases.iter().map(|p| p.lanes.max(p.in_flight_max.unwrap_or(0))).max().unwrap_or(0);
+    let in_flight = plan.phases.iter().map(|p| p.lanes.max(p.caps.in_flight_max.unwrap_or(0))).max().unwrap_or(0);
     match limits::shortage(open_files, in_flight, destined.streams_per_connection(), destined.ends()) {
         Some(text) => out::stderr(&format!("warning: {text}\n")),
         None => Ok(()),
@@ -172,7 +172,8 @@ fn refused_realtime(error: &std::io::Error) -> Error {
 /// As many workers as there are cores for them, and work for them.
 fn workers(config: &ProfileConfig, plan: &Plan, cores: usize) -> u32 {
     let asked = config.workers.map_or_else(|| (cores - 1).clamp(1, WORKERS_MAX), |n| n as usize);
-    let caps = plan.phases.iter().flat_map(|p| [(p.lanes > 0).then_some(p.lanes), p.in_flight_max]);
+    let caps =
+        plan.phases.iter().flat_map(|p| [(p.lanes > 0).then_some(p.lanes), p.caps.in_flight_max, p.caps.prefill_max]);
     let most = caps.flatten().min().unwrap_or(u32::MAX) as usize;
     asked.min(most).max(1) as u32
 }
@@ -186,7 +187,7 @@ fn manifest(
 ) -> Result<Manifest> {
     let mut resolved = config.to_json();
     resolved["notes"] = plan.notes.clone().into();
-    if !plan.is_repeated() {
+    if !plan.ends_by_time() {
         resolved["expected_cached_tokens"] = plan.expected_cached_tokens().into();
     }
     let anchor = clock.anchor();
@@ -206,7 +207,7 @@ fn manifest(
         host: Host::detect(),
         anchor,
         state: RunState::Running,
-        counts: Counts { scheduled: if plan.is_repeated() { 0 } else { plan.len() }, ..Counts::default() },
+        counts: Counts { scheduled: if plan.ends_by_time() { 0 } else { plan.len() }, ..Counts::default() },
         warmup: None,
         profiling: None,
         workers: Vec::new(),
@@ -243,7 +244,7 @@ fn announce(manifest: &Manifest, plan: &Plan, dir: &Path) -> Result<()> {
         text.push_str(&format!("{note}\n"));
     }
     let requests =
-        if plan.is_repeated() { "requests until time is up".into() } else { format!("{} requests", plan.len()) };
+        if plan.ends_by_time() { "requests until time is up".into() } else { format!("{} requests", plan.len()) };
     text.push_str(&format!(
         "{requests} to {} ({}), seed {}, into {}\n",
         manifest.url,
@@ -279,7 +280,7 @@ impl Expected {
             p.duration_ns.or_else(|| p.slots.iter().filter_map(|s| timed(s.release)).max())
         });
         Expected {
-            requests: (!plan.is_repeated()).then(|| plan.len()),
+            requests: (!plan.ends_by_time()).then(|| plan.len()),
             warmup_requests: of_phase(Phase::Warmup).map_or(0, |p| p.slots.len() as u64),
             measurement_s: last_ns.map(|ns| ns as f64 / SECOND_NS as f64),
         }

@@ -1,7 +1,7 @@
 //! The configuration of a run → what the schedule is built from: the trace, and the load of each phase.
 
-use crate::arrival;
-use crate::cli::config::{LoadConfig, ProfileConfig, SourceConfig};
+use crate::arrival::{self, ArrivalParams};
+use crate::cli::config::{LoadConfig, ProfileConfig, SourceConfig, WarmupConfig};
 use crate::cli::dataset::PoolConfig;
 use crate::cli::prompt::IslCounts;
 use crate::endpoint::EndpointType;
@@ -11,8 +11,8 @@ use crate::prompt::source::{Around, TextSource, salted};
 use crate::prompt::tokenizer::Tokenizer;
 use crate::rng::Stream;
 use crate::schedule::dataset::{Dataset, DatasetLaws};
-use crate::schedule::graph;
 use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
+use crate::schedule::{Caps, graph};
 use crate::trace::bucketing::Bucketing;
 use crate::trace::{self, Trace};
 
@@ -41,8 +41,8 @@ pub(in crate::commands) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec>
     let trace = read_trace(config)?;
     let resolved = Resolved::new(config, trace.as_ref());
     let mut phases = Vec::new();
-    if config.warmup_requests > 0 {
-        phases.push(resolved.warmup()?);
+    if let Some(warmup) = &config.warmup {
+        phases.push(resolved.warmup(warmup)?);
     }
     phases.push(resolved.profiling()?);
     let source = match (trace, &config.source) {
@@ -75,7 +75,7 @@ pub(in crate::commands) fn text_source(config: &ProfileConfig) -> Result<TextSou
 struct Resolved<'a> {
     config: &'a ProfileConfig,
     load: LoadConfig,
-    in_flight_max: Option<u32>,
+    caps: Caps,
     /// Requests of the trace.
     requests: Option<u64>,
     /// Conversations of the trace: single requests, and groups of those that wait for each other.
@@ -84,10 +84,10 @@ struct Resolved<'a> {
 
 impl<'a> Resolved<'a> {
     fn new(config: &'a ProfileConfig, trace: Option<&Trace>) -> Self {
-        let mut in_flight_max = config.in_flight_max;
+        let mut caps = config.caps;
         let load = match (&config.load, trace) {
             (LoadConfig::FromTrace, Some(trace)) if trace.entries.iter().all(|e| e.arrival_ns.is_none()) => {
-                LoadConfig::Lanes(in_flight_max.take().unwrap_or(1))
+                LoadConfig::Lanes(caps.in_flight_max.take().unwrap_or(1))
             }
             (LoadConfig::FromTrace, _) => LoadConfig::Recorded,
             (load, _) => load.clone(),
@@ -97,16 +97,20 @@ impl<'a> Resolved<'a> {
             groups => (0u32..).zip(&groups).filter(|(entry, group)| entry == *group).count() as u64,
         });
         let requests = trace.map(|t| t.entries.len() as u64);
-        Resolved { config, load, in_flight_max, requests, conversations }
+        Resolved { config, load, caps, requests, conversations }
     }
 
     fn profiling(&self) -> Result<PhaseSpec> {
         let config = self.config;
         let load = match &self.load {
             LoadConfig::FromTrace | LoadConfig::Recorded => Load::Recorded,
-            LoadConfig::Rate { .. } => {
+            LoadConfig::Rate { process, params } => {
                 let begun = config.request_count.into_iter().chain(config.pool.conversations).min();
-                Load::Times(self.times(Stream::Arrival, begun, config.duration_ns)?)
+                let count = match (begun, config.duration_ns) {
+                    (None, None) => Some(self.conversations.unwrap_or(REQUESTS_DEFAULT)),
+                    (count, _) => count,
+                };
+                self.at_rate(process, params, Stream::Arrival, (count, config.duration_ns))?
             }
             LoadConfig::Lanes(lanes) => {
                 let otherwise = match (config.duration_ns, config.pool.conversations) {
@@ -118,55 +122,54 @@ impl<'a> Resolved<'a> {
         };
         let unbounded = config.duration_ns.is_none() && config.pool.conversations.is_none() && self.requests.is_none();
         Ok(PhaseSpec {
-            phase: Phase::Profiling,
-            load,
             requests_max: config.request_count.or(unbounded.then_some(REQUESTS_DEFAULT)),
             conversations_max: config.pool.conversations,
-            in_flight_max: self.in_flight_max,
+            caps: self.caps,
             duration_ns: config.duration_ns,
             grace_ns: config.grace_ns,
             on_overload: config.on_overload,
             cancellation: config.cancellation,
+            ..PhaseSpec::new(Phase::Profiling, load)
         })
     }
 
-    /// The warm-up has the load of the measurement; a trace's own times, and a rate that changes with time, are replaced by
-    /// closed-loop load, since a part of them would leave the rest out of time.
-    fn warmup(&self) -> Result<PhaseSpec> {
-        let n = self.config.warmup_requests;
-        let load = match &self.load {
-            LoadConfig::Rate { params, .. } if params.curve.is_none() => {
-                Load::Times(self.times(Stream::WarmupArrival, Some(n), None)?)
+    fn warmup(&self, warmup: &WarmupConfig) -> Result<PhaseSpec> {
+        let load = match &warmup.load {
+            LoadConfig::Rate { process, params } => {
+                let count = warmup.requests.into_iter().chain(warmup.sessions).min();
+                self.at_rate(process, params, Stream::WarmupArrival, (count, warmup.duration_ns))?
             }
-            LoadConfig::Lanes(lanes) => Load::Lanes { lanes: *lanes, requests: Some(n) },
-            LoadConfig::FromTrace | LoadConfig::Recorded | LoadConfig::Rate { .. } => {
-                Load::Lanes { lanes: self.in_flight_max.unwrap_or(1), requests: Some(n) }
-            }
+            LoadConfig::Lanes(lanes) => Load::Lanes { lanes: *lanes, requests: warmup.requests },
+            LoadConfig::FromTrace | LoadConfig::Recorded => Load::Lanes { lanes: 1, requests: warmup.requests },
         };
         Ok(PhaseSpec {
-            requests_max: Some(n),
-            in_flight_max: self.in_flight_max,
+            requests_max: warmup.requests,
+            conversations_max: warmup.sessions,
+            caps: warmup.caps,
+            duration_ns: warmup.duration_ns,
+            grace_ns: warmup.grace_ns,
             ..PhaseSpec::new(Phase::Warmup, load)
         })
     }
 
-    fn times(&self, stream: Stream, count: Option<u64>, duration_ns: Option<i64>) -> Result<Vec<i64>> {
-        let LoadConfig::Rate { process, params } = &self.load else { return Ok(Vec::new()) };
+    /// The times of as many conversations as there may be, or of all before the end.
+    fn at_rate(
+        &self,
+        process: &str,
+        params: &ArrivalParams,
+        stream: Stream,
+        bounds: (Option<u64>, Option<i64>),
+    ) -> Result<Load> {
         let mut process = arrival::build(process, params)?;
         let mut rng = self.config.seed.stream(stream);
-        Ok(match (count, duration_ns) {
-            (Some(n), Some(end_ns)) => {
+        Ok(Load::Times(match bounds {
+            (Some(n), end_ns) => {
                 let mut times = arrival::first(n as usize, &mut *process, &mut rng);
-                times.retain(|t| *t < end_ns);
+                times.retain(|t| *t < end_ns.unwrap_or(i64::MAX));
                 times
             }
-            (None, Some(end_ns)) => arrival::before(end_ns, &mut *process, &mut rng),
-            (Some(n), None) => arrival::first(n as usize, &mut *process, &mut rng),
-            (None, None) => {
-                let n = self.conversations.unwrap_or(REQUESTS_DEFAULT);
-                arrival::first(n as usize, &mut *process, &mut rng)
-            }
-        })
+            (None, end_ns) => arrival::before(end_ns.unwrap_or(0), &mut *process, &mut rng),
+        }))
     }
 
     /// The dataset to draw: as large as the user says, or of as many conversations as are sent, as far as that is known.

@@ -124,6 +124,9 @@ fn gaps(args: &SynthLoadArgs) -> Result<UnitGaps> {
         }
         (PatternArg::Poisson, None) => Ok(UnitGaps::Exponential),
         (PatternArg::Gamma | PatternArg::Poisson, shape) => Ok(UnitGaps::Gamma { shape: shape.unwrap_or(1.0) }),
+        (PatternArg::ConcurrencyBurst, _) => {
+            usage("--arrival-pattern concurrency_burst has no times, and a trace needs them; use another one".into())
+        }
     }
 }
 
