@@ -356,8 +356,7 @@ fn check_lanes(plan: &Plan, got: &Outcomes) {
 /// How many places of a cap are open at a time.
 fn open(most: Option<u32>, ramp_ns: i64, at_ns: i64) -> usize {
     let Some(most) = most.map(i64::from) else { return usize::MAX };
-    let grown = if ramp_ns > 0 { (most - 1) * (at_ns - START_NS) / ramp_ns } else { most };
-    most.min(1 + grown) as usize
+    (0..most).filter(|place| START_NS + ramp_ns * place / (most - 1).max(1) <= at_ns).count()
 }
 
 /// At each send, no more are under way, and without a token, than the caps let at that time.
