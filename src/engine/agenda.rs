@@ -430,7 +430,8 @@ mod tests {
         let timed = PhasePlan { duration_ns: Some(50), ..phase(&releases, &[(0, 1, End, 30)], 2, false) };
         for (stop_ns, left) in [(35, vec![]), (45, vec![due(1, 40, Some(10))])] {
             let mut agenda = Agenda::new(&timed, 0, 0, 1);
-            (agenda.next_due(0), agenda.next_due(0), agenda.on_end(0, 10));
+            assert_eq!((agenda.next_due(0).is_some(), agenda.next_due(0).is_some()), (true, true));
+            agenda.on_end(0, 10);
             assert_eq!(agenda.leftovers(stop_ns), left);
         }
     }
