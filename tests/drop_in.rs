@@ -207,3 +207,63 @@ fn a_url_of_the_environment_is_told() {
     );
     assert!(String::from_utf8_lossy(&output.stdout).contains("\nurl = \"http://lab:8000\"\n"));
 }
+
+#[test]
+fn vllms_result_file_has_its_keys_and_our_numbers() {
+    let scratch = Scratch::new("drop-in-result");
+    let line = "bench serve --backend openai-chat --model Qwen/Qwen3-32B --random-input-len 40 --random-output-len 4 \
+                --num-prompts 6 --max-concurrency 3 --goodput ttft:60000 --tp 8 --workers 1 --artifact-dir run \
+                --save-result --save-detailed --result-dir results --metadata tp=8 host=a=b --metric-percentiles 50,99 \
+                --percentile-metrics ttft,tpot,itl,e2el";
+    run_expecting(0, &scratch, line);
+    let copies: Vec<_> = std::fs::read_dir(scratch.path("results")).unwrap().map(|e| e.unwrap().path()).collect();
+    let [copy] = &copies[..] else { panic!("{copies:?}") };
+    let name = copy.file_name().unwrap().to_string_lossy().into_owned();
+    assert!(name.starts_with("openai-chat-infqps-concurrency3-Qwen3-32B-2") && name.ends_with(".json"), "{name}");
+    let result: Value = serde_json::from_str(&std::fs::read_to_string(copy).unwrap()).unwrap();
+    let text = |key: &str| result[key].as_str().unwrap();
+    assert_eq!(
+        (text("backend"), text("model_id"), text("tp"), text("host")),
+        ("openai-chat", "Qwen/Qwen3-32B", "8", "a=b")
+    );
+    assert_eq!((text("request_rate"), result["max_concurrency"].as_u64()), ("inf", Some(3)));
+    let counts = ["num_prompts", "completed", "failed", "total_output_tokens"].map(|key| result[key].as_u64().unwrap());
+    assert_eq!(counts, [6, 6, 0, 24]);
+    let aiperf = std::fs::read_to_string(scratch.path("run").join("profile_export_aiperf.json")).unwrap();
+    let aiperf: Value = serde_json::from_str(&aiperf).unwrap();
+    for (theirs, ours) in [
+        ("mean_ttft_ms", "/time_to_first_token/avg"),
+        ("std_ttft_ms", "/time_to_first_token/std"),
+        ("p99_tpot_ms", "/inter_token_latency/p99"),
+        ("median_itl_ms", "/inter_chunk_latency/p50"),
+        ("p50_e2el_ms", "/request_latency/p50"),
+        ("request_throughput", "/request_throughput/avg"),
+        ("request_goodput", "/goodput/avg"),
+        ("output_throughput", "/output_token_throughput/avg"),
+        ("total_token_throughput", "/total_token_throughput/avg"),
+        ("total_input_tokens", "/total_isl/avg"),
+    ] {
+        let numbers = (result[theirs].as_f64(), aiperf.pointer(ours).and_then(Value::as_f64));
+        assert!(numbers.0.is_some() && numbers.0 == numbers.1, "{theirs} {ours}: {numbers:?}");
+    }
+    let list = |key: &str| result[key].as_array().unwrap().clone();
+    let ttfts: Vec<f64> = list("ttfts").iter().filter_map(Value::as_f64).collect();
+    let mean_ms = ttfts.iter().sum::<f64>() / 6.0 * 1e3;
+    assert!((mean_ms / result["mean_ttft_ms"].as_f64().unwrap() - 1.0).abs() < 1e-9, "{ttfts:?}");
+    assert!(list("itls").iter().all(|gaps| gaps.as_array().unwrap().len() == 3), "{:?}", list("itls"));
+    assert_eq!(list("output_lens"), vec![Value::from(4); 6]);
+    assert_eq!((list("input_lens").len(), list("errors")), (6, vec![Value::from(""); 6]));
+    let beside = std::fs::read(scratch.path("run").join("vllm_result.json")).unwrap();
+    assert_eq!(beside, std::fs::read(copy).unwrap());
+    run_expecting(0, &scratch, "report run --output-dir again");
+    assert_eq!(
+        beside,
+        std::fs::read(scratch.path("again").join("vllm_result.json")).unwrap(),
+        "from the recording alone"
+    );
+    for refused in
+        ["--metric-percentiles 99.9", "--percentile-metrics speed", "--save-result --metadata x", "--result-dir d"]
+    {
+        run_expecting(2, &scratch, &format!("profile {refused}"));
+    }
+}

@@ -19,7 +19,7 @@ use crate::arrival::curve::Curve;
 use crate::endpoint::RequestOptions;
 use crate::engine::HttpClient;
 use crate::engine::pace::Pacing;
-use crate::export::ExportLevel;
+use crate::export::{ExportLevel, vllm_json};
 use crate::record::manifest::SloBound;
 use crate::rng::Seed;
 use crate::schedule::conversation::History;
@@ -177,6 +177,8 @@ pub struct ProfileConfig {
     pub realtime: bool,
     /// The seed.
     pub seed: Seed,
+    /// vLLM's result file, where it is asked for.
+    pub result_file: Option<vllm_json::Asked>,
     /// Where to write; `None` for a new directory.
     pub artifact_dir: Option<PathBuf>,
     /// How much is written beside the recording.
@@ -254,6 +256,7 @@ impl ProfileConfig {
             "prompt": self.prompt.to_json(),
             "network": self.network.to_json(),
             "server_metrics": self.telemetry.to_json(),
+            "vllm_result": self.result_file,
             "http_client": self.client.as_str(),
             "pacing": self.pacing.as_str(),
             "realtime": self.realtime,

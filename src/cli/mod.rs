@@ -20,6 +20,7 @@ pub mod ramp;
 pub mod rate;
 mod printed;
 pub mod resolve;
+pub mod result_file;
 mod scenario;
 pub mod secret;
 pub mod serve;

@@ -225,6 +225,10 @@ pub struct ProfileArgs {
     #[arg(long, help_heading = LOAD)]
     pub rt: bool,
 
+    /// vLLM's result file.
+    #[command(flatten)]
+    pub result_file: super::result_file::ResultFileArgs,
+
     /// Who speaks HTTP/1.1: our own lane, which records the kernel's receive times, or hyper, to compare with.
     #[arg(long, value_enum, default_value_t = ClientArg::Lane, help_heading = ENDPOINT)]
     pub http_client: ClientArg,

@@ -92,6 +92,7 @@ impl ProfileArgs {
                 PacingArg::Spin => Pacing::Spin,
             },
             realtime: self.rt,
+            result_file: self.result_file.resolve()?,
             seed: self.random_seed.map_or_else(drawn_seed, Seed),
             artifact_dir: self.artifact_dir.clone(),
             export_level: match self.export_level {

@@ -73,6 +73,7 @@ fn write(run_dir: &Path, recording: &Recording, findings: &Findings, into: &Path
     written.extend(artifacts);
     written.push(fidelity);
     written.extend(server_metrics(run_dir, recording.manifest(), into)?);
+    written.extend(export::vllm_json::write(into, recording, &findings.summary)?);
     Ok(written)
 }
 

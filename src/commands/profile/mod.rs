@@ -110,6 +110,9 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     check_conservation(&manifest.counts)?;
     drop(destined);
     let verdict = report::conclude(&dir, &dir, style)?;
+    if let Some(asked) = &config.result_file {
+        run_dir::copy_result(&dir, &asked.path(&manifest))?;
+    }
     let code = report::exit_code(&verdict, config.fail_on);
     manifest.verdict = Some(verdict);
     manifest.write(&dir)?;

@@ -6,9 +6,10 @@ use serde_json::value::RawValue;
 
 use crate::cli::config::{ProfileConfig, SourceConfig};
 use crate::error::{Error, Result};
-use crate::export::{ExportLevel, inputs, remove_stale};
+use crate::export::{ExportLevel, inputs, remove_stale, vllm_json};
 use crate::outcome::Phase;
 use crate::record::manifest;
+use crate::report::out;
 use crate::schedule::{PhasePlan, Plan, Prompt};
 
 /// Where runs go unless the user says otherwise; aiperf's default.
@@ -58,6 +59,15 @@ pub(super) fn write_inputs(dir: &Path, plan: &Plan, config: &ProfileConfig) -> R
     let file = std::fs::File::create(&path).map_err(Error::io(&path))?;
     let mut out = std::io::BufWriter::new(file);
     inputs::write(&mut out, sessions).and_then(|()| std::io::Write::flush(&mut out)).map_err(Error::io(&path))
+}
+
+/// Copies vLLM's result file to where the user wants it.
+pub(super) fn copy_result(dir: &Path, to: &Path) -> Result<()> {
+    if let Some(parent) = to.parent() {
+        std::fs::create_dir_all(parent).map_err(Error::io(parent))?;
+    }
+    std::fs::copy(dir.join(vllm_json::FILE_NAME), to).map_err(Error::io(to))?;
+    out::stderr(&format!("       {}\n", to.display()))
 }
 
 /// The slots of a phase, those of one conversation together.
