@@ -70,3 +70,52 @@ fn an_sla_that_cannot_be_met_is_exit_code_1_with_its_bound_and_bad_input_is_2() 
     assert!(String::from_utf8_lossy(&output.stderr).contains("unknown model `gpt-5`"));
     run_expecting(2, &scratch, "sweep --tp 3");
 }
+
+#[test]
+fn points_come_back_with_predictions_and_the_errors_are_printed() {
+    let scratch = Scratch::new("sweep-points");
+    let points = scratch.file(
+        "points.csv",
+        "model,quant,system,backend,tp,kind,batch,seq_len,latency_ms\n\
+         Qwen3-32B,bfloat16,h200_sxm,trtllm,2,prefill,1,2048,110\n\
+         Qwen3-32B,bfloat16,h200_sxm,trtllm,2,decode,32,2176,14.5\n\
+         Qwen3-32B,bfloat16,tpu,trtllm,2,decode,32,2176,14.5\n",
+    );
+    let (points, out) = (points.display().to_string(), scratch.path("scored.csv"));
+    let printed = run_expecting(0, &scratch, &format!("sweep --points {points} --output {}", out.display())).stdout;
+    let printed = String::from_utf8(printed).unwrap();
+    assert!(printed.contains("3 rows, 2 predicted") && printed.contains("unknown GPU `tpu`"), "{printed}");
+    assert!(printed.lines().all(|l| l.chars().count() <= 100), "{printed}");
+    let all: Vec<f64> = printed
+        .lines()
+        .find(|l| l.starts_with("all "))
+        .unwrap()
+        .split_whitespace()
+        .skip(1)
+        .map(|cell| cell.parse().unwrap())
+        .collect();
+    assert!(all[0] == 2.0 && all[1] < 10.0, "{printed}");
+    // Without --output, the rows are what is printed.
+    let rows = run_expecting(0, &scratch, &format!("sweep --points {points}")).stdout;
+    assert_eq!(std::fs::read(&out).unwrap(), rows);
+    assert!(String::from_utf8(rows).unwrap().lines().nth(1).unwrap().ends_with(",static,predicted"));
+    let refused = run_expecting(2, &scratch, "sweep --points absent.csv").stderr;
+    assert!(String::from_utf8(refused).unwrap().contains("absent.csv"));
+    run_expecting(2, &scratch, "sweep --output scored.csv");
+}
+
+#[test]
+fn a_model_can_be_given_as_its_config_json() {
+    let scratch = Scratch::new("sweep-config");
+    let config = scratch.file(
+        "config.json",
+        r#"{"architectures": ["Qwen3ForCausalLM"], "hidden_size": 5120, "intermediate_size": 25600, "num_attention_heads": 64,
+            "num_key_value_heads": 8, "head_dim": 128, "num_hidden_layers": 64, "vocab_size": 151936}"#,
+    );
+    let of = |model: &str| json_of(&scratch, 0, &format!("sweep --model {model} --format json"));
+    let (read, known) = (of(&config.display().to_string()), of("Qwen/Qwen3-32B"));
+    assert_eq!(read["static_engine"], known["static_engine"]);
+    let broken = scratch.file("broken.json", "{}").display().to_string();
+    let refused = run_expecting(2, &scratch, &format!("sweep --model {broken}")).stderr;
+    assert!(String::from_utf8(refused).unwrap().contains("num_attention_heads"));
+}

@@ -28,11 +28,11 @@ use crate::time::MILLISECOND_NS;
 pub struct ServeArgs {
     /// Model to simulate, by its Hugging Face id; requests must name it in the same spelling.
     ///
-    /// Known are the dense models Qwen/Qwen3-32B, -14B and -8B, and meta-llama/Llama-3.1-8B and -70B.
+    /// Known are models of Qwen, Llama, Mistral, gpt-oss, DeepSeek, Kimi, MiniMax and GLM; an unknown name lists them.
     #[arg(long, default_value = DEFAULT_MODEL)]
     pub model: String,
 
-    /// GPU to simulate: h200_sxm, h100_sxm, a100_sxm or b200_sxm.
+    /// GPU to simulate: h200_sxm, h100_sxm, a100_sxm, b200_sxm, b300_sxm, gb200, gb300 or l40s.
     #[arg(long, value_name = "NAME", default_value = "h200_sxm")]
     pub gpu: String,
 

@@ -120,7 +120,7 @@ const QWEN35_397B: ModelShape = ModelShape { hidden: 4096, intermediate: 1024, h
 
 /// Every model with a shape in this tree.
 #[rustfmt::skip]
-pub const MODELS: [ModelShape; 31] = [
+pub const MODELS: [ModelShape; 40] = [
     ModelShape { names: &["Qwen/Qwen3-32B"], ..QWEN3_32B },
     ModelShape { names: &["Qwen/Qwen3-32B-FP8"], precision: FP8_BLOCK, ..QWEN3_32B },
     ModelShape { names: &["nvidia/Qwen3-32B-NVFP4", "nvidia/Qwen3-32B-FP4"], precision: NVFP4, ..QWEN3_32B },
@@ -137,6 +137,16 @@ pub const MODELS: [ModelShape; 31] = [
                  hidden: 16384, intermediate: 53248, heads: 128, layers: 126, ..LLAMA },
     ModelShape { names: &["mistralai/Mixtral-8x7B-v0.1", "mistralai/Mixtral-8x7B-Instruct-v0.1"],
                  hidden: 4096, intermediate: 14336, heads: 32, kv_heads: 8, layers: 32, vocab: 32_000, experts: experts(8, 2, 14336, 0, 0), ..PLAIN },
+    ModelShape { names: &["mistralai/Mixtral-8x22B-v0.1", "mistralai/Mixtral-8x22B-Instruct-v0.1"],
+                 hidden: 6144, intermediate: 16384, heads: 48, kv_heads: 8, layers: 56, vocab: 32_000, experts: experts(8, 2, 16384, 0, 0), ..PLAIN },
+    ModelShape { names: &["mistralai/Mistral-7B-v0.3", "mistralai/Mistral-7B-Instruct-v0.3"], hidden: 4096, intermediate: 14336, heads: 32, kv_heads: 8, layers: 32, vocab: 32_768, ..PLAIN },
+    ModelShape { names: &["Qwen/Qwen2.5-7B", "Qwen/Qwen2.5-7B-Instruct"], hidden: 3584, intermediate: 18944, heads: 28, kv_heads: 4, layers: 28, vocab: 152_064, ..PLAIN },
+    ModelShape { names: &["Qwen/Qwen2.5-32B", "Qwen/Qwen2.5-32B-Instruct"], hidden: 5120, intermediate: 27648, heads: 40, kv_heads: 8, layers: 64, vocab: 152_064, ..PLAIN },
+    ModelShape { names: &["Qwen/Qwen2.5-72B", "Qwen/Qwen2.5-72B-Instruct"], hidden: 8192, intermediate: 29568, heads: 64, kv_heads: 8, layers: 80, vocab: 152_064, ..PLAIN },
+    ModelShape { names: &["XiaomiMiMo/MiMo-7B-Base", "XiaomiMiMo/MiMo-7B-RL"], hidden: 4096, intermediate: 11008, heads: 32, kv_heads: 8, layers: 36, vocab: 151_680, ..PLAIN },
+    ModelShape { names: &["Qwen/Qwen3.5-27B"], hidden: 5120, intermediate: 17408, heads: 24, kv_heads: 4, head_dim: 256, layers: 64, vocab: 248_320, qk_norm: true, linear_layers: 48, ..PLAIN },
+    ModelShape { names: &["Qwen/Qwen3.5-35B-A3B"], hidden: 2048, intermediate: 512, heads: 16, layers: 40, linear_layers: 30, experts: experts(256, 8, 512, 512, 0), ..QWEN35_397B },
+    ModelShape { names: &["Qwen/Qwen3.5-122B-A10B"], hidden: 3072, intermediate: 1024, layers: 48, linear_layers: 36, experts: experts(256, 8, 1024, 1024, 0), ..QWEN35_397B },
     ModelShape { names: &["Qwen/Qwen3-30B-A3B"], ..QWEN3_30B_A3B },
     ModelShape { names: &["Qwen/Qwen3-30B-A3B-FP8"], precision: FP8_BLOCK, ..QWEN3_30B_A3B },
     ModelShape { names: &["Qwen/Qwen3-235B-A22B"], ..QWEN3_235B_A22B },
@@ -160,6 +170,28 @@ pub const MODELS: [ModelShape; 31] = [
     ModelShape { names: &["zai-org/GLM-5-FP8", "zai-org/GLM-5.1-FP8"], precision: FP8_BLOCK, ..GLM5 },
     ModelShape { names: &["nvidia/GLM-5-NVFP4"], precision: NVFP4, ..GLM5 },
 ];
+
+/// Endings of names whose weights are another model's, quantised, and the format that they are in.
+const QUANTISED: [(&str, Format); 4] =
+    [("-FP8-Static-PerTensor", Format::Fp8), ("-FP8", Format::Fp8), ("-NVFP4", Format::Nvfp4), ("-FP4", Format::Nvfp4)];
+
+/// The model of that name, as [`lookup`] finds it; or, where the name ends in a format, the model of the rest of its last part
+/// (whoever published it) in that format.
+///
+/// # Errors
+/// As [`lookup`].
+pub fn named(name: &str) -> Result<ModelShape> {
+    let unknown = match lookup(name) {
+        Ok(model) => return Ok(*model),
+        Err(unknown) => unknown,
+    };
+    let bare = name.rsplit('/').next().unwrap_or(name).to_lowercase();
+    let found = QUANTISED.iter().find_map(|(ending, format)| {
+        let model = lookup(bare.strip_suffix(&ending.to_lowercase())?).ok()?;
+        Some(ModelShape { precision: Precision::quantised(*format, model.precision), ..*model })
+    });
+    found.ok_or(unknown)
+}
 
 /// The model of that name: a hub id, or its last part, in any case.
 ///
@@ -237,6 +269,17 @@ mod tests {
     }
 
     #[test]
+    fn an_ending_that_names_a_format_is_the_model_in_that_format() {
+        for (name, format) in [("nvidia/Llama-3.1-70B-Instruct-FP8", Format::Fp8), ("llama-3.1-70b-fp4", Format::Nvfp4)]
+        {
+            let model = named(name).unwrap();
+            assert_eq!((model.layers, model.precision.dense), (80, format), "{name}");
+        }
+        assert_eq!(named("Qwen3-32B-FP8").unwrap().precision.dense, Format::Fp8Block);
+        assert!(named("-FP8").is_err() && named("gpt-5-FP8").unwrap_err().to_string().contains("gpt-5-FP8"));
+    }
+
+    #[test]
     fn no_two_models_share_a_name() {
         let mut names: Vec<String> =
             MODELS.iter().flat_map(|m| m.names).map(|n| n.rsplit('/').next().unwrap().to_lowercase()).collect();
@@ -263,6 +306,10 @@ mod tests {
         near("Kimi-K2.5", 1026.0, 0.02);
         near("MiniMax-M2.5", 229.0, 0.02);
         near("gpt-oss-120b", 116.8, 0.02);
+        near("Qwen2.5-7B", 7.6, 0.01);
+        near("Qwen2.5-72B", 72.7, 0.01);
+        near("Mixtral-8x22B-v0.1", 140.6, 0.01);
+        near("Mistral-7B-v0.3", 7.25, 0.01);
         assert!((billions("Qwen3-32B", 8) * 8.0 - 32.76).abs() < 0.02);
     }
 }

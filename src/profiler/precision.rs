@@ -40,6 +40,7 @@ impl Format {
         match name {
             "bfloat16" | "float16" | "fp16" => return Ok(Format::Bf16),
             "w4a16_mxfp4" | "w4a8_mxfp4_mxfp8" => return Ok(Format::Mxfp4),
+            "fp8_static" | "fp8_ootb" => return Ok(Format::Fp8),
             "fp4" => return Ok(Format::Nvfp4),
             _ => {}
         }

@@ -16,7 +16,7 @@ pub(super) const KIND: Kind = Kind {
 };
 
 fn predict(row: &Row) -> Result<Predicted, String> {
-    let model = model::lookup(row.required("model")?).map_err(|e| e.to_string())?;
+    let model = &model::named(row.required("model")?).map_err(|e| e.to_string())?;
     let gpu = gpu::lookup(row.required("system")?).map_err(|e| e.to_string())?;
     let backend = Backend::parse(row.required("backend")?).map_err(|e| e.to_string())?;
     let precision = match row.text("quant") {

@@ -32,7 +32,7 @@ fn predict(row: &Row) -> Result<Predicted, String> {
         Some("disagg" | "disaggregated") => return Err("disaggregated serving is not predicted point by point".into()),
         Some(other) => return Err(format!("`mode` is {other:?}; known is agg")),
     }
-    let model = model::lookup(row.required("model_path")?).map_err(|e| e.to_string())?;
+    let model = &model::named(row.required("model_path")?).map_err(|e| e.to_string())?;
     let gpu = gpu::lookup(row.required("system")?).map_err(|e| e.to_string())?;
     let backend = Backend::parse(row.required("backend")?).map_err(|e| e.to_string())?;
     let (layout, read_as) = layout(row, model)?;
