@@ -21,6 +21,7 @@ use crate::engine::HttpClient;
 use crate::engine::pace::Pacing;
 use crate::export::{ExportLevel, vllm_json};
 use crate::record::manifest::SloBound;
+use crate::report::progress::Ui;
 use crate::rng::Seed;
 use crate::schedule::conversation::History;
 use crate::schedule::dataset::DatasetLaws;
@@ -187,6 +188,8 @@ pub struct ProfileConfig {
     pub artifacts: ArtifactConfig,
     /// The service-level objective.
     pub slo: Vec<SloBound>,
+    /// What is shown while the run goes on; `None` for what suits standard error.
+    pub ui: Option<Ui>,
     /// Worker threads.
     pub workers: Option<u32>,
     /// The verdict that fails the run.

@@ -233,6 +233,10 @@ pub struct ProfileArgs {
     #[arg(long, value_enum, default_value_t = ClientArg::Lane, help_heading = ENDPOINT)]
     pub http_client: ClientArg,
 
+    /// What to show on standard error while the run goes on. [default: the dashboard on a terminal, nothing elsewhere]
+    #[arg(long, alias = "ui-type", value_enum, value_name = "KIND", help_heading = OUTPUT)]
+    pub ui: Option<UiArg>,
+
     /// Worker threads, each on a core of its own. [default: one core less than there are]
     #[arg(long, alias = "workers-max", value_name = "N", help_heading = OUTPUT)]
     pub workers: Option<u32>,
@@ -367,4 +371,15 @@ pub enum ClientArg {
     Lane,
     /// hyper's.
     Hyper,
+}
+
+/// What is shown of a run, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum UiArg {
+    /// Rates, latencies over the last seconds, errors, time left.
+    Dashboard,
+    /// One line of progress; where it cannot replace itself, a new one each five seconds.
+    Simple,
+    /// Nothing.
+    None,
 }

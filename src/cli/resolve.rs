@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig};
-use super::profile::{ClientArg, EndpointArg, ExportLevelArg, OverloadArg, PacingArg, PatternArg, ProfileArgs};
+use super::profile::{ClientArg, EndpointArg, ExportLevelArg, OverloadArg, PacingArg, PatternArg, ProfileArgs, UiArg};
 use super::ramp::growing;
 use super::rate::rate;
 use super::secret::Secret;
@@ -19,6 +19,7 @@ use crate::error::{Error, Result};
 use crate::export::ExportLevel;
 use crate::metrics;
 use crate::profiler::backend::Backend;
+use crate::report::progress::Ui;
 use crate::rng::Seed;
 use crate::schedule::Overload;
 use crate::schedule::dataset::DatasetLaws;
@@ -106,6 +107,11 @@ impl ProfileArgs {
                 workers => workers,
             },
             fail_on: self.fail_on,
+            ui: self.ui.map(|ui| match ui {
+                UiArg::Dashboard => Ui::Dashboard,
+                UiArg::Simple => Ui::Simple,
+                UiArg::None => Ui::None,
+            }),
         })
     }
 

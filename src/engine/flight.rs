@@ -103,6 +103,12 @@ impl Flight {
         self.answer.reply.whole()
     }
 
+    /// When the first event with output of any kind came.
+    #[inline]
+    pub fn first_token_ns(&self) -> Option<i64> {
+        self.answer.first_token_ns
+    }
+
     /// Takes the answer's head.
     pub fn on_head(&mut self, status: u16, event_stream: bool) {
         self.answer.http_status = Some(status);

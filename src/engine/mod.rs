@@ -22,6 +22,7 @@ pub(crate) mod recv;
 mod reply;
 pub mod reuse;
 pub mod simulated;
+pub mod spread;
 pub mod stamped;
 pub mod stream;
 pub mod target;
@@ -42,7 +43,7 @@ use http1::Http1;
 use http2::Http2;
 use interference::{CpuTimes, Interference};
 use lane::Lane;
-use live::{LiveCounters, LiveSnapshot};
+use live::{LiveCounters, LiveSnapshot, LiveSpreads};
 use pace::Pacing;
 use stop::StopSwitch;
 use target::{Protocol, Target};
@@ -129,17 +130,27 @@ pub struct EngineReport {
 
 /// Progress of a run, for a viewer.
 #[derive(Clone, Copy, Debug)]
-pub struct Tick {
+pub struct Tick<'a> {
     /// The phase.
     pub phase: Phase,
     /// Time since its start.
     pub elapsed_ns: i64,
     /// The counters of all workers, warm-up included.
     pub live: LiveSnapshot,
+    workers: &'a [Arc<LiveCounters>],
+}
+
+impl Tick<'_> {
+    /// The durations of all workers so far, warm-up included.
+    pub fn spreads(&self) -> LiveSpreads {
+        let mut sum = LiveSpreads::default();
+        self.workers.iter().for_each(|live| live.add_spreads_to(&mut sum));
+        sum
+    }
 }
 
 /// Runs every phase of the plan to its end.
-pub fn run(spec: EngineSpec, on_tick: &mut dyn FnMut(Tick)) -> Result<EngineReport> {
+pub fn run(spec: EngineSpec, on_tick: &mut dyn FnMut(Tick<'_>)) -> Result<EngineReport> {
     let phases: Vec<Phase> = spec.plan.phases.iter().map(|p| p.phase).collect();
     let crew = Crew::muster(spec)?;
     let mut report = EngineReport::default();
@@ -156,7 +167,6 @@ pub fn run(spec: EngineSpec, on_tick: &mut dyn FnMut(Tick)) -> Result<EngineRepo
 
 /// A worker's thread, as the leader holds it.
 struct Member {
-    live: Arc<LiveCounters>,
     starts: Sender<(usize, i64)>,
     thread: std::thread::JoinHandle<std::io::Result<(WorkerSummary, u64)>>,
 }
@@ -164,6 +174,7 @@ struct Member {
 /// All workers, and what they say.
 struct Crew {
     members: Vec<Member>,
+    live: Vec<Arc<LiveCounters>>,
     done: Receiver<PhaseShare>,
     clock: SystemClock,
 }
@@ -173,7 +184,7 @@ impl Crew {
     fn muster(spec: EngineSpec) -> Result<Crew> {
         let (done_tx, done) = channel();
         let workers = spec.recorders.len() as u32;
-        let mut members = Vec::new();
+        let (mut members, mut published) = (Vec::new(), Vec::new());
         for (number, (recorder, core)) in (0u32..).zip(spec.recorders.into_iter().zip(spec.cores.iter().cycle())) {
             let live = Arc::new(LiveCounters::default());
             let (starts, start_rx) = channel();
@@ -202,9 +213,10 @@ impl Crew {
                 .name(format!("worker-{number}"))
                 .spawn(move || job.run())
                 .map_err(|e| Error::Internal(format!("worker {number} cannot start: {e}")))?;
-            members.push(Member { live, starts, thread });
+            members.push(Member { starts, thread });
+            published.push(live);
         }
-        Ok(Crew { members, done, clock: spec.clock })
+        Ok(Crew { members, live: published, done, clock: spec.clock })
     }
 
     /// Starts one phase on all workers and waits until all have ended it. Gives the phase's window.
@@ -212,7 +224,7 @@ impl Crew {
         &self,
         (index, phase): (usize, Phase),
         report: &mut EngineReport,
-        on_tick: &mut dyn FnMut(Tick),
+        on_tick: &mut dyn FnMut(Tick<'_>),
     ) -> Result<PhaseWindow> {
         let start_ns = self.clock.now_ns() + PHASE_LEAD_NS;
         let mut window = PhaseWindow { start_ns, end_ns: start_ns };
@@ -230,9 +242,10 @@ impl Crew {
                     missing -= 1;
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let snapshots = self.members.iter().map(|m| m.live.snapshot());
+                    let snapshots = self.live.iter().map(|live| live.snapshot());
                     let live = snapshots.fold(LiveSnapshot::default(), LiveSnapshot::merge);
-                    on_tick(Tick { phase, elapsed_ns: self.clock.now_ns() - start_ns, live });
+                    let elapsed_ns = self.clock.now_ns() - start_ns;
+                    on_tick(Tick { phase, elapsed_ns, live, workers: &self.live });
                     // One dead worker's share would be waited for in vain.
                     if self.members.iter().any(|m| m.thread.is_finished()) {
                         return Err(Error::Internal("a worker ended before the run did".into()));

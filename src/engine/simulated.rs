@@ -43,7 +43,7 @@ pub struct SimulatedSpec<T> {
 ///
 /// # Errors
 /// [`Error::Internal`] for a transport that waits for anything but the clock.
-pub fn run<T: Transport>(mut spec: SimulatedSpec<T>, on_tick: &mut dyn FnMut(Tick)) -> Result<EngineReport> {
+pub fn run<T: Transport>(mut spec: SimulatedSpec<T>, on_tick: &mut dyn FnMut(Tick<'_>)) -> Result<EngineReport> {
     spec.recorder.wait_for_room();
     let phases: Vec<Phase> = spec.plan.phases.iter().map(|p| p.phase).collect();
     let worker = WorkerSpec { worker: 0, workers: 1, timeout_ns: spec.timeout_ns, run_id: spec.run_id, burn_ns: 0 };
@@ -56,7 +56,8 @@ pub fn run<T: Transport>(mut spec: SimulatedSpec<T>, on_tick: &mut dyn FnMut(Tic
     for (index, phase) in phases.into_iter().enumerate() {
         let start_ns = clock.now_ns() + PHASE_LEAD_NS;
         let share = at_once(worker.run_phase(index, start_ns))?;
-        on_tick(Tick { phase, elapsed_ns: clock.now_ns() - start_ns, live: live.snapshot() });
+        let elapsed_ns = clock.now_ns() - start_ns;
+        on_tick(Tick { phase, elapsed_ns, live: live.snapshot(), workers: std::slice::from_ref(&live) });
         report.scheduled += share.scheduled;
         report.outcomes.merge(&share.outcomes);
         in_flight_max = in_flight_max.max(share.in_flight_max);

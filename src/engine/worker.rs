@@ -343,9 +343,16 @@ impl<C: Clock, T: Transport> Worker<C, T> {
                 return true;
             }
             Signal::Body { bytes, stamp } => {
+                let waited = flight.first_token_ns().is_none();
                 let events = flight.on_body(bytes, stamp, &mut self.recorder);
                 run.in_prefill -= u32::from(flight.leaves_prefill());
                 self.live.on_events(events);
+                if waited
+                    && let (Some(first_ns), Some(sent_ns)) =
+                        (flight.first_token_ns(), self.transport.marks(key).sent_ns)
+                {
+                    self.live.on_first_token(first_ns - sent_ns);
+                }
                 if self.spec.burn_ns > 0 {
                     self.burn();
                 }
@@ -463,8 +470,8 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             let tokens = row.output_tokens.map(|n| n.saturating_sub(row.reasoning_tokens.unwrap_or(0)));
             row.input_tokens = self.conversations.take(run.phase, due.ordinal, Turn { text, tokens });
         }
+        self.live.on_end(&row);
         self.finish_row(row);
-        self.live.on_end(outcome);
         self.places.give_back(key, flight);
         self.share.end_ns = self.share.end_ns.max(end_ns);
         let unseen = self.unsent.iter().position(|unsent| *unsent == key).map(|at| self.unsent.swap_remove(at));
@@ -513,6 +520,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     fn finish_row(&mut self, row: RequestRow) {
         self.share.scheduled += 1;
         self.share.outcomes.add(row.outcome);
+        self.live.on_outcome(row.outcome);
         self.recorder.push_request(row);
     }
 }

@@ -1,12 +1,13 @@
 //! Numbers and findings → people; the only code that prints.
 //!
-//! In: manifest, summary, verdict and, for the page, rows. Out: text for a terminal ([`terminal`]), one live line
-//! ([`progress`]), what a host's client can do ([`calibration`]), what a trace, a schedule or a run directory holds
+//! In: manifest, summary, verdict and, for the page, rows. Out: text for a terminal ([`terminal`]), what a run
+//! is doing ([`dashboard`], [`progress`]), what a host's client can do ([`calibration`]), what a trace, a schedule or a run directory holds
 //! ([`inspection`]), what a sweep predicts ([`sweep`]), one offline HTML page ([`html`]); [`out`] alone touches stdout and stderr.
 //! Invariants: the same input gives the same bytes; text that came from outside is escaped wherever it is shown.
 //! Not here: any computation beyond shares and units.
 
 pub mod calibration;
+pub mod dashboard;
 pub mod html;
 pub mod inspection;
 pub mod out;
@@ -17,6 +18,7 @@ pub mod terminal;
 
 mod fidelity;
 mod number;
+mod screen;
 mod table;
 mod text;
 mod words;

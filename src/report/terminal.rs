@@ -33,10 +33,10 @@ impl Default for Style {
 }
 
 pub(super) const BOLD: &str = "1";
-const DIM: &str = "2";
-const RED: &str = "1;31";
+pub(super) const DIM: &str = "2";
+pub(super) const RED: &str = "1;31";
 const GREEN: &str = "1;32";
-const YELLOW: &str = "1;33";
+pub(super) const YELLOW: &str = "1;33";
 
 /// Single numbers that a run ends with, in this order. The rest is in the artifacts and on the page.
 const SCALARS: [&str; 7] = [

@@ -431,7 +431,7 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--no-gpu-telemetry", Nothing, "off", Idle("GPUs are not asked")),
         ],
     ),
-    ("UI", &[flag("--ui-type --ui", One, "dashboard", Idle("one line of progress on a terminal, none elsewhere"))]),
+    ("UI", &[flag("--ui-type --ui", One, "dashboard", Same)]),
     (
         "Multi-Run",
         &[

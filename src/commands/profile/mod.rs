@@ -4,12 +4,14 @@ mod destination;
 mod probe;
 mod run_dir;
 mod server_metrics;
+mod viewer;
 pub(super) mod workload;
 
 use std::path::Path;
 use std::sync::Arc;
 
 use destination::Destined;
+use viewer::Viewer;
 
 use super::interrupt::Interrupts;
 use super::{calibrate, report};
@@ -21,19 +23,18 @@ use crate::engine::simulated::{self, SimulatedSpec};
 use crate::engine::stop::{Stop, StopSwitch};
 use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity, limits, realtime};
 use crate::error::{Error, ExitCode, Result};
-use crate::outcome::Phase;
 use crate::record::host::steal_ns;
 use crate::record::manifest::{Counts, Host, Manifest, RunState, SCHEMA_VERSION};
 use crate::record::ring::ring;
 use crate::record::writer::{Writer, WriterOptions, WriterReport};
 use crate::report::out;
-use crate::report::progress::{Progress, Snapshot};
+use crate::report::progress::Progress;
 use crate::report::terminal::Style;
-use crate::schedule::{Plan, Release};
+use crate::schedule::Plan;
 use crate::sim::ask::Api;
 use crate::sim::offline::Offline;
 use crate::sim::server::ServeConfig;
-use crate::time::{SECOND_NS, SimClock, SystemClock};
+use crate::time::{SimClock, SystemClock};
 
 /// Parcels on the way from one worker to the writer: room for the 55 ms that encoding a full row group takes, at a
 /// million events per second.
@@ -65,7 +66,15 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     manifest.write(&dir)?;
     run_dir::write_inputs(&dir, &plan, config)?;
     let stop = Arc::new(StopSwitch::default());
-    let interrupts = Interrupts::listen(stop.clone(), tell_stop)?;
+    let title = if manifest.url.contains(&manifest.model) {
+        manifest.url.clone()
+    } else {
+        format!("{} at {}", manifest.model, manifest.url)
+    };
+    let progress = Progress::on_stderr(config.ui, style.color);
+    let mut viewer = Viewer::new(progress, title, stop.clone(), &plan);
+    let tell = if viewer.shows_notices() { tell_nothing } else { tell_stop };
+    let interrupts = Interrupts::listen(stop.clone(), tell)?;
     announce(&manifest, &plan, &dir)?;
     warn(config, &destined, &plan, open_files)?;
     let workers = if config.simulate { 1 } else { workers(config, &plan, cores.len()) };
@@ -87,17 +96,15 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
         stop: stop.clone(),
         burn_ns: 0,
     };
-    let progress = Progress::on_stderr();
-    let expected = Expected::of(&plan);
     let stolen_before_ns = steal_ns();
-    let on_tick = &mut |tick: Tick| progress.update(&expected.snapshot(&tick));
+    let on_tick = &mut |tick: Tick<\'_>| viewer.on_tick(&tick);
     let ran = match &destined.offline {
         Some(deployment) => simulate(deployment, config, spec, on_tick),
         None => engine::run(spec, on_tick),
     };
     manifest.steal_ns = steal_ns() - stolen_before_ns;
     manifest.config["server_metrics"]["scraped"] = server_metrics::finish(scraper)?;
-    drop(progress);
+    drop(viewer);
     drop(interrupts);
     // What follows reads the recording, and needs the memory.
     drop(plan);
@@ -131,7 +138,7 @@ fn simulate(
     deployment: &ServeConfig,
     config: &ProfileConfig,
     mut spec: EngineSpec,
-    on_tick: &mut dyn FnMut(Tick),
+    on_tick: &mut dyn FnMut(Tick<'_>),
 ) -> Result<EngineReport> {
     let api = match config.request.endpoint {
         EndpointType::Chat => Api::Chat,
@@ -259,48 +266,9 @@ fn announce(manifest: &Manifest, plan: &Plan, dir: &Path) -> Result<()> {
 }
 
 fn tell_stop(switch: &StopSwitch) {
-    let text = match switch.asked() {
-        Stop::Drain => "\nInterrupted: nothing more is sent. Interrupt again to give up what is in flight.\n",
-        Stop::No | Stop::Cut => "\nInterrupted again: giving up what is in flight.\n",
-    };
     // Nobody can be told that telling failed.
-    let _ = out::stderr(text);
+    let _ = viewer::notice(switch.asked()).map(|text| out::stderr(&format!("\n{text}\n")));
 }
 
-/// What a viewer can expect of the run: for the live line.
-struct Expected {
-    requests: Option<u64>,
-    warmup_requests: u64,
-    measurement_s: Option<f64>,
-}
-
-impl Expected {
-    fn of(plan: &Plan) -> Expected {
-        let of_phase = |phase| plan.phases.iter().find(move |p| p.phase == phase);
-        let measurement = of_phase(Phase::Profiling);
-        let last_ns = measurement.and_then(|p| {
-            let timed = |r| if let Release::At(t) = r { Some(t) } else { None };
-            p.duration_ns.or_else(|| p.slots.iter().filter_map(|s| timed(s.release)).max())
-        });
-        Expected {
-            requests: (!plan.ends_by_time()).then(|| plan.len()),
-            warmup_requests: of_phase(Phase::Warmup).map_or(0, |p| p.slots.len() as u64),
-            measurement_s: last_ns.map(|ns| ns as f64 / SECOND_NS as f64),
-        }
-    }
-
-    fn snapshot(&self, tick: &Tick) -> Snapshot {
-        let warming = tick.phase == Phase::Warmup;
-        Snapshot {
-            elapsed_s: tick.elapsed_ns as f64 / SECOND_NS as f64,
-            total_s: if warming { None } else { self.measurement_s },
-            scheduled_total: if warming { Some(self.warmup_requests) } else { self.requests },
-            sent: tick.live.sent,
-            completed: tick.live.completed,
-            failed: tick.live.failed,
-            in_flight: tick.live.in_flight,
-            events: tick.live.events,
-            send_lag_max_ns: tick.live.dispatch_lag_max_ns,
-        }
-    }
-}
+/// A dashboard tells of stops itself.
+fn tell_nothing(_: &StopSwitch) {}
