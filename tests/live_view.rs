@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it skips")]
 
+#[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 
 use std::process::Command;
