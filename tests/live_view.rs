@@ -1,6 +1,6 @@
 //! What stands on standard error while a run goes on: nothing, lines, or a dashboard on a terminal.
 
-#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it skips")]
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;

@@ -97,7 +97,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
         burn_ns: 0,
     };
     let stolen_before_ns = steal_ns();
-    let on_tick = &mut |tick: Tick<\'_>| viewer.on_tick(&tick);
+    let on_tick = &mut |tick: Tick<'_>| viewer.on_tick(&tick);
     let ran = match &destined.offline {
         Some(deployment) => simulate(deployment, config, spec, on_tick),
         None => engine::run(spec, on_tick),
