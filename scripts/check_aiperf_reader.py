@@ -97,6 +97,9 @@ def runs(scratch, faulty_url):
         "cancelled": "--streaming --isl 40 --osl 200 --concurrency 4 --request-count 16 --request-cancellation-rate 50 --request-cancellation-delay 0.05",
         "all-fail": f"{TINY} --url {faulty_url} --model nobody --concurrency 1 --request-count 2",
         "prefix": f"{TINY} --concurrency 2 --request-count 4 --profile-export-prefix foo --slice-duration 1",
+        "repeats": f"{TINY} --concurrency 2 --request-count 6 --warmup-request-count 2 --num-profile-runs 3",
+        "sweep": f"{TINY} --concurrency 1,2 --request-count 6",
+        "sweep-repeats": "--streaming --isl 20,40 --osl 4 --request-rate 40,80 --sweep-type zip --request-count 6 --num-profile-runs 2",
         "summary-level": f"{TINY} --concurrency 2 --request-count 4 --export-level summary",
     }
 

@@ -34,6 +34,7 @@ pub mod record;
 pub mod telemetry;
 pub mod metrics;
 pub mod analysis;
+pub mod comparison;
 pub mod inspection;
 pub mod export;
 pub mod report;

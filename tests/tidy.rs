@@ -23,20 +23,22 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The index of dispersion is that of `arrival`, so that planned and sent times are judged as generated ones are.
     // `wire` takes the labels of the server's metrics apart.
     ("analysis", &["arrival", "wire", "record", "metrics"]),
+    ("comparison", &["metrics"]),
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
     ("profiler", &[]),
-    ("export", &["wire", "record", "metrics", "analysis", "profiler"]),
+    ("export", &["wire", "record", "metrics", "analysis", "comparison", "profiler"]),
     ("sim", &["profiler", "prompt", "wire", "endpoint", "engine"]),
     // Above the whole pipeline, which it measures, and below what shows its result.
     (
         "calibration",
         &["trace", "arrival", "prompt", "schedule", "endpoint", "engine", "record", "metrics", "sim", "profiler"],
     ),
-    ("report", &["record", "metrics", "analysis", "inspection", "calibration", "profiler"]),
+    ("report", &["record", "metrics", "analysis", "comparison", "inspection", "calibration", "profiler"]),
     (
         "cli",
         &[
+            "comparison",
             "trace",
             "arrival",
             "endpoint",
@@ -55,6 +57,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         "commands",
         &[
             "cli",
+            "comparison",
             "trace",
             "arrival",
             "prompt",

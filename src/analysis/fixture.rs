@@ -150,7 +150,7 @@ pub(crate) fn distribution(n: u64, values: &[f64]) -> Value {
     ))
 }
 
-fn stats(values: &[f64]) -> Stats {
+pub(crate) fn stats(values: &[f64]) -> Stats {
     let mut sorted = values.to_vec();
     sorted.sort_by(f64::total_cmp);
     let n = sorted.len() as f64;

@@ -16,6 +16,7 @@ use super::secret::{MASK, Secret, is_secret_header};
 use super::telemetry::TelemetryConfig;
 use crate::arrival::ArrivalParams;
 use crate::arrival::curve::Curve;
+use crate::comparison::combinations::Parameters;
 use crate::endpoint::RequestOptions;
 use crate::engine::HttpClient;
 use crate::engine::pace::Pacing;
@@ -125,6 +126,21 @@ impl WarmupConfig {
     }
 }
 
+/// The place of a run among several.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Series {
+    /// Its number among the repeats, from 0.
+    pub trial: u32,
+    /// Its name among the repeats.
+    pub run_label: String,
+    /// The combination in words; `base` without one.
+    pub variation_label: String,
+    /// The combination's number, from 0.
+    pub variation_index: u32,
+    /// The combination's parameters.
+    pub variation_values: Parameters,
+}
+
 /// Everything that `profile` needs to know.
 #[derive(Clone, Debug)]
 pub struct ProfileConfig {
@@ -184,6 +200,8 @@ pub struct ProfileConfig {
     pub artifact_dir: Option<PathBuf>,
     /// How much is written beside the recording.
     pub export_level: ExportLevel,
+    /// Its place among several runs.
+    pub series: Option<Series>,
     /// aiperf's files.
     pub artifacts: ArtifactConfig,
     /// The service-level objective.
@@ -266,6 +284,14 @@ impl ProfileConfig {
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
             "api_key": self.api_key.as_ref().map(|_| MASK),
             "export_level": self.export_level.as_str(),
+            "series": self.series.as_ref().map(|s| json!({
+                "trial": s.trial,
+                "run_label": s.run_label,
+                "variation_label": s.variation_label,
+                "variation_index": s.variation_index,
+                "variation_values":
+                    s.variation_values.iter().map(|(name, v)| (name.to_string(), v.to_json())).collect::<Map<String, Value>>(),
+            })),
             "profile_export_prefix": self.artifacts.prefix,
             "slice_duration_s": self.artifacts.slice_ns.map(|ns| ns as f64 / SECOND_NS as f64),
             "extra_inputs": self.request.extra,

@@ -23,6 +23,7 @@ pub mod resolve;
 pub mod result_file;
 mod scenario;
 pub mod secret;
+pub mod series;
 pub mod serve;
 pub mod session;
 pub mod spelling;
@@ -150,8 +151,20 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Pars
     let around = spelling::Surroundings { variable: &environment::variable, file: &scenario::text };
     let line = spelling::rewrite(&words, &command, around).map_err(Unread::Error)?;
     let unread = |error: clap::Error| Unread::Clap { error: Box::new(error), notes: line.notes.clone() };
-    let matches = command.try_get_matches_from_mut(line.words).map_err(unread)?;
+    let combinations = match words.get(1).map(String::as_str) {
+        Some("profile" | "bench") => series::expand(&line.words).map_err(Unread::Error)?,
+        _ => Vec::new(),
+    };
+    let words = combinations.first().map_or(&line.words, |(_, words)| words);
+    let matches = command.try_get_matches_from_mut(words).map_err(unread)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|e| unread(e.format(&mut command)))?;
+    for (parameters, words) in &combinations {
+        let matches = command.try_get_matches_from_mut(words).map_err(unread)?;
+        let one = Cli::from_arg_matches(&matches).map_err(|e| unread(e.format(&mut command)))?;
+        if let (Verb::Profile(all), Verb::Profile(one)) = (&mut cli.verb, one.verb) {
+            all.combinations.push((parameters.clone(), *one));
+        }
+    }
     if let (Verb::Profile(args), Some((name, matches))) = (&mut cli.verb, matches.subcommand())
         && let Some(command) = command.find_subcommand(name)
     {

@@ -13,10 +13,12 @@ use super::printed::Setting;
 use super::prompt::PromptArgs;
 use super::ramp::RampArgs;
 use super::secret::Secret;
+use super::series::SeriesArgs;
 use super::session::SessionArgs;
 use super::telemetry::TelemetryArgs;
 use super::trace::TraceArgs;
 use super::warmup::WarmupArgs;
+use crate::comparison::combinations::Parameters;
 
 /// Drive load into an OpenAI-compatible endpoint and record the time of every token.
 ///
@@ -212,6 +214,14 @@ pub struct ProfileArgs {
     #[command(flatten)]
     pub artifacts: ArtifactArgs,
 
+    /// Several runs.
+    #[command(flatten)]
+    pub series: SeriesArgs,
+
+    /// Of a command line with lists of values: each combination, with the line that it stands for.
+    #[arg(skip)]
+    pub combinations: Vec<(Parameters, ProfileArgs)>,
+
     /// Exit with code 1 when the verdict is this bad or worse.
     #[arg(long, value_name = "VERDICT", help_heading = OUTPUT)]
     pub fail_on: Option<FailOn>,
@@ -292,6 +302,12 @@ Examples:
 
   An hour of that trace at 2 requests per second, without the bursts that its 3 s buckets make:
     loadline profile --input-file conversation_trace.jsonl --streaming --spread-buckets --target-rate 2 --loop-for 3600
+
+  Five times the same, and how far the runs lie apart:
+    loadline profile --url localhost:8000 --model Qwen/Qwen3-32B --streaming --concurrency 8 --num-profile-runs 5
+
+  From one user to sixty-four, and which concurrency is worth having:
+    loadline profile --streaming --concurrency 1,2,4,8,16,32,64 --isl 2048 --osl 256 --request-count 200
 
   Conversations (rows with a session_id), each turn with the server's real replies before it, eight at a time:
     loadline profile --url localhost:8000 --model Qwen/Qwen3-32B --streaming --input-file chats.jsonl \\

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::resolve::drawn_seed;
 
 /// The salt of a run that asks for a new one.
-const SALT_RUN: &str = "run";
+pub(super) const SALT_RUN: &str = "run";
 /// No salt.
 const SALT_NONE: &str = "none";
 

@@ -100,6 +100,7 @@ impl ProfileArgs {
                 ExportLevelArg::Summary => ExportLevel::Summary,
                 ExportLevelArg::Records => ExportLevel::Records,
             },
+            series: None,
             artifacts: self.artifacts.resolve()?,
             slo: if self.goodput.is_empty() { Vec::new() } else { metrics::parse_goodput(&self.goodput.join(" "))? },
             workers: match self.workers {

@@ -23,6 +23,9 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
             out::stdout(&args_of_profile.printed(&args_of_profile.resolve()?))?;
             Ok(ExitCode::Ok)
         }
+        Verb::Profile(args_of_profile) if args_of_profile.is_series() => {
+            profile::series::run(&args_of_profile.resolve_series()?, &secret::masked_command(args), style)
+        }
         Verb::Profile(args_of_profile) => {
             profile::run(&args_of_profile.resolve()?, secret::masked_command(args), style)
         }

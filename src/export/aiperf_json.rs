@@ -96,15 +96,7 @@ fn append_rest(doc: &mut Map<String, Json>, summary: &Summary) {
 
 fn describe_run(doc: &mut Map<String, Json>, manifest: &Manifest, summary: &Summary, phase: Phase) -> Result<()> {
     doc.insert("loadline_config".into(), manifest.config.clone());
-    doc.insert(
-        "run_info".into(),
-        json!({
-            "benchmark_id": benchmark_id(manifest),
-            "random_seed": manifest.seed,
-            "trial": 0,
-            "cli_command": shell_words(&manifest.command),
-        }),
-    );
+    doc.insert("run_info".into(), Json::Object(run_info(manifest)));
     doc.insert("was_cancelled".into(), json!(manifest.state == RunState::Interrupted));
     doc.insert("is_complete".into(), json!(manifest.state == RunState::Complete));
     doc.insert("error_summary".into(), Json::Array(error_summary(summary)?));
@@ -118,6 +110,19 @@ fn describe_run(doc: &mut Map<String, Json>, manifest: &Manifest, summary: &Summ
         }
     }
     Ok(())
+}
+
+/// Which run it was; of several, its place among them.
+fn run_info(manifest: &Manifest) -> Map<String, Json> {
+    let mut info = Map::new();
+    info.insert("benchmark_id".into(), json!(benchmark_id(manifest)));
+    info.insert("random_seed".into(), json!(manifest.seed));
+    info.insert("trial".into(), json!(0));
+    if let Some(place) = manifest.config["series"].as_object() {
+        info.extend(place.clone());
+    }
+    info.insert("cli_command".into(), json!(shell_words(&manifest.command)));
+    info
 }
 
 /// Failures by kind; what the client gave up on purpose is none.

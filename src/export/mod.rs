@@ -7,11 +7,13 @@
 //! is [`fidelity`], which is an analysis and no summary, [`server`], which is of the server's own numbers, [`sweep`], which is a
 //! prediction, and [`vllm_json`], which is written on request.
 
+pub mod aiperf_aggregate;
 mod aiperf_config;
 mod aiperf_csv;
 mod aiperf_json;
 mod aiperf_jsonl;
 mod aiperf_phases;
+pub mod aiperf_sweep;
 mod aiperf_timeslices;
 mod aiperf_words;
 pub mod fidelity;

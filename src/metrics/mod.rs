@@ -97,7 +97,7 @@ pub enum Better {
 }
 
 /// What a metric is; one line of the registry.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub struct MetricDef {
     /// Its name in files and flags; aiperf's tag where the definition is aiperf's.
     pub name: &'static str,

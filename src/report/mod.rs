@@ -14,6 +14,7 @@ pub mod out;
 pub mod points;
 pub mod progress;
 pub mod sweep;
+pub mod series;
 pub mod terminal;
 
 mod fidelity;

@@ -3,6 +3,7 @@
 mod destination;
 mod probe;
 mod run_dir;
+pub(super) mod series;
 mod server_metrics;
 mod viewer;
 pub(super) mod workload;

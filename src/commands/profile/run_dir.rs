@@ -22,11 +22,25 @@ pub(super) fn create(config: &ProfileConfig) -> Result<PathBuf> {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
         return Ok(dir.clone());
     }
+    free_dir(config, |dir| !dir.join(manifest::FILE_NAME).exists())
+}
+
+/// Makes the directory of several runs, by the same rules; it is named after the first of them.
+pub(super) fn create_series(config: &ProfileConfig) -> Result<PathBuf> {
+    if let Some(dir) = &config.artifact_dir {
+        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        return Ok(dir.clone());
+    }
+    free_dir(config, |dir| !dir.exists())
+}
+
+/// Makes a directory below [`ROOT`] that is named after model and load, and is free.
+fn free_dir(config: &ProfileConfig, is_free: impl Fn(&Path) -> bool) -> Result<PathBuf> {
     let model = config.request.model.replace(|c: char| c == '/' || c.is_control(), "_");
     let name = format!("{model}-openai-{}-{}", config.request.endpoint.as_str(), config.stimulus());
     for n in 1..=10_000 {
         let dir = Path::new(ROOT).join(if n == 1 { name.clone() } else { format!("{name}-{n}") });
-        if dir.join(manifest::FILE_NAME).exists() {
+        if !is_free(&dir) {
             continue;
         }
         std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
