@@ -57,6 +57,7 @@ fn spec() -> PlanSpec {
             streaming: true,
             extra: serde_json::Map::new(),
             force_output: false,
+            legacy_max_tokens: false,
         },
         source: Source::Trace(trace()),
         sampling: Sampling::Sequential,

@@ -18,7 +18,13 @@ use support::{Scratch, rows, run_expecting};
 
 /// A run against a quick simulated deployment: its rows in order, and its inputs.
 fn profiled(args: &str) -> (Vec<RequestRow>, Value) {
+    replayed("", args)
+}
+
+/// The same, with a file `t.jsonl`.
+fn replayed(trace: &str, args: &str) -> (Vec<RequestRow>, Value) {
     let scratch = Scratch::new("dataset");
+    scratch.file("t.jsonl", trace);
     let timing = Timing::Constant { ttft_ns: 2 * MILLISECOND_NS, itl_ns: MILLISECOND_NS / 10 };
     let server = spawn(&ServeConfig { timing, oracle: true, ..ServeConfig::default() }).unwrap();
     let line = format!(
@@ -33,8 +39,8 @@ fn profiled(args: &str) -> (Vec<RequestRow>, Value) {
     for row in &rows {
         assert_eq!(row.input_tokens, counted[row.x_request_id.as_str()].prompt_tokens, "{args} {row:?}");
     }
-    let inputs = std::fs::read(scratch.path("run/inputs.json")).unwrap();
-    (rows, serde_json::from_slice(&inputs).unwrap())
+    let inputs = std::fs::read(scratch.path("run/inputs.json")).ok();
+    (rows, inputs.map_or(Value::Null, |inputs| serde_json::from_slice(&inputs).unwrap()))
 }
 
 /// The text of the first message of each conversation's first body.
@@ -86,6 +92,33 @@ fn conversations_are_sent_to_their_end_with_pauses_and_the_servers_replies() {
         }
         let data = inputs["data"].as_array().unwrap();
         assert_eq!((data.len(), data[0]["payloads"].as_array().unwrap().len()), (6, 3));
+    }
+}
+
+#[test]
+fn a_trace_is_cut_by_aiperfs_offsets_and_its_pauses_left_out() {
+    let trace: String = [1000, 1040, 1100, 1160]
+        .iter()
+        .map(|t| format!("{{\"timestamp\": {t}, \"input_length\": {}, \"output_length\": 2}}\n", t / 10))
+        .collect();
+    let cut = |args: &str| {
+        let (rows, _) = replayed(&trace, &format!("--input-file t.jsonl {args}"));
+        let lengths: Vec<u32> = rows.iter().map(|row| row.input_tokens).collect();
+        let gaps: Vec<i64> = rows.iter().map(|r| (r.scheduled_ns - rows[0].scheduled_ns) / MILLISECOND_NS).collect();
+        (lengths, gaps)
+    };
+    let (lengths, gaps) = cut("--fixed-schedule-auto-offset");
+    assert_eq!((lengths, gaps), (vec![100, 104, 110, 116], vec![0, 40, 100, 160]));
+    let (lengths, gaps) = cut("--fixed-schedule-start-offset 1030 --fixed-schedule-end-offset 1100");
+    assert_eq!((lengths, gaps), (vec![104, 110], vec![0, 60]), "both ends are inside");
+    let (lengths, gaps) = cut("--fixed-schedule-end-offset 1040");
+    assert_eq!((lengths, gaps), (vec![100, 104], vec![0, 40]), "the first request is 0");
+    let turns = r#"{"session_id":"a","input_length":9,"output_length":2}
+{"session_id":"a","input_length":9,"output_length":2,"delay":600000}
+"#;
+    for args in ["--ignore-trace-delays", "--inter-turn-delay-cap-seconds 0.01"] {
+        let (rows, _) = replayed(turns, &format!("--input-file t.jsonl {args}"));
+        assert_eq!(rows.iter().map(|r| r.input_tokens).collect::<Vec<_>>(), [9, 20], "{args}");
     }
 }
 

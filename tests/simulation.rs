@@ -150,6 +150,7 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
             streaming: true,
             extra: serde_json::Map::new(),
             force_output: false,
+            legacy_max_tokens: false,
         },
         source,
         sampling: if rng.random_bool(0.7) { Sampling::Sequential } else { Sampling::Shuffle },

@@ -50,6 +50,7 @@ fn plan(entries: Vec<Entry>, block_ids: Vec<u32>, unique_blocks: u32, text: &Tex
         streaming: true,
         extra: serde_json::Map::new(),
         force_output: false,
+        legacy_max_tokens: false,
     };
     let spec = PlanSpec {
         seed: Seed(7),

@@ -16,7 +16,7 @@ use crate::endpoint::{EndpointType, RequestOptions};
 use crate::engine::dial::{Dialer, Peer};
 use crate::engine::pace::Pacing;
 use crate::engine::stop::StopSwitch;
-use crate::engine::target::{Protocol, Target};
+use crate::engine::target::{Protocol, SESSION_HEADER, Target};
 use crate::engine::{self, EngineReport, EngineSpec, HttpClient, affinity};
 use crate::error::{Error, Result};
 use crate::outcome::{Outcome, Phase};
@@ -189,6 +189,7 @@ fn plan(load: &Load, model: &str) -> Result<Plan> {
             streaming: true,
             extra: serde_json::Map::new(),
             force_output: false,
+            legacy_max_tokens: false,
         },
         source: Source::Synthetic(Dataset::single_turns(
             LengthLaw::exactly(PROMPT_TOKENS),
@@ -210,7 +211,16 @@ pub(super) fn target(address: std::net::SocketAddr) -> Result<Target> {
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     let uri = Uri::try_from(EndpointType::Chat.path("")).map_err(|e| internal(&e))?;
     let dialer = Dialer::new(Peer::Tcp(vec![address]), Vec::new());
-    Ok(Target { dialer, tls: None, protocol: Protocol::Http1, uri, headers, streaming: true, reuse: true })
+    Ok(Target {
+        dialer,
+        tls: None,
+        protocol: Protocol::Http1,
+        uri,
+        headers,
+        session_header: SESSION_HEADER,
+        streaming: true,
+        reuse: true,
+    })
 }
 
 /// Takes everything out of the ring until its worker has ended.

@@ -150,6 +150,8 @@ pub struct ProfileConfig {
     pub simulate: bool,
     /// What all requests have in common.
     pub request: RequestOptions,
+    /// The header that names a request's session.
+    pub session_header: http::HeaderName,
     /// The user's headers.
     pub headers: Vec<(String, String)>,
     /// The bearer key.
@@ -295,6 +297,8 @@ impl ProfileConfig {
             "profile_export_prefix": self.artifacts.prefix,
             "slice_duration_s": self.artifacts.slice_ns.map(|ns| ns as f64 / SECOND_NS as f64),
             "extra_inputs": self.request.extra,
+            "session_header": self.session_header.as_str(),
+            "use_legacy_max_tokens": self.request.legacy_max_tokens,
         })
     }
 

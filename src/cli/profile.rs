@@ -82,6 +82,19 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "KEY", help_heading = ENDPOINT)]
     pub api_key: Option<Secret>,
 
+    /// Header that carries a request's session; requests of no session carry their own id there. X-Session-Affinity holds the
+    /// same.
+    #[arg(long, value_name = "NAME", default_value = "X-Correlation-ID", help_heading = ENDPOINT)]
+    pub session_header: String,
+
+    /// How bodies are written down; there is one way.
+    #[arg(long, value_name = "TYPE", value_parser = ["application/json"], default_value = "application/json", hide = true)]
+    pub request_content_type: String,
+
+    /// Ask chats for `max_tokens` in place of `max_completion_tokens`.
+    #[arg(long, help_heading = ENDPOINT)]
+    pub use_legacy_max_tokens: bool,
+
     /// Give a request up after this time; it counts as a timeout.
     #[arg(long, value_name = "SECONDS", default_value_t = 21_600.0, help_heading = ENDPOINT)]
     pub request_timeout_seconds: f64,

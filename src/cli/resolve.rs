@@ -53,6 +53,7 @@ impl ProfileArgs {
             streaming: self.streaming,
             extra: extra_fields(&self.extra_inputs)?,
             force_output: self.prompt.force_osl,
+            legacy_max_tokens: self.use_legacy_max_tokens,
         };
         let load = self.load()?;
         let caps =
@@ -61,6 +62,7 @@ impl ProfileArgs {
             destination,
             simulate: self.simulate,
             request,
+            session_header: session_header(&self.session_header)?,
             headers: self.header.iter().map(|h| header(h)).collect::<Result<_>>()?,
             api_key: self.api_key.clone().or_else(key_from_environment),
             source: self.source()?,
@@ -150,7 +152,7 @@ impl ProfileArgs {
     /// The laws of drawn requests.
     fn laws(&self) -> Result<DatasetLaws> {
         let (mean, stddev) = (self.synthetic_input_tokens_mean, self.synthetic_input_tokens_stddev);
-        let (turns, pauses) = self.session.laws(i64::MAX)?;
+        let (turns, pauses) = self.session.laws(self.trace.longest_pause_ns()?.unwrap_or(i64::MAX))?;
         Ok(DatasetLaws { input: law("--synthetic-input-tokens-mean", mean, stddev)?, turns, pauses })
     }
 
@@ -260,6 +262,11 @@ fn header(text: &str) -> Result<(String, String)> {
         }
         _ => usage("--header must be NAME:VALUE"),
     }
+}
+
+fn session_header(name: &str) -> Result<http::HeaderName> {
+    http::HeaderName::try_from(name)
+        .map_err(|_| Error::Usage(format!("--session-header {name:?}: HTTP allows no such name of a header")))
 }
 
 /// `name:value` pairs and JSON objects, merged in order.
@@ -390,6 +397,11 @@ pub(super) mod tests {
         refused("--input-file t --conversation-turn-mean 2", "as they are");
         refused("--input-file t --num-dataset-entries 2", "drawn requests");
         refused("--num-conversations 0", "not in 1..");
+        refused("--fixed-schedule-start-offset 5", "--input-file");
+        refused("--input-file t --fixed-schedule-start-offset 5 --fixed-schedule-end-offset 4", "before");
+        refused("--input-file t --fixed-schedule-start-offset 5 --fixed-schedule-auto-offset", "cannot be used with");
+        refused("--input-file t --fixed-schedule-start-offset 5 --from 1", "cannot be used with");
+        refused("--session-header b@d", "--session-header");
     }
 
     #[test]

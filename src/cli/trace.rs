@@ -8,7 +8,7 @@ use super::profile::INPUT;
 use super::resolve::{non_negative_ns, positive_ns, usage};
 use crate::error::Result;
 use crate::trace::transform::{
-    Filter, Limit, Prefixes, RateBy, Repeat, RepeatUntil, Scale, TargetRate, Transforms, Window,
+    Filter, Limit, Pauses, Prefixes, RateBy, Repeat, RepeatUntil, Scale, TargetRate, Transforms, Window,
 };
 use crate::trace::{FORMATS, OnBadRow, ReadOptions, TimeOrigin, TimeUnit};
 
@@ -60,6 +60,18 @@ pub struct TraceArgs {
     #[arg(long, value_name = "SECONDS", help_heading = INPUT)]
     pub to: Option<f64>,
 
+    /// Start of that window as aiperf has it: in milliseconds of the file's own times, inclusive; it becomes 0.
+    #[arg(long, value_name = "MILLISECONDS", conflicts_with_all = ["from", "to", "fixed_schedule_auto_offset"], help_heading = INPUT)]
+    pub fixed_schedule_start_offset: Option<u64>,
+
+    /// End of that window as aiperf has it: in milliseconds of the file's own times, inclusive.
+    #[arg(long, value_name = "MILLISECONDS", conflicts_with_all = ["from", "to"], help_heading = INPUT)]
+    pub fixed_schedule_end_offset: Option<u64>,
+
+    /// Make the first request that is sent 0, as is the default; not with --fixed-schedule-start-offset.
+    #[arg(long, help_heading = INPUT)]
+    pub fixed_schedule_auto_offset: bool,
+
     /// Leave out requests whose prompt is longer, with the turns that follow them; they are counted.
     #[arg(long, alias = "synthesis-max-isl", value_name = "TOKENS", help_heading = INPUT)]
     pub max_isl: Option<u32>,
@@ -91,6 +103,14 @@ pub struct TraceArgs {
     /// How: all requests faster or slower, or a seeded sample of them at their own times, sessions whole.
     #[arg(long, value_enum, default_value_t = RateByArg::Speed, requires = "target_rate", help_heading = INPUT)]
     pub target_rate_by: RateByArg,
+
+    /// Cut longer pauses to this: those between the turns of a session, and after what a request waits for.
+    #[arg(long, value_name = "SECONDS", help_heading = INPUT)]
+    pub inter_turn_delay_cap_seconds: Option<f64>,
+
+    /// Leave out the trace's pauses.
+    #[arg(long, conflicts_with = "inter_turn_delay_cap_seconds", help_heading = INPUT)]
+    pub ignore_trace_delays: bool,
 
     /// Replay the trace this many times, one pass after the other.
     #[arg(long = "loop", value_name = "N", conflicts_with = "loop_for", help_heading = INPUT)]
@@ -180,6 +200,7 @@ impl TraceArgs {
                 TimeUnitArg::Ns => TimeUnit::Ns,
             },
             time_origin: match self.time_origin {
+                TimeOriginArg::First if self.has_offsets() => TimeOrigin::Zero,
                 TimeOriginArg::First => TimeOrigin::First,
                 TimeOriginArg::Zero => TimeOrigin::Zero,
                 TimeOriginArg::Epoch => TimeOrigin::Epoch,
@@ -216,11 +237,34 @@ impl TraceArgs {
                     RateByArg::Sampling => RateBy::Sampling,
                 },
             }),
+            pauses: self.pauses()?,
             repeat: self.repeat()?,
         })
     }
 
+    /// Whether the window is of the file's own times.
+    fn has_offsets(&self) -> bool {
+        self.fixed_schedule_start_offset.is_some() || self.fixed_schedule_end_offset.is_some()
+    }
+
+    /// The window that aiperf's offsets ask for.
+    fn offsets(&self) -> Result<Option<Window>> {
+        let (start, end) = (self.fixed_schedule_start_offset, self.fixed_schedule_end_offset);
+        let ns = |flag, ms: u64| non_negative_ns(flag, ms as f64 / 1e3);
+        let from_ns = start.map(|ms| ns("--fixed-schedule-start-offset", ms)).transpose()?;
+        let end_ns = end.map(|ms| ns("--fixed-schedule-end-offset", ms)).transpose()?;
+        if end_ns.is_some_and(|end_ns| end_ns < from_ns.unwrap_or(0)) {
+            return usage("--fixed-schedule-end-offset must not lie before --fixed-schedule-start-offset");
+        }
+        let first_is_zero = start.is_none();
+        // Its end is inside.
+        Ok(Some(Window { from_ns: from_ns.unwrap_or(0), to_ns: end_ns.map(|ns| ns + 1), first_is_zero }))
+    }
+
     fn window(&self) -> Result<Option<Window>> {
+        if self.has_offsets() {
+            return self.offsets();
+        }
         if self.from.is_none() && self.to.is_none() {
             return Ok(None);
         }
@@ -229,7 +273,19 @@ impl TraceArgs {
         if to_ns.is_some_and(|to_ns| to_ns <= from_ns) {
             return usage("--to must lie behind --from");
         }
-        Ok(Some(Window { from_ns, to_ns }))
+        Ok(Some(Window { from_ns, to_ns, first_is_zero: false }))
+    }
+
+    /// The longest pause between turns; of drawn conversations too.
+    pub(super) fn longest_pause_ns(&self) -> Result<Option<i64>> {
+        let flag = "--inter-turn-delay-cap-seconds";
+        self.inter_turn_delay_cap_seconds.map(|s| non_negative_ns(flag, s)).transpose()
+    }
+
+    /// What is done to the trace's pauses.
+    fn pauses(&self) -> Result<Option<Pauses>> {
+        let longest_ns = self.longest_pause_ns()?.filter(|_| self.input_file.is_some());
+        Ok(longest_ns.or(self.ignore_trace_delays.then_some(0)).map(|longest_ns| Pauses { longest_ns }))
     }
 
     fn repeat(&self) -> Result<Option<Repeat>> {

@@ -74,6 +74,8 @@ pub struct RequestOptions {
     /// Whether answers are to be as long as their limit: `ignore_eos` and `min_tokens`, which vLLM, SGLang and TensorRT-LLM
     /// add to both APIs, are sent beside it.
     pub force_output: bool,
+    /// Whether a chat's limit is sent as `max_tokens`, as servers before `max_completion_tokens` want it.
+    pub legacy_max_tokens: bool,
 }
 
 /// The body around its prompts and answers, encoded.
@@ -129,7 +131,8 @@ fn suffix(options: &RequestOptions, max_tokens: Option<u32>) -> String {
     fields.insert("stream".into(), options.streaming.into());
     let own_limit = ["max_tokens", "max_completion_tokens"].iter().any(|k| options.extra.contains_key(*k));
     if let (Some(limit), false) = (max_tokens, own_limit) {
-        fields.insert(options.endpoint.max_tokens_key().into(), limit.into());
+        let key = if options.legacy_max_tokens { "max_tokens" } else { options.endpoint.max_tokens_key() };
+        fields.insert(key.into(), limit.into());
         if options.force_output {
             fields.insert("min_tokens".into(), limit.into());
             fields.insert("ignore_eos".into(), true.into());
@@ -165,7 +168,14 @@ mod tests {
     fn body(endpoint: EndpointType, streaming: bool, extra: &Value, prompt: &str, limit: Option<u32>) -> String {
         let extra = extra.as_object().unwrap().clone();
         encoded(
-            &RequestOptions { endpoint, model: "m\"1".into(), streaming, extra, force_output: false },
+            &RequestOptions {
+                endpoint,
+                model: "m\"1".into(),
+                streaming,
+                extra,
+                force_output: false,
+                legacy_max_tokens: false,
+            },
             prompt,
             limit,
         )
@@ -216,6 +226,7 @@ mod tests {
                 streaming: false,
                 extra: Map::new(),
                 force_output: false,
+                legacy_max_tokens: false,
             };
             let shape = Shape::encode(&mut arena, &options, [Some(4)].into_iter());
             let [first, answer, next] = ["say", " no", "why"].map(|t| arena.add(t.as_bytes()));
@@ -259,12 +270,15 @@ mod tests {
             streaming: false,
             extra: Map::new(),
             force_output: true,
+            legacy_max_tokens: false,
         };
         let body = |limit| serde_json::from_str::<Value>(&encoded(&options, "a", limit)).unwrap();
         let held = body(Some(7));
         assert_eq!((&held["min_tokens"], &held["max_completion_tokens"]), (&7.into(), &7.into()));
         assert_eq!(held["ignore_eos"], true);
         assert_eq!((&body(None)["min_tokens"], &body(None)["ignore_eos"]), (&Value::Null, &Value::Null));
+        let legacy = encoded(&RequestOptions { legacy_max_tokens: true, ..options.clone() }, "a", Some(7));
+        assert!(legacy.contains("\"max_tokens\":7") && !legacy.contains("max_completion_tokens"), "{legacy}");
     }
 
     #[test]

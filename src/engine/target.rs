@@ -29,6 +29,11 @@ impl Protocol {
     }
 }
 
+/// What names a request's session, unless the user has another name for it; aiperf's.
+pub const SESSION_HEADER: HeaderName = HeaderName::from_static("x-correlation-id");
+/// The same id, for routers that keep a session on one replica; aiperf's.
+pub const AFFINITY_HEADER: HeaderName = HeaderName::from_static("x-session-affinity");
+
 /// Where requests go, and what they all carry.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -42,6 +47,8 @@ pub struct Target {
     pub uri: Uri,
     /// Headers of every request, `Host` among them.
     pub headers: HeaderMap,
+    /// The header that carries a request's session, or its own id; [`AFFINITY_HEADER`] does, too.
+    pub session_header: HeaderName,
     /// Whether answers are streamed.
     pub streaming: bool,
     /// Whether connections are used again.
@@ -61,6 +68,7 @@ impl Target {
             protocol: Protocol::Http1,
             uri: Uri::from_static("/x"),
             headers: HeaderMap::new(),
+            session_header: SESSION_HEADER,
             streaming: true,
             reuse: true,
         }
@@ -72,13 +80,11 @@ impl Target {
     /// [`Outcome::ProtocolError`] where HTTP forbids a character of an id.
     pub fn headers_of(&self, outgoing: &Outgoing) -> Result<HeaderMap, Failure> {
         let mut headers = self.headers.clone();
-        let mut set = |name: &'static str, value: &str| -> Result<(), Failure> {
-            let value = HeaderValue::from_str(value).map_err(|e| (Outcome::ProtocolError, e.to_string()))?;
-            headers.insert(HeaderName::from_static(name), value);
-            Ok(())
-        };
-        set("x-request-id", &outgoing.x_request_id)?;
-        set("x-correlation-id", outgoing.session.as_deref().unwrap_or(&outgoing.x_request_id))?;
+        let value = |text: &str| HeaderValue::from_str(text).map_err(|e| (Outcome::ProtocolError, e.to_string()));
+        let session = value(outgoing.session.as_deref().unwrap_or(&outgoing.x_request_id))?;
+        headers.insert(HeaderName::from_static("x-request-id"), value(&outgoing.x_request_id)?);
+        headers.insert(AFFINITY_HEADER, session.clone());
+        headers.insert(self.session_header.clone(), session);
         Ok(headers)
     }
 

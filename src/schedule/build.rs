@@ -244,6 +244,7 @@ mod tests {
             streaming: true,
             extra: serde_json::Map::new(),
             force_output: false,
+            legacy_max_tokens: false,
         };
         PlanSpec {
             seed: Seed(5),

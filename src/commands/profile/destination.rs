@@ -84,6 +84,7 @@ impl Destined {
             protocol,
             uri,
             headers: headers(config, base)?,
+            session_header: config.session_header.clone(),
             streaming: config.request.streaming,
             reuse: network.reuse,
         };

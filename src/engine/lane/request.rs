@@ -16,6 +16,8 @@ const GATHERED_BYTES_MAX: usize = 4 << 10;
 #[derive(Debug)]
 pub(super) struct Template {
     head: Vec<u8>,
+    /// What stands between the request's id and its session: the header that carries it.
+    to_session: Vec<u8>,
 }
 
 impl Template {
@@ -30,20 +32,22 @@ impl Template {
         if !target.reuse {
             head.extend_from_slice(b"connection: close\r\n");
         }
-        Template { head }
+        Template { head, to_session: format!("\r\n{}: ", target.session_header).into_bytes() }
     }
 
     /// The bytes of one request.
     pub(super) fn request(&self, outgoing: Outgoing) -> Request {
         let id = &outgoing.x_request_id;
         let session = outgoing.session.as_deref().unwrap_or(id);
-        let mut head = Vec::with_capacity(self.head.len() + 2 * id.len() + session.len() + 80);
+        let mut head = Vec::with_capacity(self.head.len() + self.to_session.len() + id.len() + 2 * session.len() + 80);
         head.extend_from_slice(&self.head);
         // A session's name comes from a file; a line end in it would be a header of its own.
         let clean = session.bytes().map(|b| if b.is_ascii_control() { b' ' } else { b });
         head.extend_from_slice(b"x-request-id: ");
         head.extend_from_slice(id.as_bytes());
-        head.extend_from_slice(b"\r\nx-correlation-id: ");
+        head.extend_from_slice(&self.to_session);
+        head.extend(clean.clone());
+        head.extend_from_slice(b"\r\nx-session-affinity: ");
         head.extend(clean);
         // Writing to memory cannot fail.
         let _ = write!(head, "\r\ncontent-length: {}\r\n\r\n", outgoing.body.remaining());
@@ -107,10 +111,11 @@ mod tests {
             || Outgoing { body: body.clone(), x_request_id: "run-1".into(), session: Some("s\r\nevil: 1".into()) };
         let mut headers = http::HeaderMap::new();
         headers.insert("host", "h:1".parse().unwrap());
-        let target = Target { headers, reuse: false, ..Target::to_nowhere() };
+        let session_header = http::HeaderName::from_static("x-session");
+        let target = Target { headers, session_header, reuse: false, ..Target::to_nowhere() };
         let template = Template::new(&target);
         let expect = "POST /x HTTP/1.1\r\nhost: h:1\r\nconnection: close\r\nx-request-id: run-1\r\n\
-                      x-correlation-id: s  evil: 1\r\ncontent-length: 7\r\n\r\n{\"a\":1}";
+                      x-session: s  evil: 1\r\nx-session-affinity: s  evil: 1\r\ncontent-length: 7\r\n\r\n{\"a\":1}";
         for step in [1, 3, 1000] {
             let mut request = template.request(outgoing());
             let mut bytes = Vec::new();

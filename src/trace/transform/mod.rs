@@ -11,6 +11,7 @@ mod filter;
 #[cfg(test)]
 mod fixture;
 mod limit;
+mod pauses;
 mod repeat;
 mod scale;
 mod select;
@@ -23,6 +24,7 @@ mod window;
 
 pub use filter::Filter;
 pub use limit::Limit;
+pub use pauses::Pauses;
 pub use repeat::{Prefixes, Repeat, RepeatUntil};
 pub use scale::Scale;
 pub use target_rate::{RateBy, TargetRate};
@@ -53,6 +55,8 @@ pub struct Transforms {
     pub speed: Option<f64>,
     /// Reach a mean rate.
     pub target_rate: Option<TargetRate>,
+    /// Cut pauses.
+    pub pauses: Option<Pauses>,
     /// Begin again at the end.
     pub repeat: Option<Repeat>,
 }
@@ -84,6 +88,9 @@ impl Transforms {
         }
         if let Some(target_rate) = &self.target_rate {
             target_rate.apply(trace, seed)?;
+        }
+        if let Some(pauses) = &self.pauses {
+            pauses.apply(trace);
         }
         if let Some(repeat) = &self.repeat {
             repeat.apply(trace)?;

@@ -41,7 +41,7 @@ fn random_transforms(rng: &mut Rng) -> Transforms {
     if rng.random_bool(0.4) {
         let from_ns = rng.random_range(0..40) * SECOND_NS;
         let to_ns = rng.random_bool(0.7).then(|| from_ns + rng.random_range(1..90) * SECOND_NS);
-        of.window = Some(Window { from_ns, to_ns });
+        of.window = Some(Window { from_ns, to_ns, first_is_zero: rng.random_bool(0.3) });
     }
     if rng.random_bool(0.4) {
         let most = |rng: &mut Rng| rng.random_bool(0.7).then(|| rng.random_range(100..400));
@@ -58,6 +58,7 @@ fn random_transforms(rng: &mut Rng) -> Transforms {
         let by = if rng.random_bool(0.5) { RateBy::Speed } else { RateBy::Sampling };
         of.target_rate = Some(TargetRate { rate_rps: rng.random_range(0.05..4.0), by });
     }
+    of.pauses = rng.random_bool(0.3).then(|| Pauses { longest_ns: rng.random_range(0..5_000_000) });
     if rng.random_bool(0.4) {
         let prefixes = if rng.random_bool(0.5) { Prefixes::Fresh } else { Prefixes::Kept };
         let until = match rng.random_bool(0.5) {
@@ -124,12 +125,13 @@ fn whatever_is_asked_traces_stay_sound_in_order_and_counted() {
 #[test]
 fn changes_are_made_in_their_order_and_noted() {
     let transforms = Transforms {
-        window: Some(Window { from_ns: 0, to_ns: Some(4 * SECOND_NS) }),
+        window: Some(Window { from_ns: 0, to_ns: Some(4 * SECOND_NS), first_is_zero: false }),
         limit: Some(Limit { input_tokens_max: Some(600), output_tokens_max: Some(9) }),
         scale: Some(Scale { input: 2.0, output: 1.0 }),
         spread_buckets: true,
         speed: Some(2.0),
         target_rate: Some(TargetRate { rate_rps: 4.0, by: RateBy::Speed }),
+        pauses: None,
         repeat: Some(Repeat { until: RepeatUntil::Passes(2), prefixes: Prefixes::Kept }),
         filter: None,
     };
@@ -186,7 +188,7 @@ fn the_manifest_shows_what_is_asked_in_order() {
         repeat: Some(Repeat { until: RepeatUntil::DurationNs(5), prefixes: Prefixes::Fresh }),
         ..Transforms::default()
     };
-    let expected = r#"{"filter":{"models":["m"],"kinds":[]},"window":null,"limit":null,"scale":null,"spread_buckets":false,"speed":2.0,"target_rate":{"rate_rps":4.0,"by":"sampling"},"repeat":{"until":{"duration_ns":5},"prefixes":"fresh"}}"#;
+    let expected = r#"{"filter":{"models":["m"],"kinds":[]},"window":null,"limit":null,"scale":null,"spread_buckets":false,"speed":2.0,"target_rate":{"rate_rps":4.0,"by":"sampling"},"pauses":null,"repeat":{"until":{"duration_ns":5},"prefixes":"fresh"}}"#;
     assert_eq!(serde_json::to_string(&transforms).unwrap(), expected);
 }
 

@@ -17,12 +17,14 @@ pub struct Window {
     pub from_ns: i64,
     /// First instant that is not kept; none where the window is open.
     pub to_ns: Option<i64>,
+    /// Whether the first request that is kept becomes 0 in place of the part's start.
+    pub first_is_zero: bool,
 }
 
 impl Window {
     pub(super) fn apply(&self, trace: &mut Trace) -> Result<()> {
         require_times(trace, "a window")?;
-        let Window { from_ns, to_ns } = *self;
+        let Window { from_ns, to_ns, first_is_zero } = *self;
         let shown = match to_ns {
             Some(to_ns) => format!("from {} s to {} s", seconds(from_ns), seconds(to_ns)),
             None => format!("from {} s on", seconds(from_ns)),
@@ -38,8 +40,9 @@ impl Window {
         if gone == before {
             return Err(Error::Usage(format!("no request of the trace arrives {shown}; widen the window")));
         }
+        let first_ns = trace.arrivals_ns().next().filter(|_| first_is_zero);
         for at_ns in trace.entries.iter_mut().filter_map(|e| e.arrival_ns.as_mut()) {
-            *at_ns -= from_ns;
+            *at_ns -= first_ns.unwrap_or(from_ns);
         }
         let kept = before - gone;
         let length_s = seconds(to_ns.map_or_else(|| span_ns(trace), |to_ns| to_ns - from_ns));
@@ -57,7 +60,7 @@ mod tests {
 
     fn part(from_ms: i64, to_ms: i64) -> Result<Trace> {
         let mut trace = trace();
-        let window = Window { from_ns: from_ms * 1_000_000, to_ns: Some(to_ms * 1_000_000) };
+        let window = Window { from_ns: from_ms * 1_000_000, to_ns: Some(to_ms * 1_000_000), first_is_zero: false };
         window.apply(&mut trace).map(|()| trace)
     }
 
@@ -72,9 +75,17 @@ mod tests {
     }
 
     #[test]
+    fn the_first_that_is_kept_can_be_zero() {
+        let mut cut = trace();
+        Window { from_ns: 2_000_000_000, to_ns: None, first_is_zero: true }.apply(&mut cut).unwrap();
+        assert_eq!(cut.entries.iter().map(|e| e.arrival_ns).collect::<Vec<_>>(), [Some(0), None, Some(1_500_000_000)]);
+        assert!(cut.notes.last().unwrap().starts_with("window from 2 s on: 3 of 6 requests"));
+    }
+
+    #[test]
     fn an_open_window_ends_with_the_trace() {
         let mut cut = trace();
-        Window { from_ns: 2_000_000_000, to_ns: None }.apply(&mut cut).unwrap();
+        Window { from_ns: 2_000_000_000, to_ns: None, first_is_zero: false }.apply(&mut cut).unwrap();
         assert_eq!(cut.notes.last().unwrap(), "window from 2 s on: 3 of 6 requests, 2.000 requests/s");
     }
 
