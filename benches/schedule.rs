@@ -23,6 +23,7 @@ use loadline::prompt::vocabulary::Vocabulary;
 use loadline::rng::{Seed, Stream};
 use loadline::schedule::Plan;
 use loadline::schedule::conversation::History;
+use loadline::schedule::opening::OpeningSpec;
 use loadline::schedule::order::Sampling;
 use loadline::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
 use loadline::trace::{Entry, ReadOptions, Trace};
@@ -62,6 +63,7 @@ fn spec() -> PlanSpec {
         source: Source::Trace(trace()),
         sampling: Sampling::Sequential,
         output: None,
+        opening: OpeningSpec::default(),
         history: History::Planned,
         phases: vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)],
     }

@@ -96,6 +96,43 @@ fn conversations_are_sent_to_their_end_with_pauses_and_the_servers_replies() {
 }
 
 #[test]
+fn openings_are_what_the_server_counts_and_caches() {
+    let opening = "--shared-system-prompt-length 64 --user-context-prompt-length 40 --num-dataset-entries 4";
+    for api in ["chat", "completions"] {
+        let line =
+            format!("--endpoint-type {api} --isl 20 --osl 2 --conversation-turn-mean 2 --request-count 16 {opening}");
+        let (rows, _) = profiled(&line);
+        assert_eq!((rows[0].input_tokens, rows[1].input_tokens), (64 + 40 + 20, 64 + 40 + 20 + 2 + 20), "{line}");
+    }
+    let text = "--system-prompt-file t.jsonl --num-prefix-prompts 2 --prefix-prompt-length 16 --isl 20 --osl 2";
+    let (rows, inputs) = replayed("you are\nkind", text);
+    assert_eq!(rows.iter().map(|r| r.input_tokens).collect::<Vec<_>>(), [3 + 16 + 20; 10]);
+    assert!(openings(&inputs).iter().all(|text| *text == "you are\nkind"));
+    let (rows, inputs) = replayed("you are\nkind", &format!("{text} --cache-bust system-prefix"));
+    assert_eq!(rows[0].input_tokens, 3 + 8 + 16 + 20);
+    let mut marked = openings(&inputs);
+    marked.dedup();
+    assert_eq!(marked.len(), 10);
+}
+
+#[test]
+fn pairs_and_ranges_of_lengths_are_sent() {
+    let (rows, _) = profiled("--seq-dist 12,3:50;30,5:50 --request-count 40");
+    let lengths = |row: &RequestRow| (row.input_tokens, row.max_tokens);
+    assert!(rows.iter().all(|row| [(12, Some(3)), (30, Some(5))].contains(&lengths(row))));
+    let short = rows.iter().filter(|row| row.input_tokens == 12).count();
+    assert!((8..32).contains(&short), "{short}");
+    let (rows, _) = profiled("--isl 20 --osl 4 --random-range-ratio 0.5 --request-count 60");
+    let range = |low, high, of: fn(&RequestRow) -> u32| {
+        let seen: std::collections::HashSet<u32> = rows.iter().map(of).collect();
+        assert!(seen.iter().all(|n| (low..=high).contains(n)), "{seen:?}");
+        seen.len()
+    };
+    assert!(range(10, 30, |row| row.input_tokens) > 12);
+    assert_eq!(range(2, 6, |row| row.max_tokens.unwrap()), 5);
+}
+
+#[test]
 fn a_trace_is_cut_by_aiperfs_offsets_and_its_pauses_left_out() {
     let trace: String = [1000, 1040, 1100, 1160]
         .iter()

@@ -25,6 +25,7 @@ use loadline::record::row::{RequestRow, TokenRow};
 use loadline::rng::{Rng, Seed, Stream};
 use loadline::schedule::conversation::History;
 use loadline::schedule::dataset::Dataset;
+use loadline::schedule::opening::OpeningSpec;
 use loadline::schedule::order::Sampling;
 use loadline::schedule::spec::{Cancellation, LengthLaw, Load, PhaseSpec, PlanSpec, Source};
 use loadline::schedule::{Caps, Overload, PhasePlan, Plan, Prompt, Release, Slot, WaitFor};
@@ -155,6 +156,7 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
         source,
         sampling: if rng.random_bool(0.7) { Sampling::Sequential } else { Sampling::Shuffle },
         output: None,
+        opening: OpeningSpec::default(),
         history: if rng.random_bool(0.5) { History::Planned } else { History::Live },
         phases: vec![PhaseSpec {
             phase: Phase::Profiling,

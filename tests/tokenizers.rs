@@ -15,6 +15,7 @@ use loadline::prompt::tokenizer::Tokenizer;
 use loadline::rng::Seed;
 use loadline::schedule::Plan;
 use loadline::schedule::conversation::History;
+use loadline::schedule::opening::OpeningSpec;
 use loadline::schedule::order::Sampling;
 use loadline::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
 use loadline::trace::{Entry, Trace};
@@ -58,6 +59,7 @@ fn plan(entries: Vec<Entry>, block_ids: Vec<u32>, unique_blocks: u32, text: &Tex
         source: Source::Trace(trace),
         sampling: Sampling::Sequential,
         output: None,
+        opening: OpeningSpec::default(),
         history: History::Planned,
         phases: vec![phase],
     };

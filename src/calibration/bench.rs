@@ -26,6 +26,7 @@ use crate::record::row::{RequestRow, TokenRow};
 use crate::rng::Seed;
 use crate::schedule::conversation::History;
 use crate::schedule::dataset::Dataset;
+use crate::schedule::opening::OpeningSpec;
 use crate::schedule::order::Sampling;
 use crate::schedule::spec::{LengthLaw, Load as Release, PhaseSpec, PlanSpec, Source};
 use crate::schedule::{Caps, Plan};
@@ -197,6 +198,7 @@ fn plan(load: &Load, model: &str) -> Result<Plan> {
         )),
         sampling: Sampling::Sequential,
         output: Some(LengthLaw::exactly(f64::from(load.output_tokens))),
+        opening: OpeningSpec::default(),
         history: History::Planned,
         phases,
     }

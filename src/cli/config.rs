@@ -11,6 +11,7 @@ use super::artifacts::ArtifactConfig;
 use super::base_url::BaseUrl;
 use super::dataset::PoolConfig;
 use super::network::NetworkConfig;
+use super::opening;
 use super::prompt::PromptConfig;
 use super::secret::{MASK, Secret, is_secret_header};
 use super::telemetry::TelemetryConfig;
@@ -26,6 +27,7 @@ use crate::report::progress::Ui;
 use crate::rng::Seed;
 use crate::schedule::conversation::History;
 use crate::schedule::dataset::DatasetLaws;
+use crate::schedule::opening::OpeningSpec;
 use crate::schedule::spec::{Cancellation, LengthLaw};
 use crate::schedule::{Caps, Overload};
 use crate::sim::server::ServeConfig;
@@ -160,6 +162,8 @@ pub struct ProfileConfig {
     pub source: SourceConfig,
     /// How much of it there is, and in which order it is taken.
     pub pool: PoolConfig,
+    /// What conversations open with.
+    pub opening: OpeningSpec,
     /// Answer length where the source gives none.
     pub output: Option<LengthLaw>,
     /// The answers that later turns of a session are sent with.
@@ -245,8 +249,15 @@ impl ProfileConfig {
                 "transforms": transforms,
             }),
             SourceConfig::Synthetic(laws) => json!({
-                "input_tokens_mean": laws.input.mean(),
-                "input_tokens_stddev": laws.input.stddev(),
+                "input_tokens_mean": laws.input_mean(),
+                "input_tokens_stddev": laws.pairs.is_empty().then(|| laws.input.stddev()),
+                "length_pairs": laws.pairs.iter().map(|pair| json!({
+                    "share": pair.share,
+                    "input_tokens_mean": pair.input.mean(),
+                    "input_tokens_stddev": pair.input.stddev(),
+                    "output_tokens_mean": pair.output.mean(),
+                    "output_tokens_stddev": pair.output.stddev(),
+                })).collect::<Vec<_>>(),
                 "turns_mean": laws.turns.mean(),
                 "turns_stddev": laws.turns.stddev(),
                 "turn_delay_ms_mean": laws.pauses.map(|p| p.ms.mean()),
@@ -276,6 +287,7 @@ impl ProfileConfig {
             "output_tokens_stddev": self.output.map(|l| l.stddev()),
             "history": self.history.as_str(),
             "pool": self.pool.to_json(),
+            "opening": opening::to_json(&self.opening),
             "prompt": self.prompt.to_json(),
             "network": self.network.to_json(),
             "server_metrics": self.telemetry.to_json(),

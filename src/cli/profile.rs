@@ -8,7 +8,9 @@ use super::FailOn;
 use super::artifacts::ArtifactArgs;
 use super::dataset::DatasetArgs;
 use super::engines::EngineArgs;
+use super::lengths::LengthArgs;
 use super::network::NetworkArgs;
+use super::opening::OpeningArgs;
 use super::printed::Setting;
 use super::prompt::PromptArgs;
 use super::ramp::RampArgs;
@@ -123,12 +125,18 @@ pub struct ProfileArgs {
     #[arg(long, alias = "osl-stddev", value_name = "TOKENS", default_value_t = 0.0, help_heading = INPUT)]
     pub output_tokens_stddev: f64,
 
+    /// Other laws of their lengths.
+    #[command(flatten)]
+    pub lengths: LengthArgs,
     /// The pool that requests are taken from.
     #[command(flatten)]
     pub dataset: DatasetArgs,
     /// How sessions are drawn and sent.
     #[command(flatten)]
     pub session: SessionArgs,
+    /// What conversations open with.
+    #[command(flatten)]
+    pub opening: OpeningArgs,
     /// How prompts are counted and made.
     #[command(flatten)]
     pub prompt: PromptArgs,

@@ -67,6 +67,11 @@ impl ProfileArgs {
             api_key: self.api_key.clone().or_else(key_from_environment),
             source: self.source()?,
             pool: self.dataset.resolve(self.trace.input_file.is_none())?,
+            opening: self.opening.resolve(
+                self.trace.input_file.is_none(),
+                endpoint == EndpointType::Chat,
+                self.prompt.isl_counts,
+            )?,
             output: self.output()?,
             history: self.session.history(),
             prompt: self.prompt.resolve(),
@@ -141,6 +146,9 @@ impl ProfileArgs {
             }
             return Ok(SourceConfig::Synthetic(self.laws()?));
         };
+        if self.lengths.seq_dist.is_some() {
+            return usage("--seq-dist draws lengths; those of --input-file are as they are");
+        }
         if self.session.asks_for_turns() {
             return usage(
                 "--conversation-turn-mean and its like draw conversations; those of --input-file are as they are",
@@ -153,12 +161,13 @@ impl ProfileArgs {
     fn laws(&self) -> Result<DatasetLaws> {
         let (mean, stddev) = (self.synthetic_input_tokens_mean, self.synthetic_input_tokens_stddev);
         let (turns, pauses) = self.session.laws(self.trace.longest_pause_ns()?.unwrap_or(i64::MAX))?;
-        Ok(DatasetLaws { input: law("--synthetic-input-tokens-mean", mean, stddev)?, turns, pauses })
+        let input = self.lengths.ranged(law("--synthetic-input-tokens-mean", mean, stddev)?)?;
+        Ok(DatasetLaws { input, pairs: self.lengths.pairs()?, turns, pauses })
     }
 
     fn output(&self) -> Result<Option<LengthLaw>> {
         match self.output_tokens_mean {
-            Some(mean) => law("--output-tokens-mean", mean, self.output_tokens_stddev).map(Some),
+            Some(mean) => self.lengths.ranged(law("--output-tokens-mean", mean, self.output_tokens_stddev)?).map(Some),
             None if self.output_tokens_stddev > 0.0 => usage("--output-tokens-stddev needs --output-tokens-mean"),
             None => Ok(None),
         }
@@ -230,7 +239,7 @@ pub(super) fn usage<T>(text: &str) -> Result<T> {
     Err(Error::Usage(text.into()))
 }
 
-fn law(flag: &str, mean_tokens: f64, stddev_tokens: f64) -> Result<LengthLaw> {
+pub(super) fn law(flag: &str, mean_tokens: f64, stddev_tokens: f64) -> Result<LengthLaw> {
     if !(1.0..=16e6).contains(&mean_tokens) || !(0.0..=16e6).contains(&stddev_tokens) {
         return usage(&format!("{flag} must be from 1 to 16 million tokens, and its standard deviation not negative"));
     }
@@ -397,6 +406,18 @@ pub(super) mod tests {
         refused("--input-file t --conversation-turn-mean 2", "as they are");
         refused("--input-file t --num-dataset-entries 2", "drawn requests");
         refused("--num-conversations 0", "not in 1..");
+        refused("--seq-dist 1,1:50", "not to 100");
+        refused("--seq-dist 1,1:100 --isl 5", "cannot be used with");
+        refused("--input-file t --seq-dist 1,1:100", "as they are");
+        refused("--random-range-ratio 1", "below 1");
+        refused("--random-range-ratio 0.5 --isl-stddev 3", "two laws");
+        refused("--random-corpus-style sglang", "--random-range-ratio");
+        refused("--num-prefix-prompts 3", "need each other");
+        refused("--num-prefix-prompts 3 --prefix-prompt-length 9 --user-context-prompt-length 5", "does not go with");
+        refused("--system-prompt hi --shared-system-prompt-length 9", "cannot be used with");
+        refused("--input-file t --user-context-prompt-length 5", "drawn requests");
+        refused("--cache-bust system-prefix", "needs one");
+        refused("--system-prompt hi --isl-counts rendered", "--isl-counts prompt");
         refused("--fixed-schedule-start-offset 5", "--input-file");
         refused("--input-file t --fixed-schedule-start-offset 5 --fixed-schedule-end-offset 4", "before");
         refused("--input-file t --fixed-schedule-start-offset 5 --fixed-schedule-auto-offset", "cannot be used with");
@@ -416,6 +437,20 @@ pub(super) mod tests {
         assert_eq!(config.to_json()["pool"], expect);
         let SourceConfig::Synthetic(laws) = resolve("--conversation-turn-mean 2").unwrap().source else { panic!() };
         assert_eq!(laws.pauses, None);
+    }
+
+    #[test]
+    fn ranges_of_lengths_are_vllms_or_sglangs() {
+        let laws = |line: &str| {
+            let config = resolve(line).unwrap();
+            let SourceConfig::Synthetic(laws) = config.source else { panic!("nothing names a trace") };
+            (laws.input, config.output)
+        };
+        let range = |low, high| LengthLaw::Uniform { low, high };
+        let vllm = "--isl 129 --osl 10 --random-range-ratio 0.3";
+        assert_eq!(laws(vllm), (range(90, 168), Some(range(7, 13))));
+        assert_eq!(laws(&format!("{vllm} --random-corpus-style sglang")), (range(38, 129), Some(range(3, 10))));
+        assert_eq!(laws("--isl 129 --random-range-ratio 0").0, range(129, 129));
     }
 
     #[test]

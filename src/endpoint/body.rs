@@ -46,6 +46,14 @@ impl<'a> Body<'a> {
         self.prompt()
     }
 
+    /// Begins a system prompt, whose text the caller appends; it begins the conversation.
+    pub fn system(&mut self) -> &mut Vec<Span> {
+        debug_assert!(self.at == At::Start, "a system prompt begins the conversation");
+        self.spans.push(self.shape.system_prefix);
+        self.at = At::Text;
+        &mut self.spans
+    }
+
     /// Begins the answer to the turn before it; the caller appends its text.
     pub fn answer(&mut self) -> &mut Vec<Span> {
         self.turn(self.shape.to_assistant)

@@ -84,6 +84,8 @@ pub struct Shape {
     endpoint: EndpointType,
     /// Before the first turn's text.
     prefix: Span,
+    /// Before a system prompt's text, where the conversation begins with one.
+    system_prefix: Span,
     /// Before a list of whole messages.
     list_prefix: Span,
     /// Between a turn's text and the answer to it.
@@ -109,13 +111,31 @@ impl Shape {
         };
         let mut add = |text: &str| arena.add(text.as_bytes());
         let prefix = add(prefix);
+        let system_prefix = match options.endpoint {
+            EndpointType::Chat => add(r#"{"messages":[{"role":"system","content":""#),
+            EndpointType::Completions => prefix,
+        };
         let list_prefix = Span { start: prefix.start, len: list.len() };
         let (to_assistant, to_user, line_end) = (add(to_assistant), add(to_user), add("\\n"));
         let mut suffixes = BTreeMap::new();
         for limit in limits {
             suffixes.entry(limit).or_insert_with(|| add(&suffix(options, limit)));
         }
-        Shape { endpoint: options.endpoint, prefix, list_prefix, to_assistant, to_user, line_end, suffixes }
+        Shape {
+            endpoint: options.endpoint,
+            prefix,
+            system_prefix,
+            list_prefix,
+            to_assistant,
+            to_user,
+            line_end,
+            suffixes,
+        }
+    }
+
+    /// The end of a line, inside a text.
+    pub fn line_end(&self) -> Span {
+        self.line_end
     }
 
     /// A body, of which nothing is written yet.

@@ -6,7 +6,7 @@
 
 use std::sync::Arc;
 
-use rand::RngExt;
+use rand::{Rng as _, RngExt};
 
 use super::conversation::History;
 use super::dataset::{Dataset, Drawn};
@@ -22,7 +22,7 @@ use crate::prompt::codes::BlockCodes;
 use crate::prompt::corpus::Corpus;
 use crate::prompt::source::TextSource;
 use crate::prompt::vocabulary::{Radix, Vocabulary};
-use crate::rng::Stream;
+use crate::rng::{Seed, Stream};
 use crate::trace::{Content as Literal, Entry, Trace};
 
 /// Requests of a phase that only time bounds, as far as their texts are told apart.
@@ -50,7 +50,11 @@ impl PlanSpec {
                 (if dataset.repeats { repeated_codes_end(drawn.len(), radix) } else { 0 }, dataset.has_turns())
             }
         };
-        let codes = radix.opening_code(blocks, self.requests_expected(&drawn) * (1 + u64::from(has_answers)));
+        let first_code = blocks;
+        let blocks = self.opening.codes_end(first_code, radix);
+        // A prompt for each request, an answer, and of each conversation a context and a marker.
+        let kinds = 1 + u64::from(has_answers) + if self.opening.is_empty() { 0 } else { 3 };
+        let codes = radix.opening_code(blocks, self.requests_expected(&drawn) * kinds + 2 * drawn.len() as u64);
         let corpus = Corpus::build(&mut arena, text.seed(), codes, text.vocabulary());
         Vocabulary::check(text.tokenizer(), &corpus, &arena)?;
         let requests = self.requests(&drawn, &mut arena, text)?;
@@ -62,7 +66,10 @@ impl PlanSpec {
             Source::Synthetic(dataset) => behind_drawn(&dataset, &drawn, radix),
         };
         drop(drawn);
-        let pool = Pool::new(requests, &trace);
+        let count = |text_: &str| text.tokenizer().count(text_) as u32;
+        let seed = Seed(self.seed.stream(Stream::Prefix).next_u64());
+        let opening = self.opening.encode(&mut arena, count, escape_json, (first_code, seed));
+        let pool = Pool::new(requests, &trace, &opening);
         let mut order = Order::new(self.sampling, self.seed.stream(Stream::Order), pool.len(), |at| pool.group(at));
         let mut phases = Vec::new();
         let mut first_request_id = 0;
@@ -86,6 +93,7 @@ impl PlanSpec {
             block_size: trace.block_size.max(1),
             unique_blocks: blocks,
             around_tokens: text.around_tokens(),
+            opening,
             history: self.history,
             corpus,
             shape,
@@ -229,10 +237,10 @@ mod tests {
     use super::*;
     use crate::endpoint::{EndpointType, RequestOptions};
     use crate::prompt::count_builtin;
-    use crate::rng::Seed;
     use crate::schedule::Release;
     use crate::schedule::dataset::DatasetLaws;
     use crate::schedule::graph::Link;
+    use crate::schedule::opening::{Marker, MarkerPlace, OpeningSpec, SystemPrompt};
     use crate::schedule::order::Sampling;
     use crate::schedule::spec::LengthLaw;
     use crate::trace::{Entry, TurnPrompt, Wait, WaitFor};
@@ -252,6 +260,7 @@ mod tests {
             source,
             sampling: Sampling::Sequential,
             output: None,
+            opening: OpeningSpec::default(),
             history: History::Planned,
             phases,
         }
@@ -420,7 +429,12 @@ mod tests {
     }
 
     fn conversations(turns: f64, conversations: u64, repeats: bool) -> Source {
-        let laws = DatasetLaws { input: LengthLaw::exactly(7.0), turns: LengthLaw::exactly(turns), pauses: None };
+        let laws = DatasetLaws {
+            input: LengthLaw::exactly(7.0),
+            pairs: Vec::new(),
+            turns: LengthLaw::exactly(turns),
+            pauses: None,
+        };
         Source::Synthetic(Dataset { laws, conversations, requests: u64::MAX, repeats })
     }
 
@@ -454,6 +468,126 @@ mod tests {
         assert_eq!(firsts.len(), 3, "they differ in their first token");
         assert_eq!(plan.expected_cached_tokens(), Some(4 * 7));
         assert!(!texts.contains(&prompt_text(&plan, 0, 0)), "the warm-up has texts of its own");
+    }
+
+    /// The chat messages of a request, as (role, text).
+    fn messages(plan: &Plan, phase: usize, index: u64) -> Vec<(String, String)> {
+        let body = plan.body(&plan.phases[phase], index, None).to_vec();
+        let body: serde_json::Value = serde_json::from_slice(&body).unwrap();
+        let text = |v: &serde_json::Value| v.as_str().unwrap().to_string();
+        body["messages"].as_array().unwrap().iter().map(|m| (text(&m["role"]), text(&m["content"]))).collect()
+    }
+
+    fn opened(opening: OpeningSpec, repeats: bool) -> PlanSpec {
+        let phases = [Phase::Warmup, Phase::Profiling]
+            .map(|phase| PhaseSpec::new(phase, Load::Lanes { lanes: 1, requests: Some(12) }));
+        let mut spec = spec(conversations(2.0, 3, repeats), phases.to_vec());
+        spec.request.endpoint = EndpointType::Chat;
+        spec.output = Some(LengthLaw::exactly(4.0));
+        spec.opening = opening;
+        spec
+    }
+
+    #[test]
+    fn conversations_open_with_a_system_prompt_for_all_and_a_context_of_their_own() {
+        let system = Some(SystemPrompt::Drawn(30));
+        let plan = opened(OpeningSpec { system, context_tokens: 20, ..OpeningSpec::default() }, true).build().unwrap();
+        let first: Vec<_> = (0..12).step_by(2).map(|n| messages(&plan, 1, n)).collect();
+        for (n, said) in first.iter().enumerate() {
+            assert_eq!(said.iter().map(|m| m.0.as_str()).collect::<Vec<_>>(), ["system", "user", "user"]);
+            assert_eq!(said.iter().map(|m| count_builtin(&m.1)).collect::<Vec<_>>(), [30, 20, 7]);
+            assert_eq!((&said[0], said == &first[n % 3]), (&first[0][0], true), "the pool is sent again");
+        }
+        let word = |said: &[(String, String)]| said[1].1.split(' ').nth(1).map(str::to_owned);
+        assert!(word(&first[0]) != word(&first[1]) && word(&first[1]) != word(&first[2]));
+        let second = messages(&plan, 1, 1);
+        assert_eq!((&second[..3], second.len()), (&first[0][..], 5));
+        assert_eq!(plan.phases[1].slots[..2].iter().map(|s| s.input_tokens).collect::<Vec<_>>(), [57, 68]);
+        let warm = messages(&plan, 0, 0);
+        assert!(warm[0] == first[0][0] && warm[1] != first[0][1]);
+        // All six system prompts, as the warm-up had it; three contexts with their prompts; of each second turn the first.
+        assert_eq!(plan.expected_cached_tokens(), Some(6 * 30 + 3 * (20 + 7) + 6 * 57));
+    }
+
+    #[test]
+    fn prefixes_come_from_a_pool_and_stand_before_the_first_prompt_alone() {
+        let plan =
+            opened(OpeningSpec { prefixes: 2, prefix_tokens: 25, ..OpeningSpec::default() }, false).build().unwrap();
+        let texts: Vec<String> = (0..12).step_by(2).map(|n| messages(&plan, 1, n)[0].1.clone()).collect();
+        assert!(texts.iter().all(|t| count_builtin(t) == 32));
+        let prefix = |t: &String| t.split(' ').take(26).map(str::to_owned).collect::<Vec<_>>();
+        let prefixes: std::collections::HashSet<_> = texts.iter().map(prefix).collect();
+        assert_eq!(prefixes.len(), 2, "{texts:?}");
+        assert_eq!(texts.iter().collect::<std::collections::HashSet<_>>().len(), 6);
+        let said = messages(&plan, 1, 1);
+        assert_eq!(said.iter().map(|m| count_builtin(&m.1)).collect::<Vec<_>>(), [32, 4, 7]);
+    }
+
+    #[test]
+    fn markers_part_conversations_where_they_stand() {
+        let text = SystemPrompt::Text("be \"kind\"".into());
+        for (place, system, parted, tokens) in [
+            (MarkerPlace::SystemStart, Some(SystemPrompt::Drawn(30)), [true, true], [30, 7]),
+            (MarkerPlace::SystemEnd, Some(text.clone()), [true, true], [10, 7]),
+            (MarkerPlace::SystemStart, Some(text.clone()), [true, true], [10, 7]),
+            (MarkerPlace::FirstTurnStart, Some(text), [false, true], [2, 7]),
+        ] {
+            let marker = Some(Marker { place, warmup_only: false });
+            let plan = opened(OpeningSpec { system, marker, ..OpeningSpec::default() }, true).build().unwrap();
+            let [first, again] = [0, 6].map(|n| messages(&plan, 1, n));
+            assert_eq!([0, 1].map(|m| count_builtin(&first[m].1) as u32), tokens, "{place:?}");
+            assert_eq!(plan.phases[1].slots[0].input_tokens, tokens[0] + tokens[1]);
+            assert_eq!([0, 1].map(|m| first[m] != again[m]), [parted[0], place == MarkerPlace::FirstTurnStart]);
+            assert!(first != again);
+            let begins = [&first, &again].map(|said| said[0].1.split([' ', '\n']).nth(1).map(str::to_owned));
+            assert_eq!(begins[0] != begins[1], place == MarkerPlace::SystemStart, "{begins:?}");
+        }
+        let marker = Some(Marker { place: MarkerPlace::FirstTurnStart, warmup_only: true });
+        let plan = opened(OpeningSpec { marker, ..OpeningSpec::default() }, true).build().unwrap();
+        let plain = opened(OpeningSpec::default(), true).build().unwrap();
+        assert_eq!(count_builtin(&messages(&plan, 1, 0)[0].1), count_builtin(&messages(&plain, 1, 0)[0].1));
+        assert_eq!(messages(&plan, 1, 0), messages(&plan, 1, 6), "the measurement has no marker");
+        let warm = [0, 2].map(|n| messages(&plan, 0, n)[0].1.split(' ').nth(1).map(str::to_owned));
+        assert_eq!(warm[0], warm[1]);
+    }
+
+    #[test]
+    fn a_given_system_prompt_stands_before_a_traces_texts_and_not_before_its_messages() {
+        let list = r#"[{"role":"user","content":"hi"}]"#;
+        let entries = vec![
+            Entry { content: Some(Literal::Text("why not".into())), input_tokens: 0, ..entry(Some(0), None, None) },
+            Entry { content: Some(Literal::Messages(list.into())), input_tokens: 0, ..entry(Some(1), None, None) },
+            entry(Some(2), None, None),
+        ];
+        let phases = vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)];
+        let mut spec = spec(trace(entries), phases);
+        spec.opening.system = Some(SystemPrompt::Text("be kind".into()));
+        spec.request.endpoint = EndpointType::Chat;
+        let plan = spec.build().unwrap();
+        let said = |index| messages(&plan, 0, index).into_iter().map(|m| m.1).collect::<Vec<_>>();
+        assert_eq!((said(0), said(1)), (vec!["be kind".into(), "why not".into()], vec!["hi".into()]));
+        assert_eq!((said(2)[0].as_str(), count_builtin(&said(2)[1])), ("be kind", 20));
+        assert_eq!(plan.phases[0].slots.iter().map(|s| s.input_tokens).collect::<Vec<_>>(), [4, 1, 22]);
+    }
+
+    #[test]
+    fn openings_of_a_completion_are_one_text() {
+        let entries = vec![
+            Entry { content: Some(Literal::Text("why not".into())), input_tokens: 0, ..entry(Some(0), None, None) },
+            entry(Some(2), None, None),
+        ];
+        let phases = vec![PhaseSpec::new(Phase::Profiling, Load::Recorded)];
+        let mut given = spec(trace(entries), phases);
+        given.opening.system = Some(SystemPrompt::Text("be kind".into()));
+        let plan = given.build().unwrap();
+        assert_eq!(prompt_text(&plan, 0, 0), "be kind\nwhy not");
+        let second = prompt_text(&plan, 0, 1);
+        assert!(second.starts_with("be kind ") && count_builtin(&second) == 22, "{second}");
+        let opening = OpeningSpec { system: Some(SystemPrompt::Drawn(9)), context_tokens: 5, ..OpeningSpec::default() };
+        let mut drawn = opened(opening, false);
+        drawn.request.endpoint = EndpointType::Completions;
+        let plan = drawn.build().unwrap();
+        assert_eq!((count_builtin(&prompt_text(&plan, 1, 0)), plan.phases[1].slots[0].input_tokens), (21, 21));
     }
 
     #[test]

@@ -113,7 +113,11 @@ impl Plan {
     }
 
     fn add_prompt(&self, phase: &PhasePlan, index: u32, request_id: u64, body: &mut Body<'_>) {
-        let out = match phase.slots[index as usize].prompt {
+        let prompt = phase.slots[index as usize].prompt;
+        if phase.continued(index).is_none() && !matches!(prompt, Prompt::Messages(_)) {
+            self.add_opening(phase, index, request_id, body);
+        }
+        let out = match prompt {
             Prompt::Messages(span) => return body.messages(span),
             Prompt::Literal(_) => body.prompt_apart(),
             Prompt::Unique | Prompt::Blocks { .. } => body.prompt(),
@@ -125,13 +129,16 @@ impl Plan {
     pub(super) fn text_spans(&self, phase: &PhasePlan, index: u32, request_id: u64, out: &mut Vec<Span>) {
         let slot = &phase.slots[index as usize];
         let first = out.len();
-        let opens = phase.continued(index).is_none();
-        // What the server puts around a conversation is counted once.
         let own = slot.input_tokens - phase.history_tokens(index);
-        let tokens = if opens { self.without_around(own) } else { own };
-        self.prompt_spans(slot.prompt, tokens, request_id, out);
-        let made = matches!(slot.prompt, Prompt::Unique | Prompt::Blocks { .. });
-        if let Some(first) = out.get_mut(first).filter(|_| opens && made) {
+        if phase.continued(index).is_some() {
+            return self.prompt_spans(slot.prompt, own, request_id, out);
+        }
+        // What the server puts around a conversation is counted once.
+        let tokens = self.without_around(own.saturating_sub(self.opening.message_tokens(phase.phase)));
+        self.first_turn_spans((phase, index), tokens, request_id, out);
+        let given =
+            matches!(slot.prompt, Prompt::Literal(span) | Prompt::Messages(span) if out.get(first) == Some(&span));
+        if let Some(first) = out.get_mut(first).filter(|_| !given && !self.opening.has_messages()) {
             self.corpus.begin_prompt(first);
         }
     }

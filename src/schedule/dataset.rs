@@ -4,6 +4,8 @@
 //! what that turn adds, as in aiperf; the conversation goes in front of it (`conversation`).
 //! Not here: texts (`build`), and in which order the conversations are taken (`order`).
 
+use rand::RngExt;
+
 use super::spec::LengthLaw;
 use crate::rng::{Rng, Seed, Stream};
 use crate::time::MILLISECOND_NS;
@@ -11,12 +13,48 @@ use crate::time::MILLISECOND_NS;
 /// What the requests of a drawn dataset are drawn by.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DatasetLaws {
-    /// Tokens that each request adds.
+    /// Tokens that each request adds, where `pairs` is empty.
     pub input: LengthLaw,
+    /// Lengths of prompt and answer together: of these one for each request, by their shares.
+    pub pairs: Vec<LengthPair>,
     /// Turns of a conversation.
     pub turns: LengthLaw,
     /// Pauses before later turns; `None` for none.
     pub pauses: Option<PauseLaw>,
+}
+
+/// Lengths that go together.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct LengthPair {
+    /// Its share of the requests, 0 to 1.
+    pub share: f64,
+    /// Tokens that the request adds.
+    pub input: LengthLaw,
+    /// Tokens of its answer.
+    pub output: LengthLaw,
+}
+
+impl DatasetLaws {
+    /// The mean of the lengths that requests add.
+    pub fn input_mean(&self) -> f64 {
+        if self.pairs.is_empty() {
+            self.input.mean()
+        } else {
+            self.pairs.iter().map(|p| p.share * p.input.mean()).sum()
+        }
+    }
+
+    /// The laws of one request's lengths.
+    fn lengths(&self, output: Option<LengthLaw>, rng: &mut Rng) -> (LengthLaw, Option<LengthLaw>) {
+        let Some(last) = self.pairs.last() else { return (self.input, output) };
+        let mut at: f64 = rng.random();
+        let drawn = self.pairs.iter().find(|pair| {
+            at -= pair.share;
+            at < 0.0
+        });
+        let pair = drawn.unwrap_or(last);
+        (pair.input, Some(pair.output))
+    }
 }
 
 /// The pause between the end of a turn and the next one.
@@ -56,7 +94,7 @@ pub(super) struct Drawn {
 impl Dataset {
     /// `requests` requests of one turn each, with texts of their own.
     pub fn single_turns(input: LengthLaw, requests: u64) -> Dataset {
-        let laws = DatasetLaws { input, turns: LengthLaw::exactly(1.0), pauses: None };
+        let laws = DatasetLaws { input, pairs: Vec::new(), turns: LengthLaw::exactly(1.0), pauses: None };
         Dataset { laws, conversations: requests, requests, repeats: false }
     }
 
@@ -67,16 +105,18 @@ impl Dataset {
 
     /// The requests, those of a conversation in order and one conversation after the other.
     pub(super) fn draw(&self, output: Option<LengthLaw>, seed: Seed) -> Vec<Drawn> {
-        let [mut inputs, mut outputs, mut turns, mut pauses] =
-            [Stream::InputLength, Stream::OutputLength, Stream::Session, Stream::Pause].map(|s| seed.stream(s));
+        let [mut inputs, mut outputs, mut turns, mut pauses, mut pairs] =
+            [Stream::InputLength, Stream::OutputLength, Stream::Session, Stream::Pause, Stream::Mix]
+                .map(|stream| seed.stream(stream));
         let mut requests = Vec::new();
         for conversation in 0..self.conversations as u32 {
             if requests.len() as u64 >= self.requests {
                 break;
             }
             for turn in 0..self.laws.turns.draw(&mut turns) {
+                let (input, output) = self.laws.lengths(output, &mut pairs);
                 requests.push(Drawn {
-                    input_tokens: self.laws.input.draw(&mut inputs),
+                    input_tokens: input.draw(&mut inputs),
                     output_tokens: output.map(|law| law.draw(&mut outputs)),
                     conversation,
                     delay_ns: self.laws.pauses.filter(|_| turn > 0).map(|law| law.draw(&mut pauses)),
@@ -100,7 +140,7 @@ mod tests {
 
     fn dataset(turns: LengthLaw) -> Dataset {
         let pauses = PauseLaw { ms: LengthLaw::normal(100.0, 40.0), ratio: 0.5, longest_ns: 60 * MILLISECOND_NS };
-        let laws = DatasetLaws { input: LengthLaw::normal(50.0, 9.0), turns, pauses: Some(pauses) };
+        let laws = DatasetLaws { input: LengthLaw::normal(50.0, 9.0), pairs: Vec::new(), turns, pauses: Some(pauses) };
         Dataset { laws, conversations: 1000, requests: u64::MAX, repeats: false }
     }
 
@@ -116,6 +156,22 @@ mod tests {
         let capped = pauses.iter().filter(|p| **p == 60 * MILLISECOND_NS).count() as f64 / pauses.len() as f64;
         assert!((capped - 0.32).abs() < 0.04, "those above 120 ms before halving: {capped}");
         assert!(drawn.iter().all(|d| d.output_tokens == Some(7)));
+    }
+
+    #[test]
+    fn pairs_keep_their_lengths_together_and_their_shares() {
+        let pair = |share, tokens| LengthPair {
+            share,
+            input: LengthLaw::exactly(tokens),
+            output: LengthLaw::exactly(2.0 * tokens),
+        };
+        let mut of = dataset(LengthLaw::exactly(4.0));
+        of.laws.pairs = vec![pair(0.25, 10.0), pair(0.75, 20.0)];
+        assert_eq!(of.laws.input_mean(), 17.5);
+        let drawn = of.draw(Some(LengthLaw::exactly(1.0)), Seed(3));
+        assert!(drawn.iter().all(|d| d.output_tokens == Some(2 * d.input_tokens)));
+        let share = drawn.iter().filter(|d| d.input_tokens == 10).count() as f64 / 4000.0;
+        assert!((share - 0.25).abs() < 0.03, "{share}");
     }
 
     #[test]

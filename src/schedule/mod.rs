@@ -11,6 +11,7 @@ pub mod build;
 pub mod conversation;
 pub mod dataset;
 pub mod graph;
+pub mod opening;
 pub mod order;
 mod place;
 mod proof;
@@ -22,6 +23,7 @@ use std::sync::Arc;
 
 use conversation::History;
 use graph::Graph;
+use opening::Opening;
 
 use crate::endpoint::Shape;
 use crate::outcome::Phase;
@@ -166,6 +168,8 @@ pub struct Plan {
     pub block_size: u32,
     /// Texts of blocks have codes below this, unique texts those from here on.
     pub unique_blocks: u32,
+    /// What conversations open with.
+    pub opening: Opening,
     /// The answers that later turns of a session are sent with.
     pub history: History,
     /// Tokens that the server adds to each prompt and that are counted in `input_tokens`: its text has so many less.
@@ -198,28 +202,39 @@ impl Plan {
     }
 
     /// Prompt tokens of the measurement that a prefix cache which forgets nothing would hold when they are sent: those of
-    /// leading blocks that an earlier request had, and of a session what its previous turn held (with its answer, where that
+    /// openings that an earlier conversation had, of the warm-up's too, of leading blocks that an earlier request had, and of a session what its previous turn held (with its answer, where that
     /// is the server's own). `None` for literal texts, of whose prefixes nothing is known.
     pub fn expected_cached_tokens(&self) -> Option<u64> {
         let mut seen = vec![false; self.unique_blocks as usize];
-        let mut cached = 0;
-        let measured = self.phases.iter().filter(|p| p.phase == Phase::Profiling);
-        for (phase, slot) in measured.flat_map(|p| p.slots.iter().map(move |slot| (p, slot))) {
-            let (start, len) = match slot.prompt {
-                Prompt::Literal(_) | Prompt::Messages(_) => return None,
-                _ if slot.continues => {
-                    let previous = slot.previous_turn.map(|turn| &phase.slots[turn as usize]);
-                    let answer = previous.filter(|_| self.history == History::Live).and_then(|p| p.max_tokens);
-                    cached += u64::from(previous.map_or(0, |p| p.input_tokens)) + u64::from(answer.unwrap_or(0));
+        let (mut cached, mut openings) = (0, opening::Seen::default());
+        for phase in &self.phases {
+            for (index, slot) in (0u32..).zip(&phase.slots) {
+                let measured = phase.phase == Phase::Profiling;
+                let (start, len) = match slot.prompt {
+                    Prompt::Literal(_) | Prompt::Messages(_) if measured => return None,
+                    _ if slot.continues => {
+                        let previous = slot.previous_turn.map(|turn| &phase.slots[turn as usize]);
+                        let answer = previous.filter(|_| self.history == History::Live).and_then(|p| p.max_tokens);
+                        let held = u64::from(previous.map_or(0, |p| p.input_tokens)) + u64::from(answer.unwrap_or(0));
+                        cached += if measured { held } else { 0 };
+                        continue;
+                    }
+                    Prompt::Blocks { start, len } => (start as usize, len as usize),
+                    _ => (0, 0),
+                };
+                let (opening, whole) = self.cached_opening(phase, index, &mut openings);
+                if !measured {
                     continue;
                 }
-                Prompt::Blocks { start, len } => (start as usize, len as usize),
-                Prompt::Unique => continue,
-            };
-            let blocks = &self.block_ids[start..start + len];
-            let known = blocks.iter().take_while(|b| seen[**b as usize]).count() as u64;
-            cached += (known * u64::from(self.block_size)).min(u64::from(self.without_around(slot.input_tokens)));
-            blocks.iter().for_each(|b| seen[*b as usize] = true);
+                let beside = self.opening.message_tokens(phase.phase) + self.opening.turn_tokens(phase.phase, false);
+                let blocks = &self.block_ids[start..start + len];
+                let known = blocks.iter().take_while(|b| whole && seen[**b as usize]).count() as u64;
+                let own = self
+                    .without_around(slot.input_tokens - beside)
+                    .saturating_sub(self.opening.tail_tokens(phase.phase));
+                cached += u64::from(opening) + (known * u64::from(self.block_size)).min(own.into());
+                blocks.iter().for_each(|b| seen[*b as usize] = true);
+            }
         }
         Some(cached)
     }

@@ -8,6 +8,7 @@
 use std::collections::HashMap;
 
 use super::graph::{Graph, Link, grouped, groups_of};
+use super::opening::Opening;
 use super::order::Order;
 use super::spec::{Load, PhaseSpec};
 use super::{PhasePlan, Prompt, Release, Slot};
@@ -32,12 +33,13 @@ pub(super) struct Content {
 pub(super) struct Pool<'a> {
     requests: Vec<Content>,
     trace: &'a Trace,
+    opening: &'a Opening,
     /// The group of each request; empty where each stands alone.
     groups: Vec<u32>,
 }
 
 impl<'a> Pool<'a> {
-    pub(super) fn new(requests: Vec<Content>, trace: &'a Trace) -> Self {
+    pub(super) fn new(requests: Vec<Content>, trace: &'a Trace, opening: &'a Opening) -> Self {
         let groups = match trace.entries.is_empty() {
             false => groups_of(trace),
             // Drawn requests are in no trace.
@@ -46,7 +48,7 @@ impl<'a> Pool<'a> {
             }
             true => Vec::new(),
         };
-        Pool { requests, trace, groups }
+        Pool { requests, trace, opening, groups }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -223,7 +225,16 @@ impl<'a> Placing<'a> {
                 input_tokens = history.and_then(|history| history.checked_add(content.input_tokens));
             }
         }
-        let Some(input_tokens) = input_tokens else {
+        let opening = match content.prompt {
+            Prompt::Messages(_) => 0,
+            _ if continues => 0,
+            prompt => {
+                let is_given = matches!(prompt, Prompt::Literal(_));
+                let opening = self.pool.opening;
+                opening.message_tokens(self.phase) + opening.turn_tokens(self.phase, is_given)
+            }
+        };
+        let Some(input_tokens) = input_tokens.and_then(|tokens| tokens.checked_add(opening)) else {
             return Err(Error::Usage(format!("the conversation before request {index} is of more than 4e9 tokens")));
         };
         // A warm-up that sent the trace's own blocks would fill the prefix cache that is to be measured.

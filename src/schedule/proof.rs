@@ -51,7 +51,8 @@ impl Plan {
         self.text_spans(phase, index, request_id, &mut spans);
         let bytes = spans.iter().flat_map(|s| self.arena.slice(*s)).copied().collect();
         let prompt = String::from_utf8(bytes).map_err(|e| Error::Internal(e.to_string()))?;
-        let (planned, counted) = (self.without_around(slot.input_tokens) + self.around_tokens, text.count(&prompt)?);
+        let own = slot.input_tokens - self.opening.message_tokens(phase.phase);
+        let (planned, counted) = (self.without_around(own) + self.around_tokens, text.count(&prompt)?);
         if planned != counted {
             let head: String = prompt.chars().take(60).collect();
             return Err(Error::Usage(format!(

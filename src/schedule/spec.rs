@@ -5,6 +5,7 @@ use rand_distr::{Distribution, Normal};
 
 use super::conversation::History;
 use super::dataset::Dataset;
+use super::opening::OpeningSpec;
 use super::order::Sampling;
 use super::{Caps, Overload};
 use crate::endpoint::RequestOptions;
@@ -170,6 +171,8 @@ pub struct PlanSpec {
     pub sampling: Sampling,
     /// Limit of output tokens where the source gives none.
     pub output: Option<LengthLaw>,
+    /// What conversations open with.
+    pub opening: OpeningSpec,
     /// The answers that later turns of a session are sent with.
     pub history: History,
     /// The phases, in order.

@@ -56,6 +56,7 @@ pub(in crate::commands) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec>
         source,
         sampling: config.pool.sampling,
         output: config.output,
+        opening: config.opening.clone(),
         history: config.history,
         phases,
     })
