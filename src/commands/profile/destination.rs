@@ -53,6 +53,7 @@ impl Destined {
             protocol: Protocol::Http1,
             uri: Uri::from_static("/"),
             headers: HeaderMap::new(),
+            session_header: config.session_header.clone(),
             streaming: config.request.streaming,
             reuse: true,
         };
