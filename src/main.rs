@@ -12,6 +12,9 @@ use loadline::report::out;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> std::process::ExitCode {
+    // The allocator asks for huge pages, of which a short run fills a few kilobytes each: three times the memory for no
+    // time that could be measured. A kernel that knows none refuses.
+    let _ = rustix::thread::disable_transparent_huge_pages(true);
     let code = match cli::parse(std::env::args_os()) {
         Ok(parsed) => execute(&parsed),
         Err(Unread::Error(error)) => Err(error),
