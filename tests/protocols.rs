@@ -8,6 +8,10 @@ mod peer;
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 
+use std::io::{Read, Write};
+use std::net::TcpListener;
+use std::time::Duration;
+
 use bytes::Bytes;
 use loadline::outcome::Outcome;
 use loadline::record::manifest::Manifest;
@@ -261,4 +265,41 @@ fn the_peer_sees_the_local_addresses_in_turn() {
     }
     let text = run_expecting(3, &scratch, &format!("{PROFILE} --url 127.0.0.1:9 --local-address ::1"));
     assert!(String::from_utf8(text.stderr).unwrap().contains("local addresses"));
+}
+
+/// llama.cpp's server on a busy machine: it says that it keeps the connection, and ends it 10 ms behind each answer.
+#[test]
+fn a_peer_that_closes_late_behind_each_answer_breaks_no_request() {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let body: String = ANSWER.iter().map(|event| format!("{:x}\r\n{event}\r\n", event.len())).collect();
+    let answer = format!(
+        "HTTP/1.1 200 OK\r\nServer: llama.cpp\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\
+         Keep-Alive: timeout=5, max=100\r\n\r\n{body}0\r\n\r\n"
+    );
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (mut stream, answer) = (stream.unwrap(), answer.clone());
+            std::thread::spawn(move || {
+                let mut request = vec![0; 1 << 16];
+                let mut got = 0;
+                // Both clients end the JSON of their body with the last byte they send; a look at /metrics is no chat.
+                while !request[..got].ends_with(b"}") {
+                    match stream.read(&mut request[got..]).unwrap_or(0) {
+                        0 => return,
+                        _ if request.starts_with(b"GET") => return,
+                        n => got += n,
+                    }
+                }
+                stream.write_all(answer.as_bytes()).unwrap();
+                std::thread::sleep(Duration::from_millis(10));
+            });
+        }
+    });
+    for client in CLIENTS {
+        let scratch = Scratch::new("closes-late");
+        // Answers come at once, so that a connection which is taken for kept is written to before its end.
+        let rows = profile(&scratch, 60, &format!("--url {url} {client} --request-rate 200 --random-seed 1"));
+        all_completed(&rows);
+    }
 }

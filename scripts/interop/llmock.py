@@ -46,9 +46,9 @@ class Mock:
             return json.load(response)
 
     def next_requests(self, behaviour, times):
-        """Forgets what was, and breaks so many of the requests that come."""
+        """Forgets what was, and breaks so many of the chats that come; a look at /metrics is none."""
         self.call("POST", "reset")
-        self.call("POST", "scenario", {"behaviors": [{**behaviour, "times": times}]})
+        self.call("POST", "scenario", {"behaviors": [{**behaviour, "times": times, "match": {"path": "/v1/chat/completions"}}]})
 
     def findings(self):
         """What the judge found, as (severity, code) with counts."""
