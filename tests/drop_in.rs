@@ -9,6 +9,7 @@ use clap::CommandFactory;
 use loadline::cli::Cli;
 use loadline::cli::known_flags::{AIPERF, Fate, KnownFlag, page};
 use loadline::cli::spelling::{self, Surroundings};
+use loadline::sim::server::{ServeConfig, spawn};
 use serde_json::Value;
 use support::{Scratch, run_expecting};
 
@@ -266,4 +267,42 @@ fn vllms_result_file_has_its_keys_and_our_numbers() {
     {
         run_expecting(2, &scratch, &format!("profile {refused}"));
     }
+}
+
+#[test]
+fn a_path_of_ones_own_is_asked() {
+    let scratch = Scratch::new("drop-in-path");
+    let server = spawn(&ServeConfig { tp: 8, ..ServeConfig::default() }).unwrap();
+    let common = "--model Qwen/Qwen3-32B --streaming --isl 20 --osl 2 --request-count 2 --workers 1";
+    for (n, (url, path, completed)) in
+        [("", "/v1/chat/completions", 2), ("/v1", "v1/chat/completions", 2), ("", "/v1/nowhere", 0)]
+            .into_iter()
+            .enumerate()
+    {
+        let url = format!("{}{url}", server.url());
+        support::run(
+            &scratch,
+            &format!("profile --url {url} --endpoint {path} --endpoint-type chat {common} --artifact-dir {n}"),
+        );
+        let run = config_of(&scratch, &n.to_string());
+        assert_eq!(
+            (run["counts"]["scheduled"].as_u64(), run["counts"]["completed"].as_u64()),
+            (Some(2), Some(completed)),
+            "{path}"
+        );
+    }
+}
+
+#[test]
+fn completions_and_manual_pages_know_every_flag() {
+    let scratch = Scratch::new("drop-in-pages");
+    let script = run_expecting(0, &scratch, "completions bash");
+    run_expecting(0, &scratch, "man pages");
+    let page = std::fs::read_to_string(scratch.path("pages").join("loadline-profile.1")).unwrap().replace("\\-", "-");
+    let script = String::from_utf8_lossy(&script.stdout).into_owned();
+    let command = Cli::command();
+    let longs = command.find_subcommand("profile").unwrap().get_arguments().filter_map(clap::Arg::get_long);
+    let missing: Vec<&str> =
+        longs.filter(|long| !page.contains(&format!("--{long}")) || !script.contains(&format!("--{long}"))).collect();
+    assert!(missing.is_empty(), "{missing:?}");
 }

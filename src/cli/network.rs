@@ -13,6 +13,10 @@ use crate::error::{Error, Result};
 /// The arguments.
 #[derive(Clone, Debug, clap::Args)]
 pub struct NetworkArgs {
+    /// Path behind the URL, instead of the one that goes with --endpoint-type.
+    #[arg(long, alias = "endpoint", value_name = "PATH", help_heading = ENDPOINT)]
+    pub custom_endpoint: Option<String>,
+
     /// Use connections again, or open one for every request.
     #[arg(long, value_enum, default_value_t = Reuse::Pooled, help_heading = ENDPOINT)]
     pub connection_reuse_strategy: Reuse,
@@ -66,6 +70,8 @@ impl HttpVersion {
 /// How the endpoint is spoken to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct NetworkConfig {
+    /// The path behind the base URL, where it is not the API's own.
+    pub path: Option<String>,
     /// Whether connections are used again.
     pub reuse: bool,
     /// HTTP's version.
@@ -108,7 +114,16 @@ impl NetworkArgs {
         if !self.local_address.is_empty() && matches!(scheme, Some(Scheme::Unix(_))) {
             return refuse("--local-address has no meaning for a unix: URL");
         }
+        if let Some(path) = &self.custom_endpoint {
+            if url.is_none() {
+                return refuse("--custom-endpoint needs --url: the simulated deployment has the usual paths");
+            }
+            if path.contains(['#', ' ']) || path.chars().any(char::is_control) {
+                return refuse("--custom-endpoint must be a path, e.g. /v1/custom");
+            }
+        }
         Ok(NetworkConfig {
+            path: self.custom_endpoint.clone(),
             reuse: self.connection_reuse_strategy == Reuse::Pooled,
             http_version: self.http_version,
             streams_per_connection: self.streams_per_connection.unwrap_or(100),
@@ -120,9 +135,19 @@ impl NetworkArgs {
 }
 
 impl NetworkConfig {
+    /// The path of requests at a base URL that has this one: the user's, or else `usual`. `/v1` is not doubled.
+    pub fn path(&self, base_path: &str, usual: String) -> String {
+        let Some(path) = &self.path else { return usual };
+        let base = base_path.trim_end_matches('/');
+        let path = path.trim_start_matches('/');
+        let base = if path.starts_with("v1/") { base.strip_suffix("/v1").unwrap_or(base) } else { base };
+        format!("{base}/{path}")
+    }
+
     /// As the manifest keeps it.
     pub fn to_json(&self) -> Value {
         json!({
+            "path": self.path,
             "connection_reuse": self.reuse,
             "http_version": self.http_version.as_str(),
             "streams_per_connection": self.streams_per_connection,
@@ -130,5 +155,30 @@ impl NetworkConfig {
             "tls_ca_file": self.tls_ca_file.as_ref().map(|p| p.display().to_string()),
             "tls_insecure": self.tls_insecure,
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_of_ones_own_goes_behind_the_base() {
+        let of = |path: Option<&str>, base: &str| {
+            let config = NetworkConfig {
+                path: path.map(String::from),
+                reuse: true,
+                http_version: HttpVersion::Auto,
+                streams_per_connection: 1,
+                local_addresses: Vec::new(),
+                tls_ca_file: None,
+                tls_insecure: false,
+            };
+            config.path(base, "/usual".into())
+        };
+        assert_eq!(of(None, "/v1"), "/usual");
+        assert_eq!(of(Some("/my/chat"), ""), "/my/chat");
+        assert_eq!(of(Some("my/chat?x=1"), "/base/"), "/base/my/chat?x=1");
+        assert_eq!(of(Some("/v1/custom"), "/base/v1"), "/base/v1/custom");
     }
 }

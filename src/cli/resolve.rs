@@ -390,6 +390,7 @@ pub(super) mod tests {
         refused("--goodput speed:5", "speed");
         refused("--url http://x --model m --tls-insecure", "https://");
         refused("--url https://x --model m --tls-insecure --tls-ca-file f", "one of them");
+        refused("--custom-endpoint /v1/x", "--url");
         refused("--http-version 2", "--url");
         refused("--url http://x --model m --streams-per-connection 5", "--http-version 2");
         refused("--url https://x --model m --http-version 1.1 --streams-per-connection 5", "--http-version 2");
@@ -466,7 +467,7 @@ pub(super) mod tests {
     #[test]
     fn how_the_endpoint_is_spoken_to_is_recorded() {
         let line = "--url https://x --model m --streams-per-connection 7 --local-address 127.0.0.2,::1 --tls-ca-file f";
-        let expect = json!({"connection_reuse": true, "http_version": "auto", "streams_per_connection": 7,
+        let expect = json!({"path": null, "connection_reuse": true, "http_version": "auto", "streams_per_connection": 7,
             "local_addresses": ["127.0.0.2", "::1"], "tls_ca_file": "f", "tls_insecure": false});
         assert_eq!(resolve(line).unwrap().to_json()["network"], expect);
     }

@@ -233,12 +233,14 @@ impl Line {
             let host = if host.contains(':') && !host.starts_with('[') { format!("[{host}]") } else { host.into() };
             self.push("--url", format!("http://{host}:{port}"));
         }
-        match given.iter().find(|flag| flag.name == "--endpoint") {
-            Some(path) if self.has("--endpoint-type") && path.value().starts_with("/v1/") => {}
-            Some(path) if path.value() == "/v1/completions" => self.push("--endpoint-type", "completions"),
-            Some(path) if path.value() == "/v1/chat/completions" => self.push("--endpoint-type", "chat"),
-            Some(path) => self.given.push(path.clone()),
-            None => {}
+        if let Some(path) = given.iter().find(|flag| flag.name == "--endpoint") {
+            let spoken = self.given.iter().find(|flag| flag.name == "--endpoint-type").map(Given::value);
+            match (path.value(), spoken) {
+                ("/v1/completions", Some("completions")) | ("/v1/chat/completions", Some("chat")) => {}
+                ("/v1/completions", None) => self.push("--endpoint-type", "completions"),
+                ("/v1/chat/completions", None) => self.push("--endpoint-type", "chat"),
+                _ => self.given.push(path.clone()),
+            }
         }
         if let Some(name) = find("--served-model-name") {
             self.given.retain(|flag| !matches!(flag.name.as_str(), "--model" | "-m"));

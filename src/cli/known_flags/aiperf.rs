@@ -32,14 +32,7 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
         &[
             flag("--model-names --model -m", Many, "", Same),
             flag("--model-selection-strategy", One, "round_robin", Instead("one model a run; run once for each")),
-            flag(
-                "--custom-endpoint --endpoint",
-                One,
-                "",
-                Instead(
-                    "the path follows from --endpoint-type; /v1/completions and /v1/chat/completions are understood",
-                ),
-            ),
+            flag("--custom-endpoint --endpoint", One, "", Same),
             flag("--endpoint-type", One, "chat", Same),
             flag("--streaming", Nothing, "off", Same),
             flag("--url -u", Many, "http://localhost:8000", Same),

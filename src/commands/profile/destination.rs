@@ -68,7 +68,7 @@ impl Destined {
     }
 
     fn at(config: &ProfileConfig, base: &BaseUrl, simulated: Option<ServerHandle>) -> Result<Destined> {
-        let path = config.request.endpoint.path(&base.path);
+        let path = config.network.path(&base.path, config.request.endpoint.path(&base.path));
         let uri = Uri::try_from(path).map_err(|e| Error::Usage(format!("--url {base}: {e}")))?;
         let peer = match &base.scheme {
             Scheme::Unix(path) => Peer::Unix(path.clone()),
