@@ -1,4 +1,4 @@
-//! The only place that knows clap and environment variables: what was typed → what is meant.
+//! The only place that knows clap, configuration files and environment variables: what was typed → what is meant.
 //!
 //! Each verb has a file with its arguments (their help texts are the manual) and `resolve`, which checks them against
 //! each other and gives a configuration that needs no flag any more. Nothing here does what the flags ask for.
