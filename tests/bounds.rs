@@ -10,7 +10,7 @@ use loadline::outcome::{Outcome, Phase};
 use loadline::record::manifest::Manifest;
 use loadline::record::row::RequestRow;
 use loadline::sim::server::{ServeConfig, ServerHandle, Timing, spawn};
-use support::{Scratch, rows, run_expecting};
+use support::{Scratch, Scripted, rows, run_expecting};
 
 const MS: i64 = 1_000_000;
 
@@ -169,4 +169,76 @@ fn few_wait_for_their_first_token_at_once_and_more_are_in_flight() {
         let flying = most_at_once(&rows, |r| r.end_ns);
         assert!((3..=8).contains(&flying), "{flying} in flight under {load}");
     }
+}
+
+#[test]
+fn users_keep_their_gap_and_never_overlap_themselves() {
+    let scratch = Scratch::new("users");
+    // The gap of 4 users at 40 per second is 100 ms; the first server answers within it, the second does not.
+    let flags = "--user-centric-rate 40 --num-users 4 --conversation-turn-mean 3 --osl 3 --benchmark-duration 0.8";
+    for (ttft_ms, prompt) in [(10, true), (150, false)] {
+        let server = server(ttft_ms, 1);
+        let rows = profile(&scratch, &server, flags);
+        let start_ns = Manifest::read(&scratch.path("run")).unwrap().profiling.unwrap().start_ns;
+        let times: Vec<i64> = rows.iter().map(|r| (r.scheduled_ns - start_ns) / MS).collect();
+        if prompt {
+            assert!(rows.len() == 32 && rows.iter().all(|r| r.outcome == Outcome::Completed), "{times:?}");
+        }
+        for row in rows.iter().filter(|r| r.sent_ns.is_some()) {
+            let same = |r: &&RequestRow| {
+                r.session_id == row.session_id && r.turn + 1 == row.turn && r.request_id < row.request_id
+            };
+            let Some(before) = rows.iter().filter(same).max_by_key(|r| r.request_id) else { continue };
+            assert!(before.end_ns <= row.sent_ns, "{before:?} {row:?}");
+            assert!(row.sent_ns.unwrap() - before.sent_ns.unwrap() >= 100 * MS, "{before:?} {row:?}");
+            assert_eq!(row.input_tokens, before.input_tokens + 3 + 8, "the conversation is not in front of the turn");
+        }
+        assert!(rows.iter().any(|r| r.turn == 2 && r.scheduled_ns < start_ns + 60 * MS), "nobody began in the midst");
+    }
+    assert!(run_expecting(2, &scratch, "profile --user-centric-rate 4 --num-users 2").stderr.len() > 40);
+}
+
+#[test]
+fn a_series_of_rates_is_followed() {
+    let scratch = Scratch::new("series");
+    let server = server(2, 1);
+    let points = r#"{"points": [{"time_s": 0, "qps": 100}, {"time_s": 0.2, "qps": 100}, {"time_s": 0.4, "qps": 300}]}"#;
+    let file = scratch.file("rates.json", points);
+    let flags =
+        format!("--osl 2 --arrival-pattern constant --benchmark-duration 0.6 --request-rate-series {}", file.display());
+    let rows = profile(&scratch, &server, &flags);
+    let start_ns = Manifest::read(&scratch.path("run")).unwrap().profiling.unwrap().start_ns;
+    let within = |from_ms: i64| {
+        rows.iter().filter(|r| (from_ms * MS..(from_ms + 200) * MS).contains(&(r.scheduled_ns - start_ns))).count()
+    };
+    assert_eq!([within(0), within(200), within(400)], [20, 40, 60]);
+    let bad = scratch.file("bad.json", "{}");
+    let said =
+        run_expecting(2, &scratch, &format!("profile --request-count 3 --request-rate-series {}", bad.display()))
+            .stderr;
+    let said = String::from_utf8(said).unwrap();
+    assert!(said.contains("bad.json") && said.contains("points"), "{said}");
+}
+
+#[test]
+fn a_run_of_failures_is_stopped_and_fails() {
+    let scratch = Scratch::new("failures");
+    let refusal = b"HTTP/1.1 503 Busy\r\ncontent-length: 4\r\n\r\nbusy".to_vec();
+    let server = Scripted::start(refusal, false);
+    let profile = |code, flags: &str| {
+        let line = format!("profile --url {} --model m --streaming --isl 3 --artifact-dir run {flags}", server.url());
+        let said = String::from_utf8(run_expecting(code, &scratch, &line).stderr).unwrap();
+        (said, Manifest::read(&scratch.path("run")).unwrap().counts)
+    };
+    let long = "--request-rate 100 --arrival-pattern constant --request-count 3000";
+    let (said, counts) = profile(1, &format!("{long} --failed-request-threshold 0.5"));
+    assert!(said.contains("the run was stopped: more than 0.5 of its requests failed"), "{said}");
+    assert!(counts.failed >= 10 && counts.not_sent > 1000 && counts.accounted() == 3000, "{counts:?}");
+    let page = std::fs::read_to_string(scratch.path("run/report.html")).unwrap();
+    assert!(page.contains("too many requests had failed"), "the page does not say why");
+    let (said, counts) = profile(1, "--request-count 12 --failed-request-threshold 0.5");
+    assert!(said.contains("more than 0.5 of its requests failed") && counts.failed == 12, "{said}");
+    // Nine are too few to tell.
+    profile(0, "--request-count 9 --failed-request-threshold 0.5");
+    profile(0, "--request-count 12 --failed-request-threshold 1");
 }

@@ -27,7 +27,7 @@ use loadline::schedule::conversation::History;
 use loadline::schedule::dataset::Dataset;
 use loadline::schedule::opening::OpeningSpec;
 use loadline::schedule::order::Sampling;
-use loadline::schedule::spec::{Cancellation, LengthLaw, Load, PhaseSpec, PlanSpec, Source};
+use loadline::schedule::spec::{Cancellation, LengthLaw, Load, PhaseSpec, PlanSpec, Source, Users};
 use loadline::schedule::{Caps, Overload, PhasePlan, Plan, Prompt, Release, Slot, WaitFor};
 use loadline::sim::network::{SimNetwork, Truth};
 use loadline::time::SimClock;
@@ -107,8 +107,28 @@ fn draw_trace(rng: &mut Rng) -> Trace {
     Trace { entries, waits, turn_prompt, block_size: 16, sessions, ..Trace::default() }
 }
 
-fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
-    let (source, load) = match rng.random_range(0..5) {
+/// Sessions of several turns, between each other.
+fn draw_sessions(rng: &mut Rng) -> Trace {
+    let turns: Vec<usize> = (0..rng.random_range(1..5)).map(|_| rng.random_range(2..6)).collect();
+    let entry = |session: usize, rng: &mut Rng| Entry {
+        input_tokens: rng.random_range(1..50),
+        output_tokens: Some(rng.random_range(1..50)),
+        session: Some(session as u32),
+        ..Entry::default()
+    };
+    let order = (0..6).flat_map(|turn| (0..turns.len()).map(move |s| (turn, s)));
+    let entries = order.filter(|(turn, s)| *turn < turns[*s]).map(|(_, s)| entry(s, rng)).collect();
+    let turn_prompt = if rng.random_bool(0.7) { TurnPrompt::Added } else { TurnPrompt::Whole };
+    let sessions = (0..5).map(|s| format!("s{s}")).collect();
+    Trace { entries, turn_prompt, block_size: 16, sessions, ..Trace::default() }
+}
+
+fn draw_plan(seed: Seed, rng: &mut Rng) -> (PhaseSpec, Plan) {
+    let (source, load) = match rng.random_range(0..6) {
+        5 => {
+            let users = Users { seats: rng.random_range(1..6), gap_ns: rng.random_range(1..60) * MS };
+            (Source::Trace(draw_sessions(rng)), Load::Users(users))
+        }
         0 => (Source::Trace(draw_trace(rng)), Load::Recorded),
         1 => {
             let mut t = 0;
@@ -132,7 +152,7 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
             )
         }
     };
-    let by_time_alone = matches!(load, Load::Lanes { requests: None, .. });
+    let by_time_alone = matches!(load, Load::Lanes { requests: None, .. } | Load::Users(_));
     let conversations_max = rng.random_bool(0.2).then(|| rng.random_range(1..20));
     let duration = by_time_alone || rng.random_bool(0.3);
     let mut ramp_ns = || if rng.random_bool(0.3) { rng.random_range(1..300) * MS } else { 0 };
@@ -175,13 +195,14 @@ fn draw_plan(seed: Seed, rng: &mut Rng) -> Plan {
     let phase = spec.phases[0].clone();
     let plan = spec.build().expect("a drawn plan can be built");
     check_bounds(&phase, &plan);
-    plan
+    (phase, plan)
 }
 
-fn simulate(seed: u64) -> (Plan, Outcomes) {
+fn simulate(seed: u64) -> (PhaseSpec, Plan, Outcomes) {
     let seed = Seed(seed);
     let mut rng = seed.stream(Stream::Mix);
-    let plan = Arc::new(draw_plan(seed, &mut rng));
+    let (spec, plan) = draw_plan(seed, &mut rng);
+    let plan = Arc::new(plan);
     let clock = SimClock::default();
     let stop = Arc::new(StopSwitch::default());
     let mut network = SimNetwork::new(clock.clone(), seed);
@@ -191,9 +212,9 @@ fn simulate(seed: u64) -> (Plan, Outcomes) {
         network.interrupt_at(rng.random_range(0..500) * MS, degree, stop.clone());
     }
     let (recorder, mut intake) = ring(1 << 16);
-    let spec = WorkerSpec { worker: 0, workers: 1, timeout_ns: 2_000 * MS, run_id: "run".into(), burn_ns: 0 };
+    let worker_spec = WorkerSpec { worker: 0, workers: 1, timeout_ns: 2_000 * MS, run_id: "run".into(), burn_ns: 0 };
     let mut worker =
-        Worker::new(spec, plan.clone(), (clock, network), recorder, (Arc::new(LiveCounters::default()), stop));
+        Worker::new(worker_spec, plan.clone(), (clock, network), recorder, (Arc::new(LiveCounters::default()), stop));
     let share = block_on(worker.run_phase(0, START_NS));
     let truths = worker.transport().truths().iter().map(|t| (t.x_request_id.clone(), t.clone())).collect();
     let stood_in = worker.replies_stood_in();
@@ -206,7 +227,7 @@ fn simulate(seed: u64) -> (Plan, Outcomes) {
         }
     }
     let plan = Arc::into_inner(plan).expect("the worker is gone");
-    (plan, Outcomes { share, rows, tokens, truths, stood_in, interrupted })
+    (spec, plan, Outcomes { share, rows, tokens, truths, stood_in, interrupted })
 }
 
 /// The law of conservation: each slot one row, and no row without a slot.
@@ -340,6 +361,20 @@ fn check_causality(plan: &Plan, got: &Outcomes) {
     }
 }
 
+/// No user has two requests in flight, and between two sends of one there is a gap at least.
+fn check_users(spec: &PhaseSpec, plan: &Plan, got: &Outcomes) {
+    let Load::Users(users) = spec.load else { return };
+    for row in &got.rows {
+        let Some(previous) = slot_of(&plan.phases[0], row).1.previous_turn else { continue };
+        let before = got.row(u64::from(previous)).unwrap();
+        if let Some(sent_ns) = row.sent_ns {
+            assert!(before.end_ns <= Some(sent_ns), "a user's turns overlap: {before:?} {row:?}");
+            let since_ns = sent_ns - before.sent_ns.or(before.end_ns).unwrap();
+            assert!(since_ns >= users.gap_ns, "{since_ns} after its last one: {row:?}");
+        }
+    }
+}
+
 /// A lane is held by one group of requests until all of it has ended.
 fn check_lanes(plan: &Plan, got: &Outcomes) {
     let phase = &plan.phases[0];
@@ -438,7 +473,8 @@ fn check_conversations(plan: &Plan, got: &Outcomes) -> u64 {
 }
 
 fn check(seed: u64) {
-    let (plan, got) = simulate(seed);
+    let (spec, plan, got) = simulate(seed);
+    check_users(&spec, &plan, &got);
     check_conservation(&plan, &got);
     check_causality(&plan, &got);
     check_lanes(&plan, &got);
@@ -481,7 +517,7 @@ fn every_slot_ends_once_no_event_is_lost_and_every_time_is_true() {
 
 #[test]
 fn the_same_seed_gives_the_same_rows() {
-    let rows = |seed| simulate(seed).1.rows;
+    let rows = |seed| simulate(seed).2.rows;
     assert_eq!(rows(11), rows(11));
     assert_ne!(rows(11), rows(12));
 }
@@ -490,12 +526,12 @@ fn the_same_seed_gives_the_same_rows() {
 fn the_fates_are_all_met() {
     let mut seen = std::collections::HashSet::new();
     for seed in 0..60 {
-        seen.extend(simulate(seed).1.rows.iter().map(|r| r.outcome));
+        seen.extend(simulate(seed).2.rows.iter().map(|r| r.outcome));
     }
     assert_eq!(seen.len(), Outcome::ALL.len(), "only {seen:?}");
     let said = |prefix| {
         (0..60)
-            .any(|seed| simulate(seed).1.rows.iter().any(|r| r.error.as_ref().is_some_and(|e| e.starts_with(prefix))))
+            .any(|seed| simulate(seed).2.rows.iter().any(|r| r.error.as_ref().is_some_and(|e| e.starts_with(prefix))))
     };
     assert!([DROPPED, ABORTED, LOST, ON_REQUEST].into_iter().all(said), "a policy was never met");
 }

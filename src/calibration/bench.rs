@@ -130,6 +130,7 @@ impl Bench {
             cores: vec![self.client_core],
             recorders: vec![recorder],
             stop: Arc::new(StopSwitch::default()),
+            failed_max: None,
             burn_ns: load.burn_ns,
         };
         let collector = std::thread::Builder::new().name("collector".into()).spawn(move || collect(intake));

@@ -21,6 +21,7 @@ use crate::comparison::combinations::Parameters;
 use crate::endpoint::RequestOptions;
 use crate::engine::HttpClient;
 use crate::engine::pace::Pacing;
+use crate::engine::stop::FailedMax;
 use crate::export::{ExportLevel, vllm_json};
 use crate::record::manifest::SloBound;
 use crate::report::progress::Ui;
@@ -76,6 +77,13 @@ pub enum LoadConfig {
     },
     /// When a lane is free.
     Lanes(u32),
+    /// By users, each of whom asks once in a gap.
+    Users {
+        /// How many.
+        users: u32,
+        /// Requests per second of all of them.
+        rate_rps: f64,
+    },
 }
 
 impl LoadConfig {
@@ -85,6 +93,7 @@ impl LoadConfig {
             LoadConfig::Rate { process, params } => json!({"request_rate": params.rate_rps, "arrival_pattern": process,
                 "arrival_smoothness": params.smoothness, "rate_profile": params.curve.as_ref().map(Curve::text)}),
             LoadConfig::Lanes(lanes) => json!({"concurrency": lanes}),
+            LoadConfig::Users { users, rate_rps } => json!({"user_centric_rate": rate_rps, "num_users": users}),
         }
     }
 }
@@ -178,6 +187,8 @@ pub struct ProfileConfig {
     pub on_overload: Overload,
     /// Requests that the client gives up on purpose.
     pub cancellation: Option<Cancellation>,
+    /// How many requests may fail before the run is stopped.
+    pub failed_max: Option<FailedMax>,
     /// Requests to send.
     pub request_count: Option<u64>,
     /// Nothing is sent after this.
@@ -278,6 +289,7 @@ impl ProfileConfig {
             "on_overload": self.on_overload.as_str(),
             "request_cancellation_share": self.cancellation.map(|c| c.share),
             "request_cancellation_delay_s": self.cancellation.map(|c| seconds(c.after_ns)),
+            "failed_request_threshold": self.failed_max.map(|m| m.share),
             "request_count": self.request_count,
             "benchmark_duration_s": self.duration_ns.map(seconds),
             "benchmark_grace_period_s": seconds(self.grace_ns),
@@ -325,6 +337,7 @@ impl ProfileConfig {
                 cap + &rate
             }
             LoadConfig::Lanes(lanes) => format!("concurrency{lanes}"),
+            LoadConfig::Users { users, rate_rps } => format!("user_centric-users{users}-qps{rate_rps:?}"),
         }
     }
 }

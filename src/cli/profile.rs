@@ -205,6 +205,21 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "SECONDS", default_value_t = 30.0, help_heading = LOAD)]
     pub benchmark_grace_period: f64,
 
+    /// Requests per second of --num-users users, each of whom asks once in N/QPS seconds, one conversation after the other; never before
+    /// its last answer. For conversations (--conversation-turn-mean 2 or more, or a trace's sessions).
+    #[arg(long, value_name = "QPS", requires = "num_users",
+        conflicts_with_all = ["request_rate", "rate_profile", "fixed_schedule", "request_rate_series"], help_heading = LOAD)]
+    pub user_centric_rate: Option<f64>,
+
+    /// Users of --user-centric-rate.
+    #[arg(long, value_name = "N", requires = "user_centric_rate", value_parser = clap::value_parser!(u32).range(1..), help_heading = LOAD)]
+    pub num_users: Option<u32>,
+
+    /// Stop the run, and exit with code 1, when more than this share of its requests (0 to 1) have failed. Looked at from
+    /// max(10, --concurrency) ended requests on; the warm-up does not count.
+    #[arg(long, value_name = "RATIO", help_heading = LOAD)]
+    pub failed_request_threshold: Option<f64>,
+
     /// How the load grows.
     #[command(flatten)]
     pub ramp: RampArgs,

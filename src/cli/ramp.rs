@@ -1,11 +1,17 @@
 //! The arguments that let a load grow at its start, and the cap on requests without a token → what is meant.
 
+use std::io::Read;
+use std::path::PathBuf;
+
 use super::profile::{LOAD, ProfileArgs};
 use super::resolve::{positive_ns, usage};
 use crate::arrival::ArrivalParams;
 use crate::arrival::curve::Curve;
 use crate::error::{Error, Result};
 use crate::schedule::Caps;
+
+/// Longest file of a rate.
+const SERIES_BYTES_MAX: u64 = 4 << 20;
 
 /// How a load grows.
 #[derive(Clone, Debug, clap::Args)]
@@ -18,6 +24,11 @@ pub struct RampArgs {
     #[arg(long, value_name = "SECONDS", requires = "request_rate", help_heading = LOAD)]
     pub request_rate_ramp_duration: Option<f64>,
 
+    /// Requests per second as straight lines between points: a JSON file {"points": [{"time_s": 0, "qps": 5}, …]}, level before the
+    /// first and after the last. Needs --request-count or --benchmark-duration; the warm-up is closed-loop then.
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["request_rate", "rate_profile", "fixed_schedule"], help_heading = LOAD)]
+    pub request_rate_series: Option<PathBuf>,
+
     /// Most requests in flight that have no token yet; a request that is due while they are as many waits for the first token
     /// of one of them. Needs --streaming.
     #[arg(long, value_name = "N", requires = "streaming", help_heading = LOAD)]
@@ -29,6 +40,20 @@ pub struct RampArgs {
 }
 
 impl ProfileArgs {
+    /// The rate of `--request-rate-series`.
+    pub(super) fn series(&self) -> Result<Option<Curve>> {
+        let Some(path) = &self.ramp.request_rate_series else { return Ok(None) };
+        if self.request_count.is_none() && self.benchmark_duration.is_none() {
+            return usage("--request-rate-series needs --request-count or --benchmark-duration: when the run ends");
+        }
+        let mut text = String::new();
+        let file = std::fs::File::open(path).map_err(Error::io(path))?;
+        file.take(SERIES_BYTES_MAX).read_to_string(&mut text).map_err(Error::io(path))?;
+        let curve = Curve::series(&text)
+            .map_err(|problem| Error::Usage(format!("--request-rate-series {}: {problem}", path.display())))?;
+        Ok(Some(curve))
+    }
+
     /// The caps beside a load; `in_flight_max` is that of open-loop load.
     pub(super) fn caps(&self, in_flight_max: Option<u32>) -> Result<Caps> {
         let ramp = &self.ramp;

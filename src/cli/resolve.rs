@@ -15,6 +15,7 @@ use crate::arrival::ArrivalParams;
 use crate::endpoint::{EndpointType, RequestOptions};
 use crate::engine::HttpClient;
 use crate::engine::pace::Pacing;
+use crate::engine::stop::FailedMax;
 use crate::error::{Error, Result};
 use crate::export::ExportLevel;
 use crate::metrics;
@@ -83,6 +84,7 @@ impl ProfileArgs {
                 OverloadArg::Abort => Overload::Abort,
             },
             cancellation: self.cancellation()?,
+            failed_max: self.failed_max()?,
             load,
             request_count: self.request_count,
             duration_ns: self.benchmark_duration.map(|s| positive_ns("--benchmark-duration", s)).transpose()?,
@@ -181,12 +183,21 @@ impl ProfileArgs {
             return usage("--request-count must be at least 1");
         }
         let burst = self.arrival_pattern == PatternArg::ConcurrencyBurst;
-        if burst && (self.request_rate.is_some() || self.rate_profile.is_some() || self.fixed_schedule) {
+        let timed =
+            self.rate_profile.is_some() || self.user_centric_rate.is_some() || self.ramp.request_rate_series.is_some();
+        if burst && (self.request_rate.is_some() || timed || self.fixed_schedule) {
             return usage(
                 "--arrival-pattern concurrency_burst has no times; leave it out, or --request-rate, --rate-profile or --fixed-schedule",
             );
         }
-        let has_rate = self.request_rate.is_some() || self.rate_profile.is_some();
+        if let (Some(rate_rps), Some(users)) = (self.user_centric_rate, self.num_users) {
+            if !(rate_rps > 0.0 && rate_rps <= 1e6) {
+                return usage("--user-centric-rate must be above 0, and at most 1e6 requests per second");
+            }
+            return Ok(LoadConfig::Users { users, rate_rps });
+        }
+        let series = self.series()?;
+        let has_rate = self.request_rate.is_some() || self.rate_profile.is_some() || series.is_some();
         if self.arrival_smoothness.is_some() && !has_rate {
             return usage("--arrival-smoothness needs --request-rate or --rate-profile");
         }
@@ -197,7 +208,7 @@ impl ProfileArgs {
             let (process, smoothness) = process(self.arrival_pattern, self.arrival_smoothness)?;
             let duration_s = self.benchmark_duration.unwrap_or(0.0);
             let curve = |text: &String| rate("--rate-profile", text, duration_s);
-            let curve = self.rate_profile.as_ref().map(curve).transpose()?;
+            let curve = self.rate_profile.as_ref().map(curve).transpose()?.or(series);
             let params = ArrivalParams { rate_rps: self.request_rate, smoothness, curve };
             crate::arrival::build(process, &params)?;
             let ramp_s = self.ramp.request_rate_ramp_duration;
@@ -211,6 +222,15 @@ impl ProfileArgs {
             return usage("--max-in-flight caps a rate or a trace's times; closed-loop load has --concurrency");
         }
         Ok(LoadConfig::Lanes(self.concurrency.unwrap_or(1)))
+    }
+
+    fn failed_max(&self) -> Result<Option<FailedMax>> {
+        let Some(share) = self.failed_request_threshold else { return Ok(None) };
+        if !(0.0..=1.0).contains(&share) {
+            return usage("--failed-request-threshold is a share, from 0 to 1");
+        }
+        let concurrency = self.concurrency.or(self.max_in_flight).unwrap_or(0);
+        Ok(Some(FailedMax { share, from_requests: u64::from(concurrency.max(10)) }))
     }
 
     fn cancellation(&self) -> Result<Option<Cancellation>> {
@@ -388,6 +408,16 @@ pub(super) mod tests {
         refused("--header nocolon", "NAME:VALUE");
         refused("--extra-inputs x", "NAME:VALUE");
         refused("--goodput speed:5", "speed");
+        refused("--user-centric-rate 5", "--num-users");
+        refused("--user-centric-rate 5 --num-users 2 --request-rate 3", "cannot be used with");
+        refused("--user-centric-rate 0 --num-users 2", "above 0");
+        refused("--user-centric-rate 5 --num-users 0", "0 is not in");
+        refused("--failed-request-threshold 1.5", "from 0 to 1");
+        refused("--request-rate-series nowhere.json", "--benchmark-duration");
+        refused("--arrival-pattern concurrency_burst --request-rate 5", "concurrency_burst");
+        refused("--request-rate-ramp-duration 5", "--request-rate");
+        refused("--concurrency-ramp-duration 5", "needs --concurrency");
+        refused("--concurrency 2 --prefill-concurrency 1", "--streaming");
         refused("--url http://x --model m --tls-insecure", "https://");
         refused("--url https://x --model m --tls-insecure --tls-ca-file f", "one of them");
         refused("--custom-endpoint /v1/x", "--url");

@@ -112,6 +112,10 @@ impl ProfileArgs {
 
     fn warmup_load(&self, load: &LoadConfig, concurrency: Option<u32>) -> Result<LoadConfig> {
         let args = &self.warmup;
+        let changed = args.warmup_request_rate.is_some() || args.warmup_arrival_pattern.is_some();
+        if let (LoadConfig::Users { .. }, false) = (load, changed) {
+            return Ok(load.clone());
+        }
         let inherited = match load {
             LoadConfig::Rate { params, .. } => params.rate_rps,
             _ => None,
@@ -210,6 +214,8 @@ mod tests {
             "{line} --warmup-concurrency-ramp-duration 1 --warmup-prefill-concurrency 7 --warmup-prefill-concurrency-ramp-duration 2"
         );
         assert_eq!(warmup(&own).caps, caps(None, 1, Some(7), 2));
+        let users = "--user-centric-rate 4 --num-users 2 --conversation-turn-mean 3 --warmup-duration 5";
+        assert_eq!(warmup(users).load, LoadConfig::Users { users: 2, rate_rps: 4.0 });
         let rate = warmup("--request-rate 8 --request-rate-ramp-duration 4 --warmup-duration 9");
         let LoadConfig::Rate { params, .. } = rate.load else { panic!("{rate:?}") };
         assert_eq!(params.curve.map(|c| c.value(1.0)), Some(2.0));

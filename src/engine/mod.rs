@@ -45,13 +45,13 @@ use interference::{CpuTimes, Interference};
 use lane::Lane;
 use live::{LiveCounters, LiveSnapshot, LiveSpreads};
 use pace::Pacing;
-use stop::StopSwitch;
+use stop::{FailedMax, StopSwitch};
 use target::{Protocol, Target};
 use transport::Transport;
 use worker::{PhaseShare, Worker, WorkerSpec};
 
 use crate::error::{Error, Result};
-use crate::outcome::{OutcomeCounts, Phase};
+use crate::outcome::{OutcomeClass, OutcomeCounts, Phase};
 use crate::record::manifest::{PhaseWindow, TransmitStamps, WorkerSummary};
 use crate::record::ring::Recorder;
 use crate::schedule::Plan;
@@ -107,6 +107,8 @@ pub struct EngineSpec {
     pub recorders: Vec<Recorder>,
     /// The stop switch.
     pub stop: Arc<StopSwitch>,
+    /// How many requests of the measurement may fail before the run is stopped.
+    pub failed_max: Option<FailedMax>,
     /// Time that each worker spins away after every body signal, to be as busy as that makes it; 0 but for calibration.
     pub burn_ns: i64,
 }
@@ -126,6 +128,8 @@ pub struct EngineReport {
     pub workers: Vec<WorkerSummary>,
     /// Token rows that found a ring full.
     pub tokens_lost: u64,
+    /// Whether more of the measurement's requests failed than may.
+    pub too_many_failed: bool,
 }
 
 /// Progress of a run, for a viewer.
@@ -177,6 +181,8 @@ struct Crew {
     live: Vec<Arc<LiveCounters>>,
     done: Receiver<PhaseShare>,
     clock: SystemClock,
+    stop: Arc<StopSwitch>,
+    failed_max: Option<FailedMax>,
 }
 
 impl Crew {
@@ -216,7 +222,8 @@ impl Crew {
             members.push(Member { starts, thread });
             published.push(live);
         }
-        Ok(Crew { members, live: published, done, clock: spec.clock })
+        let (stop, failed_max) = (spec.stop, spec.failed_max);
+        Ok(Crew { members, live: published, done, clock: spec.clock, stop, failed_max })
     }
 
     /// Starts one phase on all workers and waits until all have ended it. Gives the phase's window.
@@ -232,18 +239,24 @@ impl Crew {
             // A worker that has died is found out below, by its missing share.
             let _ = member.starts.send((index, start_ns));
         }
-        let mut missing = self.members.len();
+        let (mut missing, before) = (self.members.len(), self.snapshot());
+        let mut outcomes = OutcomeCounts::default();
+        let failed_max = self.failed_max.filter(|_| phase == Phase::Profiling);
         while missing > 0 {
             match self.done.recv_timeout(TICK) {
                 Ok(share) => {
                     report.scheduled += share.scheduled;
                     report.outcomes.merge(&share.outcomes);
+                    outcomes.merge(&share.outcomes);
                     window.end_ns = window.end_ns.max(share.end_ns);
                     missing -= 1;
                 }
                 Err(RecvTimeoutError::Timeout) => {
-                    let snapshots = self.live.iter().map(|live| live.snapshot());
-                    let live = snapshots.fold(LiveSnapshot::default(), LiveSnapshot::merge);
+                    let live = self.snapshot();
+                    let (failed, completed) = (live.failed - before.failed, live.completed - before.completed);
+                    if failed_max.is_some_and(|most| most.is_exceeded(failed, completed)) {
+                        self.stop.give_up();
+                    }
                     let elapsed_ns = self.clock.now_ns() - start_ns;
                     on_tick(Tick { phase, elapsed_ns, live, workers: &self.live });
                     // One dead worker's share would be waited for in vain.
@@ -256,7 +269,15 @@ impl Crew {
                 }
             }
         }
+        let (failed, completed) = (outcomes.of_class(OutcomeClass::Failed), outcomes.of_class(OutcomeClass::Completed));
+        report.too_many_failed |= failed_max.is_some_and(|most| most.is_exceeded(failed, completed));
         Ok(window)
+    }
+
+    /// The counters of all workers.
+    fn snapshot(&self) -> LiveSnapshot {
+        let snapshots = self.live.iter().map(|live| live.snapshot());
+        snapshots.fold(LiveSnapshot::default(), LiveSnapshot::merge)
     }
 
     /// Lets the workers go and takes their reports.

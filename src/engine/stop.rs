@@ -14,11 +14,29 @@ pub enum Stop {
     Cut = 2,
 }
 
+/// How many requests may fail before a run is stopped.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct FailedMax {
+    /// Their share of those that have ended, 0 to 1.
+    pub share: f64,
+    /// Looked at from so many ended requests on.
+    pub from_requests: u64,
+}
+
+impl FailedMax {
+    /// Whether so many failures among those that ended are too many.
+    pub fn is_exceeded(&self, failed: u64, completed: u64) -> bool {
+        let ended = failed + completed;
+        ended >= self.from_requests && failed as f64 > self.share * ended as f64
+    }
+}
+
 /// The word. Only ever goes up.
 #[derive(Debug, Default)]
 pub struct StopSwitch {
     degree: AtomicU8,
     aborted: AtomicBool,
+    failed: AtomicBool,
 }
 
 impl StopSwitch {
@@ -43,6 +61,17 @@ impl StopSwitch {
         self.aborted.load(Ordering::Relaxed)
     }
 
+    /// Asks for a cut because too many requests failed.
+    pub fn give_up(&self) {
+        self.failed.store(true, Ordering::Relaxed);
+        self.ask(Stop::Cut);
+    }
+
+    /// Whether failures asked for the stop.
+    pub fn is_given_up(&self) -> bool {
+        self.failed.load(Ordering::Relaxed)
+    }
+
     /// What has been asked for.
     #[inline]
     pub fn asked(&self) -> Stop {
@@ -57,6 +86,15 @@ impl StopSwitch {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn failures_count_from_so_many_on_and_by_their_share() {
+        let most = FailedMax { share: 0.25, from_requests: 8 };
+        let exceeded = |failed, completed| most.is_exceeded(failed, completed);
+        assert_eq!([(7, 0), (2, 6), (3, 5), (3, 9)].map(|(f, c)| exceeded(f, c)), [false, false, true, false]);
+        assert!(FailedMax { share: 0.0, from_requests: 1 }.is_exceeded(1, 99));
+        assert!(!FailedMax { share: 1.0, from_requests: 1 }.is_exceeded(9, 0));
+    }
 
     #[test]
     fn a_stop_only_goes_up() {

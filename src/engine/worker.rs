@@ -26,6 +26,8 @@ use crate::time::{Clock, MILLISECOND_NS};
 
 /// Longest wait without a look at the stop switch.
 const LOOK_UP_NS: i64 = 50 * MILLISECOND_NS;
+/// The reason of what was cut, and not sent, after too many failures.
+const GIVEN_UP: &str = "the run was stopped because too many requests had failed (--failed-request-threshold)";
 /// Signals taken in before stops and deadlines are looked at again.
 const SIGNALS_PER_TURN: u32 = 256;
 
@@ -209,7 +211,8 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             run.releasing = false;
         }
         if asked == Stop::Cut {
-            self.cut_all(run, now_ns, "the run was interrupted");
+            let why = if self.stop.is_given_up() { GIVEN_UP } else { "the run was interrupted" };
+            self.cut_all(run, now_ns, why);
         } else if now_ns >= run.give_up_ns {
             self.cut_all(run, now_ns, "still in flight when the grace period ended");
         }
@@ -490,6 +493,7 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         let now_ns = self.clock.now_ns();
         let why = match self.stop.asked() {
             _ if self.stop.is_aborted() => format!("{ABORTED}an earlier request found no room"),
+            _ if self.stop.is_given_up() => GIVEN_UP.into(),
             Stop::No => "the phase ended before it could be sent".into(),
             Stop::Drain | Stop::Cut => "the run was interrupted before it was sent".into(),
         };

@@ -144,6 +144,10 @@ fn phase(name: &str, config: &Json) -> Json {
     let mut phase = json!({"name": name, "kind": name});
     if load["fixed_schedule"] == true {
         phase["type"] = json!("fixed_schedule");
+    } else if load["num_users"].is_number() {
+        phase["type"] = json!("user_centric");
+        phase["rate"] = load["user_centric_rate"].clone();
+        phase["users"] = load["num_users"].clone();
     } else if let Some(lanes) = load["concurrency"].as_u64() {
         phase["type"] = json!("concurrency");
         phase["concurrency"] = json!(lanes);

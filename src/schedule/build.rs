@@ -115,7 +115,7 @@ impl PlanSpec {
                 (Load::Lanes { requests: None, .. }, Source::Synthetic(_)) => {
                     p.conversations_max.map_or(REPEATED_REQUESTS_MAX, |n| n * turns_max)
                 }
-                (Load::Lanes { requests: None, .. }, _) => REPEATED_REQUESTS_MAX,
+                (Load::Lanes { requests: None, .. } | Load::Users(_), _) => REPEATED_REQUESTS_MAX,
                 (_, Source::Trace(trace)) => trace.entries.len() as u64,
                 (_, Source::Synthetic(_)) => drawn.len() as u64,
             };
@@ -233,7 +233,7 @@ fn number_blocks(trace: &mut Trace, radix: Radix) -> u32 {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
     use crate::endpoint::{EndpointType, RequestOptions};
     use crate::prompt::count_builtin;
@@ -245,7 +245,7 @@ mod tests {
     use crate::schedule::spec::LengthLaw;
     use crate::trace::{Entry, TurnPrompt, Wait, WaitFor};
 
-    fn spec(source: Source, phases: Vec<PhaseSpec>) -> PlanSpec {
+    pub(in crate::schedule) fn spec(source: Source, phases: Vec<PhaseSpec>) -> PlanSpec {
         let request = RequestOptions {
             endpoint: EndpointType::Completions,
             model: "m".into(),
@@ -277,7 +277,7 @@ mod tests {
         }
     }
 
-    fn trace(entries: Vec<Entry>) -> Source {
+    pub(in crate::schedule) fn trace(entries: Vec<Entry>) -> Source {
         Source::Trace(Trace { entries, block_size: 8, sessions: vec!["a".into(), "b".into()], ..Trace::default() })
     }
 

@@ -18,6 +18,7 @@ mod proof;
 pub mod ramp;
 pub mod shard;
 pub mod spec;
+mod users;
 
 use std::sync::Arc;
 

@@ -11,7 +11,7 @@ use super::graph::{Graph, Link, grouped, groups_of};
 use super::opening::Opening;
 use super::order::Order;
 use super::spec::{Load, PhaseSpec};
-use super::{PhasePlan, Prompt, Release, Slot};
+use super::{PhasePlan, Prompt, Release, Slot, users};
 use crate::error::{Error, Result};
 use crate::outcome::Phase;
 use crate::trace::{Trace, TurnPrompt, Wait, WaitFor};
@@ -56,8 +56,13 @@ impl<'a> Pool<'a> {
     }
 
     /// How many groups there are.
-    fn conversations(&self) -> u64 {
+    pub(super) fn conversations(&self) -> u64 {
         (0..self.len()).filter(|at| self.group(*at) as usize == *at).count() as u64
+    }
+
+    /// Whether requests wait for others than the turn before them.
+    pub(super) fn has_waits(&self) -> bool {
+        !self.trace.waits.is_empty()
     }
 
     fn waits(&self, request: usize) -> &[Wait] {
@@ -104,6 +109,7 @@ pub(super) fn phase(spec: &PhaseSpec, pool: &Pool<'_>, order: &mut Order, first_
             let most = most.min(requests.map_or(usize::MAX, |wanted| wanted as usize));
             placing.take(order, most, conversations, std::iter::repeat(Release::Lane))?;
         }
+        Load::Users(of) => users::place(&mut placing, *of, spec, order)?,
     }
     Ok(PhasePlan {
         phase: spec.phase,
@@ -124,7 +130,7 @@ pub(super) fn phase(spec: &PhaseSpec, pool: &Pool<'_>, order: &mut Order, first_
 const NOWHERE: u32 = u32::MAX;
 
 /// The slots so far, and where this pass over the pool stands.
-struct Placing<'a> {
+pub(super) struct Placing<'a> {
     pool: &'a Pool<'a>,
     phase: Phase,
     /// Whether the trace's own times count.
@@ -204,17 +210,66 @@ impl<'a> Placing<'a> {
         }
     }
 
+    pub(super) fn pool(&self) -> &'a Pool<'a> {
+        self.pool
+    }
+
+    /// How many slots there are.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len()
+    }
+
+    pub(super) fn slots_mut(&mut self) -> &mut [Slot] {
+        &mut self.slots
+    }
+
+    /// Whether later turns' prompts hold only what each adds.
+    pub(super) fn adds(&self) -> bool {
+        self.pool.trace.turn_prompt == TurnPrompt::Added
+    }
+
+    /// Tokens of a turn's own text and its answer.
+    pub(super) fn tokens_said(&self, request: usize) -> u64 {
+        let content = &self.pool.requests[request];
+        u64::from(content.input_tokens) + u64::from(content.max_tokens.unwrap_or(0))
+    }
+
+    /// Places a turn that waits for that slot's end, and for a gap after its sending. Gives its own slot.
+    pub(super) fn add_turn(
+        &mut self,
+        request: usize,
+        previous: Option<u32>,
+        release: Release,
+        gap_ns: i64,
+    ) -> Result<u32> {
+        let index = self.slots.len() as u32;
+        if let Some(previous) = previous {
+            for (event, delay_ns) in [(WaitFor::End, 0), (WaitFor::Dispatch, gap_ns)] {
+                self.links.push((previous, Link { slot: index, event, delay_ns }));
+            }
+        }
+        self.push(request, previous, release)?;
+        Ok(index)
+    }
+
     /// Places a request. `first` releases it where nothing else does.
     fn add(&mut self, request: usize, first: impl FnOnce() -> Option<Release>) -> Result<()> {
-        let content = &self.pool.requests[request];
         let index = self.slots.len() as u32;
-        let previous = content.session.and_then(|s| self.last_turns.insert(s, index));
+        let session = self.pool.requests[request].session;
+        let previous = session.and_then(|s| self.last_turns.insert(s, index));
         let release = self.release(request, previous, first)?;
         if let Some(place) = self.places.get_mut(request) {
             *place = index;
         }
+        self.push(request, previous, release)
+    }
+
+    /// Appends the slot of a request, behind the conversation's previous turn.
+    fn push(&mut self, request: usize, previous: Option<u32>, release: Release) -> Result<()> {
+        let content = &self.pool.requests[request];
+        let index = self.slots.len() as u32;
         let before = previous.map(|turn| &mut self.slots[turn as usize]);
-        let added = self.pool.trace.turn_prompt == TurnPrompt::Added && !content.is_whole;
+        let added = self.adds() && !content.is_whole;
         let continues = added && before.is_some();
         let (mut turn, mut input_tokens) = (0, Some(content.input_tokens));
         if let Some(before) = before {

@@ -101,6 +101,17 @@ pub enum Load {
         /// Requests in all.
         requests: Option<u64>,
     },
+    /// So many users, each with one conversation after the other.
+    Users(Users),
+}
+
+/// Users who ask at a steady pace: their seats in the schedule (see `users`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Users {
+    /// How many there are at any time.
+    pub seats: u32,
+    /// Time between two turns of one of them.
+    pub gap_ns: i64,
 }
 
 /// One phase as it is asked for.

@@ -152,7 +152,7 @@ fn diurnal(p: &[f64]) -> Built {
 }
 
 /// Straight lines from point to point, level before the first and after the last.
-fn piecewise(points: &[Point]) -> Built {
+pub(super) fn piecewise(points: &[Point]) -> Built {
     let (Some(first), Some(last)) = (points.first(), points.last()) else { return Err("it has no points") };
     let mut parts = vec![(f64::NEG_INFINITY, vec![first.1])];
     for pair in points.windows(2) {

@@ -7,6 +7,7 @@
 mod expression;
 mod functions;
 mod pieces;
+mod series;
 mod wave;
 
 use std::f64::consts::TAU;
@@ -207,6 +208,9 @@ fn peak(piece: &Piece, sign: f64, (mut low, mut high): (f64, f64)) -> f64 {
 pub fn fuzz_curve(data: &[u8]) {
     const DURATION_S: f64 = 1000.0;
     let Ok(text) = std::str::from_utf8(data) else { return };
+    if let Ok(series) = Curve::series(text) {
+        assert_eq!(series, Curve::parse(series.text()).unwrap_or_else(|e| panic!("{text}: {e}")));
+    }
     let curve = match Curve::parse(text) {
         Ok(curve) => curve,
         Err(e) => {

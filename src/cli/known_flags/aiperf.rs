@@ -288,8 +288,8 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--concurrency-ramp-duration", One, "", Same),
             flag("--prefill-concurrency-ramp-duration", One, "", Same),
             flag("--request-rate-ramp-duration", One, "", Same),
-            flag("--request-rate-series", One, "", Instead("--rate-profile \"ramp(to=N, end=60s)\"")),
-            flag("--failed-request-threshold", One, "", Instead("--fail-on judges the run at its end")),
+            flag("--request-rate-series", One, "", Same),
+            flag("--failed-request-threshold", One, "", Same),
             flag("--trajectory-start-min-ratio", One, "0.25", AGENTIC),
             flag("--trajectory-start-max-ratio", One, "0.75", AGENTIC),
             flag("--burst-phase-starts", Nothing, "off", AGENTIC),
@@ -322,13 +322,7 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--warmup-request-rate-ramp-duration", One, "", Same),
         ],
     ),
-    (
-        "User-Centric Rate",
-        &[
-            flag("--user-centric-rate", One, "", Instead("sessions of a trace, with --concurrency for the users")),
-            flag("--num-users", One, "", Instead("sessions of a trace, with --concurrency for the users")),
-        ],
-    ),
+    ("User-Centric Rate", &[flag("--user-centric-rate", One, "", Same), flag("--num-users", One, "", Same)]),
     (
         "Request Cancellation",
         &[flag("--request-cancellation-rate", One, "", Same), flag("--request-cancellation-delay", One, "0", Same)],

@@ -95,6 +95,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
         cores,
         recorders,
         stop: stop.clone(),
+        failed_max: config.failed_max,
         burn_ns: 0,
     };
     let stolen_before_ns = steal_ns();
@@ -124,6 +125,14 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let code = report::exit_code(&verdict, config.fail_on);
     manifest.verdict = Some(verdict);
     manifest.write(&dir)?;
+    if ran.too_many_failed {
+        let share = config.failed_max.map_or(0.0, |most| most.share);
+        let stopped = if stop.is_given_up() { "the run was stopped: " } else { "" };
+        out::stderr(&format!(
+            "{stopped}more than {share} of its requests failed (--failed-request-threshold); their reasons stand in the report\n"
+        ))?;
+        return Ok(ExitCode::ThresholdFailed);
+    }
     if stop.is_aborted() {
         return Err(Error::Endpoint(
             "the run was stopped because a request was due and found no room (its reason stands in the report); raise \

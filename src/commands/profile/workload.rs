@@ -11,8 +11,9 @@ use crate::prompt::source::{Around, TextSource, salted};
 use crate::prompt::tokenizer::Tokenizer;
 use crate::rng::Stream;
 use crate::schedule::dataset::{Dataset, DatasetLaws};
-use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source};
+use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source, Users};
 use crate::schedule::{Caps, graph};
+use crate::time::SECOND_NS;
 use crate::trace::bucketing::Bucketing;
 use crate::trace::{self, Trace};
 
@@ -120,11 +121,12 @@ impl<'a> Resolved<'a> {
                 };
                 Load::Lanes { lanes: *lanes, requests: config.request_count.or(otherwise) }
             }
+            LoadConfig::Users { users, rate_rps } => users_load(*users, *rate_rps),
         };
         let unbounded = config.duration_ns.is_none() && config.pool.conversations.is_none() && self.requests.is_none();
         Ok(PhaseSpec {
             requests_max: config.request_count.or(unbounded.then_some(REQUESTS_DEFAULT)),
-            conversations_max: config.pool.conversations,
+            conversations_max: config.pool.conversations.or_else(|| self.trace_once(&load)),
             caps: self.caps,
             duration_ns: config.duration_ns,
             grace_ns: config.grace_ns,
@@ -142,6 +144,7 @@ impl<'a> Resolved<'a> {
             }
             LoadConfig::Lanes(lanes) => Load::Lanes { lanes: *lanes, requests: warmup.requests },
             LoadConfig::FromTrace | LoadConfig::Recorded => Load::Lanes { lanes: 1, requests: warmup.requests },
+            LoadConfig::Users { users, rate_rps } => users_load(*users, *rate_rps),
         };
         Ok(PhaseSpec {
             requests_max: warmup.requests,
@@ -151,6 +154,12 @@ impl<'a> Resolved<'a> {
             grace_ns: warmup.grace_ns,
             ..PhaseSpec::new(Phase::Warmup, load)
         })
+    }
+
+    /// Users go through a trace once, where nothing else bounds them.
+    fn trace_once(&self, load: &Load) -> Option<u64> {
+        let bounded = self.config.duration_ns.is_some() || self.config.request_count.is_some();
+        self.conversations.filter(|_| matches!(load, Load::Users(_)) && !bounded)
     }
 
     /// The times of as many conversations as there may be, or of all before the end.
@@ -178,6 +187,8 @@ impl<'a> Resolved<'a> {
         let conversations = |p: &PhaseSpec| match &p.load {
             Load::Times(times) => times.len() as u64,
             Load::Lanes { requests: Some(n), .. } => *n,
+            // Each user has a conversation at any time.
+            Load::Users(of) => p.conversations_max.unwrap_or(POOL_DEFAULT.max(u64::from(of.seats))),
             Load::Lanes { requests: None, .. } | Load::Recorded => p.conversations_max.unwrap_or(POOL_DEFAULT),
         };
         let requests = |p: &PhaseSpec| match &p.load {
@@ -193,4 +204,9 @@ impl<'a> Resolved<'a> {
             repeats: entries.is_some(),
         }
     }
+}
+
+fn users_load(users: u32, rate_rps: f64) -> Load {
+    let gap_ns = (f64::from(users) / rate_rps * SECOND_NS as f64).round() as i64;
+    Load::Users(Users { seats: users, gap_ns: gap_ns.max(1) })
 }
