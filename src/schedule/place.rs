@@ -268,8 +268,8 @@ impl<'a> Placing<'a> {
     fn push(&mut self, request: usize, previous: Option<u32>, release: Release) -> Result<()> {
         let content = &self.pool.requests[request];
         let index = self.slots.len() as u32;
-        let before = previous.map(|turn| &mut self.slots[turn as usize]);
         let added = self.adds() && !content.is_whole;
+        let before = previous.map(|turn| &mut self.slots[turn as usize]);
         let continues = added && before.is_some();
         let (mut turn, mut input_tokens) = (0, Some(content.input_tokens));
         if let Some(before) = before {

@@ -208,7 +208,8 @@ fn peak(piece: &Piece, sign: f64, (mut low, mut high): (f64, f64)) -> f64 {
 pub fn fuzz_curve(data: &[u8]) {
     const DURATION_S: f64 = 1000.0;
     let Ok(text) = std::str::from_utf8(data) else { return };
-    if let Ok(series) = Curve::series(text) {
+    // An expression of very many points is longer than may be written.
+    if let Some(series) = Curve::series(text).ok().filter(|series| series.text().len() < 60_000) {
         assert_eq!(series, Curve::parse(series.text()).unwrap_or_else(|e| panic!("{text}: {e}")));
     }
     let curve = match Curve::parse(text) {
