@@ -253,7 +253,8 @@ impl Crew {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let live = self.snapshot();
-                    let (failed, completed) = (live.failed - before.failed, live.completed - before.completed);
+                    let since = |class| live.outcomes.of_class(class) - before.outcomes.of_class(class);
+                    let (failed, completed) = (since(OutcomeClass::Failed), since(OutcomeClass::Completed));
                     if failed_max.is_some_and(|most| most.is_exceeded(failed, completed)) {
                         self.stop.give_up();
                     }
