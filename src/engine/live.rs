@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering::Relaxed};
 
 use super::spread::{LiveSpread, Spread};
-use crate::outcome::Outcome;
+use crate::outcome::{Outcome, OutcomeClass};
 use crate::record::row::RequestRow;
 
 /// The counters of one worker.
@@ -124,6 +124,11 @@ impl LiveSnapshot {
             dispatch_lag_max_ns: self.dispatch_lag_max_ns.max(other.dispatch_lag_max_ns),
             outcomes: std::array::from_fn(|at| self.outcomes[at] + other.outcomes[at]),
         }
+    }
+
+    /// Requests that ended in this class of outcomes.
+    pub(super) fn of_class(&self, class: OutcomeClass) -> u64 {
+        Outcome::ALL.into_iter().filter(|outcome| outcome.class() == class).map(|outcome| self.of(outcome)).sum()
     }
 
     /// Requests that ended so.

@@ -253,7 +253,7 @@ impl Crew {
                 }
                 Err(RecvTimeoutError::Timeout) => {
                     let live = self.snapshot();
-                    let since = |class| live.outcomes.of_class(class) - before.outcomes.of_class(class);
+                    let since = |class| live.of_class(class) - before.of_class(class);
                     let (failed, completed) = (since(OutcomeClass::Failed), since(OutcomeClass::Completed));
                     if failed_max.is_some_and(|most| most.is_exceeded(failed, completed)) {
                         self.stop.give_up();
