@@ -78,11 +78,7 @@ impl ProfileArgs {
             prompt: self.prompt.resolve(),
             warmup: self.warmup(&load, &caps)?,
             caps,
-            on_overload: match self.on_overload {
-                OverloadArg::Queue => Overload::Queue,
-                OverloadArg::Drop => Overload::Drop,
-                OverloadArg::Abort => Overload::Abort,
-            },
+            on_overload: self.on_overload.into(),
             cancellation: self.cancellation()?,
             failed_max: self.failed_max()?,
             load,
@@ -240,6 +236,16 @@ impl ProfileArgs {
         }
         let after_ns = non_negative_ns("--request-cancellation-delay", self.request_cancellation_delay)?;
         Ok((percent > 0.0).then_some(Cancellation { share: percent / 100.0, after_ns }))
+    }
+}
+
+impl From<OverloadArg> for Overload {
+    fn from(typed: OverloadArg) -> Overload {
+        match typed {
+            OverloadArg::Queue => Overload::Queue,
+            OverloadArg::Drop => Overload::Drop,
+            OverloadArg::Abort => Overload::Abort,
+        }
     }
 }
 

@@ -125,13 +125,19 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let code = report::exit_code(&verdict, config.fail_on);
     manifest.verdict = Some(verdict);
     manifest.write(&dir)?;
+    ended(config, &ran, &stop)?;
+    Ok(if ran.too_many_failed { ExitCode::ThresholdFailed } else { code })
+}
+
+/// Tells of a run that was stopped, or failed, by a bound that the user set.
+fn ended(config: &ProfileConfig, ran: &EngineReport, stop: &StopSwitch) -> Result<()> {
     if ran.too_many_failed {
         let share = config.failed_max.map_or(0.0, |most| most.share);
         let stopped = if stop.is_given_up() { "the run was stopped: " } else { "" };
         out::stderr(&format!(
             "{stopped}more than {share} of its requests failed (--failed-request-threshold); their reasons stand in the report\n"
         ))?;
-        return Ok(ExitCode::ThresholdFailed);
+        return Ok(());
     }
     if stop.is_aborted() {
         return Err(Error::Endpoint(
@@ -140,7 +146,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
                 .into(),
         ));
     }
-    Ok(code)
+    Ok(())
 }
 
 /// Runs the engine's plan against a deployment in simulated time.
