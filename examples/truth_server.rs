@@ -30,7 +30,7 @@ struct Args {
 
 fn main() -> Result<(), Box<dyn Error>> {
     let args = Args::parse();
-    let server = spawn(&ServeConfig { oracle: true, core: args.core, ..args.serve.resolve() })?;
+    let server = spawn(&ServeConfig { oracle: true, core: args.core, ..args.serve.resolve()? })?;
     println!("{}", server.url());
     std::io::stdin().read_to_end(&mut Vec::new())?;
     let oracle = server.finish()?;

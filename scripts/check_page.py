@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Opens a page in headless Chromium and checks what a person would see at once.
 
-usage: check_page.py PAGE
+usage: check_page.py PAGE [FIGURES WORD]
+
+FIGURES is the least number of figures (8), WORD what has to be on the page (Verdict); a sweep's page has 4 and "Deploy".
 
 No console message, no request beyond the page itself, every figure has marks, the verdict stands on top.
 """
@@ -18,7 +20,7 @@ FLAGS = (
 ).split()
 
 
-def main(page: Path) -> int:
+def main(page: Path, least: int, word: str) -> int:
     with tempfile.TemporaryDirectory() as profile:
         command = ["chromium", *FLAGS, f"--user-data-dir={profile}", "--dump-dom", page.resolve().as_uri()]
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
@@ -28,9 +30,9 @@ def main(page: Path) -> int:
     console = [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
     checks = [
         ("the browser read the page", ran.returncode == 0 and "</html>" in dom),
-        ("it has at least eight figures", len(figures) >= 8),
+        (f"it has at least {least} figures", len(figures) >= least),
         ("every figure has marks", all(n >= 5 for n in marks)),
-        ("the verdict is on it", "Verdict" in dom),
+        (f"{word} is on it", word in dom),
         ("no script", "<script" not in dom.lower()),
         ("nothing is fetched", not re.search(r"(?:src|href)\s*=\s*[\"'](?:https?:)?//", dom)),
         ("no console message", not console),
@@ -46,4 +48,5 @@ def main(page: Path) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))
+    least, word = sys.argv[2:4] if len(sys.argv) > 3 else (8, "Verdict")
+    sys.exit(main(Path(sys.argv[1]), int(least), word))

@@ -42,6 +42,7 @@ pub mod report;
 // Predictions, and the deployment that is simulated from them.
 pub mod profiler;
 pub mod sim;
+pub mod forecast;
 
 // What this host's client can do, measured against that deployment.
 pub mod calibration;

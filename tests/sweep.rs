@@ -5,6 +5,8 @@
 #[expect(dead_code, reason = "other tests use the rest")]
 mod support;
 
+use loadline::profiler::results::folder::ProfilerRun;
+use loadline::profiler::results::npz;
 use serde_json::Value;
 use support::{Scratch, run_expecting};
 
@@ -118,4 +120,174 @@ fn a_model_can_be_given_as_its_config_json() {
     let broken = scratch.file("broken.json", "{}").display().to_string();
     let refused = run_expecting(2, &scratch, &format!("sweep --model {broken}")).stderr;
     assert!(String::from_utf8(refused).unwrap().contains("num_attention_heads"));
+}
+
+#[test]
+fn what_a_profiler_would_leave_is_written_and_read_back() {
+    let scratch = Scratch::new("sweep-files");
+    run_expecting(0, &scratch, &format!("sweep {PLAN} --output-dir out"));
+    let run = ProfilerRun::read(&scratch.path("out")).unwrap().unwrap();
+    let (log, config) = (run.log.unwrap(), run.config.unwrap());
+    let written: Value = serde_json::from_slice(&std::fs::read(scratch.path("out/sweep.json")).unwrap()).unwrap();
+    let suggested = log.prefill.unwrap();
+    let size =
+        written["static_engine"].as_array().unwrap().iter().find(|c| c["tp"] == suggested.gpus.unwrap()).unwrap();
+    assert!((size["alone"]["ttft_ms"].as_f64().unwrap() - suggested.latency_ms).abs() < 0.01);
+    assert_eq!(config.decode_worker.unwrap().tp, log.decode.unwrap().gpus);
+    // As text and back, a double may lose its last bit.
+    let near = |a: &[f64], b: &[f64]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| (a / b - 1.0).abs() < 1e-12);
+    let (of_yaml, of_npz) = (config.prefill.unwrap(), run.prefill.unwrap());
+    assert!(near(&of_yaml.ttft_ms, &of_npz.ttft_ms) && of_npz.ttft_ms.len() == 17, "YAML and npz hold the same");
+    let (of_yaml, of_npz) = (config.decode.unwrap(), run.decode.as_ref().unwrap());
+    assert!(near(&of_yaml.itl_ms, &of_npz.itl_ms) && near(&of_yaml.kv_usage, &of_npz.kv_usage));
+    assert!(!log.used_aiconfigurator, "it was not used, and the log must not say so");
+    let decode = run.decode.unwrap();
+    assert!((decode.batch(5) - 1.0) > 100.0 && decode.doubt(None).is_none());
+    let page = std::fs::read_to_string(scratch.path("out/sweep.html")).unwrap();
+    assert!(page.contains("Throughput against speed") && page.matches("<svg class=\"chart\"").count() == 4);
+}
+
+#[test]
+fn under_load_is_simulated_for_the_best_two_and_for_a_trace() {
+    let scratch = Scratch::new("sweep-load");
+    let row = |n: usize| {
+        format!(
+            "{{\"timestamp\": {}, \"input_length\": 1024, \"output_length\": 16, \"hash_ids\": [{n}, {}]}}\n",
+            n * 100,
+            n + 100
+        )
+    };
+    scratch.file("t.jsonl", &(0..50).map(row).collect::<String>());
+    let line =
+        "sweep --osl 32 --tp 1,2 --max-gpus 2 --input-file t.jsonl --custom-dataset-type mooncake_trace --format json";
+    let json = json_of(&scratch, 0, line);
+    assert_eq!(json, json_of(&scratch, 0, line), "a seed is an answer");
+    let played = json["under_load"].as_array().unwrap();
+    assert_eq!(played.len(), 2);
+    for f in played {
+        let levels = f["open_loop"].as_array().unwrap();
+        let attained: Vec<f64> = levels.iter().map(|l| l["attainment"].as_f64().unwrap()).collect();
+        assert!(attained[0] > 0.99 && attained[5] < attained[0], "{attained:?}");
+        assert!(f["capacity_rps"].as_f64().unwrap() > 0.0);
+        assert_eq!((&f["trace"]["requests"], &f["trace"]["refused"]), (&Value::from(50), &Value::from(0)));
+    }
+    let text = String::from_utf8(
+        run_expecting(0, &scratch, "sweep --osl 32 --tp 1,2 --max-gpus 2 --under-load --output-dir out").stdout,
+    )
+    .unwrap();
+    assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+    assert!(text.contains("Under load, ") && text.contains("\nCapacity "), "{text}");
+    let page = std::fs::read_to_string(scratch.path("out/sweep.html")).unwrap();
+    assert_eq!(page.matches("<svg class=\"chart\"").count(), 8);
+}
+
+/// Tables of a made-up deployment: a prompt takes 30 ms and 1.2 times what is predicted, a step 5 ms and 0.05 ms a sequence more.
+fn measured(scratch: &Scratch) {
+    run_expecting(0, scratch, "sweep --tp 1 --max-gpus 1 --ttft 5000 --output-dir kernels");
+    let run = ProfilerRun::read(&scratch.path("kernels")).unwrap().unwrap();
+    let (mut prefill, mut decode) = (run.prefill.unwrap(), run.decode.unwrap());
+    prefill.ttft_ms.iter_mut().for_each(|t| *t = 30.0 + 1.2 * *t);
+    for i in 0..decode.itl_ms.len() {
+        decode.itl_ms[i] += 5.0 + 0.05 * decode.batch(i);
+    }
+    let write = |name: &str, bytes: Vec<u8>| {
+        let path = scratch.path("measured").join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, bytes).unwrap();
+    };
+    write("selected_prefill_interpolation/raw_data.npz", npz::encode(&prefill.arrays()).unwrap());
+    write("selected_decode_interpolation/raw_data.npz", npz::encode(&decode.arrays(&[decode.max_kv_tokens])).unwrap());
+    for (clients, ttft, rate) in [(1, 900.0, 0.2), (4, 1800.0, 0.8), (8, 6800.0, 0.8)] {
+        let metric = |value: f64| serde_json::json!({"avg": value});
+        let run = serde_json::json!({
+            "request_throughput": metric(rate),
+            "time_to_first_token": metric(ttft),
+            "inter_token_latency": metric(12.6),
+            "input_sequence_length": metric(2048.0),
+            "output_sequence_length": metric(256.0),
+            "input_config": {"loadgen": {"concurrency": clients}},
+        });
+        write(&format!("validation/c{clients}/profile_export_aiperf.json"), run.to_string().into_bytes());
+    }
+}
+
+#[test]
+fn a_calibration_is_found_again_kept_and_used_by_sweep_and_serve() {
+    let scratch = Scratch::new("sweep-calibrate");
+    measured(&scratch);
+    let json = json_of(
+        &scratch,
+        0,
+        "sweep --tp 1 --max-gpus 1 --ttft 5000 --calibrate-from measured --profile-output p.json --format json",
+    );
+    let fitted = &json["profile"]["calibration"];
+    let near = |value: &Value, expected: f64| {
+        assert!((value.as_f64().unwrap() / expected - 1.0).abs() < 1e-3, "{value} for {expected}");
+    };
+    near(&fitted["prefill"]["request_ms"], 30.0);
+    near(&fitted["prefill"]["factor"], 1.2);
+    near(&fitted["decode"]["step_ms"], 5.0);
+    near(&fitted["decode"]["sequence_ms"], 0.05);
+    near(&fitted["deployment"]["serial_ms"], 1250.0);
+    let held = &json["profile"]["held_out"];
+    assert_eq!(
+        (&held["prefill"]["points"], &held["decode"]["points"], &held["deployment_ttft"]["points"]),
+        (&15.into(), &34.into(), &1.into())
+    );
+    assert!(
+        held["prefill"]["error_pct"].as_f64().unwrap() < 0.1
+            && held["prefill"]["uncalibrated_pct"].as_f64().unwrap() > 10.0
+    );
+    let kernels = json_of(&scratch, 0, "sweep --tp 1 --max-gpus 1 --ttft 5000 --format json");
+    let alone = |json: &Value| json["static_engine"][0]["alone"]["ttft_ms"].as_f64().unwrap();
+    assert!((alone(&json) - (30.0 + 1.2 * alone(&kernels))).abs() < 0.01);
+    let again = json_of(&scratch, 0, "sweep --tp 1 --max-gpus 1 --ttft 5000 --profile p.json --format json");
+    assert_eq!(again["static_engine"], json["static_engine"]);
+    near(&json["handoff"]["ms"], 1250.0);
+    // What the sweep predicts for a lone request, the simulated deployment does.
+    let text = String::from_utf8(
+        run_expecting(0, &scratch, "sweep --tp 1 --max-gpus 1 --ttft 5000 --profile p.json --under-load").stdout,
+    )
+    .unwrap();
+    assert!(text.contains("Calibrated ") && text.contains("Deployed "), "{text}");
+    let played =
+        json_of(&scratch, 0, "sweep --tp 1 --max-gpus 1 --ttft 5000 --profile p.json --under-load --format json");
+    near(&played["under_load"][0]["closed_loop"][0]["ttft_ms"]["mean"], alone(&json));
+    let refused = run_expecting(2, &scratch, "serve --port 0 --gpu h100_sxm --profile p.json");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("h100_sxm"), "another GPU's host time is not taken");
+    let refused = run_expecting(2, &scratch, "sweep --backend trtllm --profile p.json");
+    assert!(String::from_utf8_lossy(&refused.stderr).contains("the profile was made of"));
+}
+
+#[test]
+fn ai_configurator_is_asked_where_it_is_and_its_absence_is_told() {
+    let scratch = Scratch::new("sweep-aic");
+    let mut without = support::loadline(&scratch, "sweep --method aic");
+    let text = String::from_utf8(without.env("PATH", scratch.path("")).output().unwrap().stdout).unwrap();
+    assert!(
+        text.replace("\n           ", " ")
+            .contains("AI Configurator was not used: neither aiconfigurator nor aisimulate is on the PATH"),
+        "{text}"
+    );
+    // A stand-in that writes what AI Configurator 0.12.0 writes, and fails unless it is asked as that wants it.
+    let heads = "model,bs,ttft,tpot,seq/s,num_total_gpus,tp,pp,dp,version";
+    let script = format!(
+        "#!/bin/sh\ncase \"$*\" in *'--model-path Qwen/Qwen3-32B --system h200_sxm --backend trtllm --total-gpus 8'*) ;; *) echo bad >&2; exit 1;; esac\n\
+         for dir; do :; done\n/bin/mkdir -p $dir/x/agg\nprintf '{heads}\\nm,80,485.28,49.528,6.204,2,2,1,1,1.3.0\\n' > $dir/x/agg/best_config_topn.csv\n"
+    );
+    let program = scratch.file("aiconfigurator", &script);
+    std::fs::set_permissions(&program, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+    let mut with = support::loadline(&scratch, "sweep --backend trtllm --method aic --format json");
+    let output = with.env("PATH", scratch.path("")).output().unwrap();
+    let json: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let theirs = &json["aiconfigurator"];
+    assert_eq!(
+        (&theirs["kernels_version"], &theirs["topologies"][0]["name"]),
+        (&"1.3.0".into(), &"4 x TP2".into()),
+        "{}",
+        json["notes"]
+    );
+    let mut refused = support::loadline(&scratch, "sweep --backend vllm --method aic");
+    let text = String::from_utf8(refused.env("PATH", scratch.path("")).output().unwrap().stdout).unwrap();
+    assert!(text.contains("aiconfigurator failed: bad"), "{text}");
 }

@@ -27,14 +27,15 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
     ("profiler", &[]),
-    ("export", &["wire", "record", "metrics", "analysis", "comparison", "profiler"]),
     ("sim", &["profiler", "prompt", "wire", "endpoint", "engine"]),
+    ("forecast", &["trace", "arrival", "metrics", "profiler", "sim"]),
+    ("export", &["wire", "record", "metrics", "analysis", "comparison", "profiler", "forecast"]),
     // Above the whole pipeline, which it measures, and below what shows its result.
     (
         "calibration",
         &["trace", "arrival", "prompt", "schedule", "endpoint", "engine", "record", "metrics", "sim", "profiler"],
     ),
-    ("report", &["record", "metrics", "analysis", "comparison", "inspection", "calibration", "profiler"]),
+    ("report", &["record", "metrics", "analysis", "comparison", "inspection", "calibration", "profiler", "forecast"]),
     (
         "cli",
         &[
@@ -73,6 +74,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "report",
             "profiler",
             "sim",
+            "forecast",
             "calibration",
         ],
     ),

@@ -1,9 +1,14 @@
 //! The arguments of `loadline serve`.
 
+use std::path::PathBuf;
+
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::engines::{EngineArgs, milliseconds};
+use crate::error::Result;
 use crate::profiler::backend::Backend;
+use crate::profiler::calibrate::file::ProfileFile;
+use crate::profiler::model;
 use crate::rng::Seed;
 use crate::sim::server::{ServeConfig, Timing};
 use crate::time::MILLISECOND_NS;
@@ -52,6 +57,11 @@ pub struct ServeArgs {
     #[arg(long, default_value_t = 8000)]
     pub port: u16,
 
+    /// Add what a calibration measured (`sweep --calibrate-from RUN_DIR --profile-output FILE`): host time of requests, steps and
+    /// sequences, and how much slower prompts are than their kernels. Of the hand-off it tells nothing here.
+    #[arg(long, value_name = "FILE")]
+    pub profile: Option<PathBuf>,
+
     /// The engines.
     #[command(flatten)]
     pub engines: EngineArgs,
@@ -99,9 +109,21 @@ impl ServeArgs {
         }
     }
 
-    /// The server's configuration. What cannot be is found when the server starts.
-    pub fn resolve(&self) -> ServeConfig {
+    /// The server's configuration. What else cannot be is found when the server starts.
+    ///
+    /// # Errors
+    /// Those of [`ProfileFile::load`] and [`ProfileFile::must_fit`].
+    pub fn resolve(&self) -> Result<ServeConfig> {
+        let calibration = match &self.profile {
+            Some(path) => {
+                let file = ProfileFile::load(path)?;
+                file.must_fit(model::lookup(&self.model)?.names[0], &self.gpu, self.backend.as_str())?;
+                Some(Box::new(file.calibration))
+            }
+            None => None,
+        };
         let base = ServeConfig {
+            calibration,
             model: self.model.clone(),
             gpu: self.gpu.clone(),
             backend: self.backend,
@@ -112,7 +134,7 @@ impl ServeArgs {
             seed: Seed(self.seed),
             ..ServeConfig::default()
         };
-        self.engines.fill(base)
+        Ok(self.engines.fill(base))
     }
 }
 
@@ -130,14 +152,14 @@ mod tests {
 
     #[test]
     fn the_defaults_are_those_of_the_configuration() {
-        let config = Cli::parse_from(["serve"]).args.resolve();
+        let config = Cli::parse_from(["serve"]).args.resolve().unwrap();
         assert_eq!(format!("{config:?}"), format!("{:?}", ServeConfig { port: 8000, ..ServeConfig::default() }));
     }
 
     #[test]
     fn the_plans_command_line_is_understood() {
         let line = "serve --model Qwen/Qwen3-8B --gpu h100_sxm --backend trtllm --tp 4 --port 0 --speedup 2.5 --seed 7";
-        let config = Cli::parse_from(line.split(' ')).args.resolve();
+        let config = Cli::parse_from(line.split(' ')).args.resolve().unwrap();
         assert_eq!((config.model.as_str(), config.backend, config.tp), ("Qwen/Qwen3-8B", Backend::TrtLlm, 4));
         assert_eq!((config.port, config.speedup, config.seed), (0, 2.5, Seed(7)));
         assert!(Cli::try_parse_from(["serve", "--backend", "tgi"]).is_err());
@@ -145,7 +167,7 @@ mod tests {
 
     #[test]
     fn constant_times_come_in_pairs() {
-        let timing = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.args.resolve().timing);
+        let timing = |line: &str| Cli::try_parse_from(line.split(' ')).map(|cli| cli.args.resolve().unwrap().timing);
         let both = timing("serve --constant-ttft-ms 50 --constant-itl-ms 0.25").unwrap();
         assert_eq!(both, Timing::Constant { ttft_ns: 50_000_000, itl_ns: 250_000 });
         for bad in ["50", "50 --constant-itl-ms=-1", "NaN --constant-itl-ms 1", "1e300 --constant-itl-ms 1"] {

@@ -5,13 +5,18 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::trace::TraceArgs;
 use crate::error::{Error, Result};
 use crate::profiler::backend::Backend;
+use crate::profiler::calibrate::Calibration;
 use crate::profiler::capacity::{Sla, Workload};
 use crate::profiler::disaggregate::Handoff;
 use crate::profiler::model::ModelShape;
 use crate::profiler::sweep::Spec;
 use crate::profiler::{config, gpu, model};
+use crate::rng::Seed;
+use crate::trace::ReadOptions;
+use crate::trace::transform::Transforms;
 
 /// Predict TTFT, ITL, capacity and cost for each tensor-parallel size, and say what to deploy.
 ///
@@ -20,7 +25,8 @@ use crate::profiler::{config, gpu, model};
 /// aggregated (one engine prefills and decodes), or disaggregated (workers of their own for each, and a hand-off between
 /// them). Latencies are means.
 ///
-/// With --output-dir the result is also written as sweep.json and sweep.csv.
+/// With --output-dir the result is also written: sweep.json, sweep.csv, sweep.html (a page), and what Dynamo's profiler would
+/// write (profile_sla.log, config_with_planner.yaml, selected_{prefill,decode}_interpolation/raw_data.npz).
 ///
 /// Exit code 1 where no topology meets the SLA; the bound that cannot be met and the nearest point are then told.
 #[derive(Clone, Debug, clap::Args)]
@@ -38,8 +44,13 @@ pub struct SweepArgs {
     #[arg(long, value_name = "NAME", default_value = "h200_sxm", visible_alias = "gpu", alias = "system")]
     pub aic_system: String,
 
-    /// Taken for the sake of profile_sla's command lines: predictions are made here in any case, and AI Configurator is not
-    /// called.
+    /// Whose prediction to show: loadline's own; or also AI Configurator's, where `aiconfigurator` or `aisimulate` is on the
+    /// PATH. It takes about 20 seconds; that it was used, or why not, is told.
+    #[arg(long, value_enum, default_value_t = MethodArg::Model)]
+    pub method: MethodArg,
+
+    /// Taken for the sake of profile_sla's command lines: predictions are made here in any case. To call AI Configurator as
+    /// well: --method aic.
     #[arg(long)]
     pub use_ai_configurator: bool,
 
@@ -77,13 +88,48 @@ pub struct SweepArgs {
 
     /// Bandwidth at which a prefill worker hands the KV blocks of a prompt to a decode worker.
     ///
-    /// The default is one 400 Gb/s network card at 80 %, an assumption. Over TCP expect well under 1.
-    #[arg(long, value_name = "GB/S", default_value_t = 40.0)]
-    pub handoff_gb_per_s: f64,
+    /// The default is one 400 Gb/s network card, an assumption, unless a calibration tells. Over TCP expect well under 1.
+    /// [default: 50]
+    #[arg(long, value_name = "GB/S")]
+    pub handoff_gb_per_s: Option<f64>,
 
-    /// What a hand-off takes beside its bytes.
-    #[arg(long, value_name = "MS", default_value_t = 0.0)]
-    pub handoff_ms: f64,
+    /// What a hand-off takes beside its bytes. [default: 0]
+    #[arg(long, value_name = "MS")]
+    pub handoff_ms: Option<f64>,
+
+    /// Fit what the kernels do not tell (host time of requests, steps and sequences, the stage that all requests pass one by
+    /// one) to measurements of the same model, GPU and engine, and predict with it.
+    ///
+    /// Directories of runs with profile_export_aiperf.json (aiperf's or loadline's, also one for each level below it or below
+    /// validation/), and of profilers' runs with their tables. Two prompt lengths, two batches and two numbers of clients are
+    /// fitted on; the rest tells the error.
+    #[arg(long, value_name = "RUN_DIR", num_args = 1..)]
+    pub calibrate_from: Vec<PathBuf>,
+
+    /// Where to keep what was fitted, for --profile of later sweeps and of `serve`.
+    #[arg(long, value_name = "FILE", requires = "calibrate_from")]
+    pub profile_output: Option<PathBuf>,
+
+    /// Predict with what an earlier --calibrate-from fitted.
+    #[arg(long, value_name = "FILE", conflicts_with = "calibrate_from")]
+    pub profile: Option<PathBuf>,
+
+    /// Also play the recommended topology and the runner-up through, request by request in simulated time: percentiles and SLO
+    /// attainment by request rate and by number of clients, and the rate up to which attainment holds.
+    #[arg(long)]
+    pub under_load: bool,
+
+    /// Share of requests that has to meet the SLA, each by its own TTFT and mean ITL, under load.
+    #[arg(long, value_name = "SHARE", default_value_t = 0.9)]
+    pub attainment: f64,
+
+    /// Seed of the arrivals under load.
+    #[arg(long, default_value_t = 0)]
+    pub seed: u64,
+
+    /// Requests to play through at their own times, in place of equal ones at a rate; implies --under-load.
+    #[command(flatten)]
+    pub trace: TraceArgs,
 
     /// In place of a sweep: predict each row of this CSV file and, where it says what was measured, how far that is off.
     ///
@@ -122,8 +168,24 @@ Examples:
   How far predictions are from a table of measurements:
     loadline sweep --points measured.csv --output scored.csv
 
+  What the recommended topology does under load, and on a trace:
+    loadline sweep --backend trtllm --input-file conversation_trace.jsonl --custom-dataset-type mooncake_trace
+
+  Fit host time and hand-off to what was measured, and keep it for the simulated deployment:
+    loadline sweep --backend vllm --calibrate-from results/online_all --profile-output h200.json
+    loadline serve --backend vllm --profile h200.json
+
   The Pareto front for a program:
     loadline sweep --format json | jq .pareto_front";
+
+/// Whose prediction, as typed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum MethodArg {
+    /// The compact model of this program.
+    Model,
+    /// And AI Configurator's.
+    Aic,
+}
 
 /// Ways to print, as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -136,6 +198,31 @@ pub enum SweepFormat {
     Csv,
 }
 
+/// Where calibration comes from.
+#[derive(Clone, Debug)]
+pub enum Measured {
+    /// From measurements, fitted now.
+    Runs {
+        /// Directories.
+        dirs: Vec<PathBuf>,
+        /// Where to keep what was fitted.
+        output: Option<PathBuf>,
+    },
+    /// From a file.
+    File(PathBuf),
+}
+
+/// What is played through in simulated time.
+#[derive(Clone, Debug)]
+pub struct UnderLoadConfig {
+    /// Share of requests that has to meet the SLA.
+    pub attainment: f64,
+    /// Seed of the arrivals.
+    pub seed: Seed,
+    /// A trace, how it is read and what is done to it.
+    pub trace: Option<(PathBuf, ReadOptions, Transforms)>,
+}
+
 /// A sweep as it is meant.
 #[derive(Clone, Debug)]
 pub struct SweepConfig {
@@ -143,6 +230,14 @@ pub struct SweepConfig {
     pub spec: Spec,
     /// Price of a GPU for an hour.
     pub gpu_hour_price: Option<f64>,
+    /// Where calibration comes from, if it does.
+    pub measured: Option<Measured>,
+    /// Whether the hand-off was given, and no calibration may change it.
+    pub handoff_given: bool,
+    /// Whether AI Configurator is asked too.
+    pub ask_aic: bool,
+    /// What is played through, if anything is.
+    pub under_load: Option<UnderLoadConfig>,
     /// How it is printed.
     pub format: SweepFormat,
     /// Where files go.
@@ -172,21 +267,47 @@ impl SweepArgs {
             workload: Workload { isl_tokens: self.isl, osl_tokens: self.osl },
             sla: Sla { ttft_ms: self.ttft, itl_ms: self.itl },
             max_gpus: self.max_gpus,
-            handoff: Handoff { bytes_per_s: self.handoff_gb_per_s * 1e9, constant_ms: self.handoff_ms },
+            handoff: Handoff {
+                bytes_per_s: self.handoff_gb_per_s.map_or(Handoff::default().bytes_per_s, |gb| gb * 1e9),
+                constant_ms: self.handoff_ms.unwrap_or(Handoff::default().constant_ms),
+            },
+            calibration: Calibration::default(),
         };
         Ok(SweepConfig {
             spec,
             gpu_hour_price: self.gpu_hour_price,
+            under_load: self.under_load()?,
+            ask_aic: self.method == MethodArg::Aic,
+            measured: self.measured(),
+            handoff_given: self.handoff_gb_per_s.is_some() || self.handoff_ms.is_some(),
             format: self.format,
             output_dir: self.output_dir.clone(),
             notes: self.notes(),
         })
     }
 
+    fn measured(&self) -> Option<Measured> {
+        if let Some(file) = &self.profile {
+            return Some(Measured::File(file.clone()));
+        }
+        let (dirs, output) = (self.calibrate_from.clone(), self.profile_output.clone());
+        (!dirs.is_empty()).then_some(Measured::Runs { dirs, output })
+    }
+
+    fn under_load(&self) -> Result<Option<UnderLoadConfig>> {
+        if !(self.attainment > 0.0 && self.attainment <= 1.0) {
+            return Err(Error::Usage(format!("--attainment {} must lie above 0 and be at most 1", self.attainment)));
+        }
+        let transforms = self.trace.transforms()?;
+        let trace = self.trace.input_file.clone().map(|path| (path, self.trace.read_options(), transforms));
+        let wanted = self.under_load || trace.is_some();
+        Ok(wanted.then_some(UnderLoadConfig { attainment: self.attainment, seed: Seed(self.seed), trace }))
+    }
+
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.use_ai_configurator {
-            notes.push("AI Configurator was not called: every figure is predicted by loadline's own model.".into());
+        if self.use_ai_configurator && self.method == MethodArg::Model {
+            notes.push("AI Configurator was not called: every figure is predicted by loadline's own model (--method aic calls it).".into());
         }
         if let Some(namespace) = &self.namespace {
             notes.push(format!("Nothing was deployed into namespace {namespace}, and nothing measured."));

@@ -19,7 +19,7 @@ pub fn run(args: &ServeArgs, on_ready: &mut dyn FnMut(&str)) -> Result<()> {
         // Before the server, so that a signal that comes while it starts is not lost.
         let mut interrupt = signal(SignalKind::interrupt()).map_err(internal)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(internal)?;
-        let mut handle = server::spawn(&args.resolve())?;
+        let mut handle = server::spawn(&args.resolve()?)?;
         on_ready(&handle.url());
         tokio::select! {
             _ = interrupt.recv() => {}

@@ -8,6 +8,7 @@ use std::fmt::Write as _;
 use serde_json::{Value, json};
 
 use crate::error::{Error, Result};
+use crate::forecast::Forecast;
 use crate::profiler::frontier::{OperatingPoint, Topology};
 use crate::profiler::recommend::{Recommendation, THROUGHPUT_ERROR};
 use crate::profiler::sweep::{Spec, Sweep};
@@ -19,7 +20,13 @@ const SCHEMA: &str = "loadline.sweep/1";
 ///
 /// # Errors
 /// [`Error::Internal`] where a figure is no number.
-pub fn json(spec: &Spec, sweep: &Sweep, gpu_hour_price: Option<f64>, notes: &[String]) -> Result<Value> {
+pub fn json(
+    spec: &Spec,
+    sweep: &Sweep,
+    forecasts: &[Forecast],
+    gpu_hour_price: Option<f64>,
+    notes: &[String],
+) -> Result<Value> {
     let points =
         |points: &[OperatingPoint]| -> Vec<Value> { points.iter().map(|p| point(p, spec, gpu_hour_price)).collect() };
     let recommendation = match &sweep.recommendation {
@@ -39,7 +46,9 @@ pub fn json(spec: &Spec, sweep: &Sweep, gpu_hour_price: Option<f64>, notes: &[St
             "nearest": nearest.as_ref().map(|p| point(p, spec, gpu_hour_price)),
         }),
     };
-    let static_engine = serde_json::to_value(&sweep.capacities).map_err(|e| Error::Internal(e.to_string()))?;
+    let internal = |e: serde_json::Error| Error::Internal(e.to_string());
+    let static_engine = serde_json::to_value(&sweep.capacities).map_err(internal)?;
+    let under_load = serde_json::to_value(forecasts).map_err(internal)?;
     Ok(json!({
         "schema": SCHEMA,
         "loadline_version": env!("CARGO_PKG_VERSION"),
@@ -54,7 +63,9 @@ pub fn json(spec: &Spec, sweep: &Sweep, gpu_hour_price: Option<f64>, notes: &[St
         "static_engine": static_engine,
         "topologies": points(&sweep.feasible),
         "pareto_front": points(&sweep.front),
+        "pareto_front_any_ttft": points(&sweep.front_any_ttft),
         "recommendation": recommendation,
+        "under_load": under_load,
         "notes": notes,
     }))
 }
@@ -101,7 +112,8 @@ fn stage(topology: Topology) -> &'static str {
     }
 }
 
-fn point(p: &OperatingPoint, spec: &Spec, gpu_hour_price: Option<f64>) -> Value {
+/// One operating point.
+pub fn point(p: &OperatingPoint, spec: &Spec, gpu_hour_price: Option<f64>) -> Value {
     let gpu_s = p.gpu_s_per_million_tokens();
     json!({
         "stage": stage(p.topology),

@@ -6,6 +6,7 @@
 //! are in [`super::mean_field`] and [`super::disaggregate`].
 
 use super::backend::Backend;
+use super::calibrate::Calibration;
 use super::cost::{CostModel, StepLoad};
 use super::gpu::Gpu;
 use super::memory;
@@ -68,6 +69,19 @@ pub struct Engine {
     pub kv_tokens: Option<u64>,
     /// What takes up one GPU's memory.
     pub memory: MemoryUse,
+    /// What the host adds to its passes.
+    pub host: HostTime,
+}
+
+/// Time beside the forward pass; none of it without a calibration.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct HostTime {
+    /// Once a request, before its first token, ms.
+    pub request_ms: f64,
+    /// Once a decode step, ms.
+    pub step_ms: f64,
+    /// For each sequence in it, ms.
+    pub sequence_ms: f64,
 }
 
 impl Engine {
@@ -83,17 +97,42 @@ impl Engine {
         let kv_bytes = kv_tokens.unwrap_or(0) as f64 * memory::kv_bytes_per_token(model, tp);
         let other_bytes = (hbm_bytes - weights_bytes - activation_bytes - kv_bytes).max(0.0);
         let memory = MemoryUse { hbm_bytes, weights_bytes, activation_bytes, kv_bytes, other_bytes };
-        Ok(Engine { tp, cost: CostModel::new(model, gpu, backend, tp)?, kv_tokens, memory })
+        let (cost, host) = (CostModel::new(model, gpu, backend, tp)?, HostTime::default());
+        Ok(Engine { tp, cost, kv_tokens, memory, host })
+    }
+
+    /// The same with what was measured of a deployment.
+    pub fn calibrated(self, calibration: &Calibration) -> Engine {
+        let prefill = calibration.prefill;
+        let decode = calibration.decode;
+        Engine {
+            cost: self.cost.with_prefill_factor(prefill.map_or(1.0, |p| p.factor)),
+            host: HostTime {
+                request_ms: prefill.map_or(0.0, |p| p.request_ms),
+                step_ms: decode.map_or(0.0, |d| d.step_ms),
+                sequence_ms: decode.map_or(0.0, |d| d.sequence_ms),
+            },
+            ..self
+        }
     }
 
     /// Time of the forward pass of `batch` whole prompts, ms.
     pub fn prefill_ms(&self, batch: u32, tokens: u32) -> f64 {
-        self.cost.step_s(&StepLoad::prefill(batch, tokens)) * 1e3
+        self.cost.step_s(&StepLoad::prefill(batch, tokens)) * 1e3 + self.host.request_ms
     }
 
     /// Time of one decode step, ms.
     pub fn decode_ms(&self, batch: u32, context_tokens: u32) -> f64 {
-        self.cost.step_s(&StepLoad::decode(batch, context_tokens)) * 1e3
+        self.cost.step_s(&StepLoad::decode(batch, context_tokens)) * 1e3 + self.host_ms(batch.into())
+    }
+
+    /// Time of any step in which so many sequences decode, ms.
+    pub(super) fn step_ms(&self, load: &StepLoad, sequences: f64) -> f64 {
+        self.cost.step_s(load) * 1e3 + self.host_ms(sequences)
+    }
+
+    fn host_ms(&self, sequences: f64) -> f64 {
+        self.host.step_ms + self.host.sequence_ms * sequences
     }
 
     /// Sequences whose whole length fits into the KV cache at once; 0 where not one does.

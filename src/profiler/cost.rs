@@ -137,6 +137,7 @@ pub struct CostModel {
     routed: Option<Routed>,
     reduce: Option<AllReduce>,
     logits: Gemm,
+    prefill_factor: f64,
 }
 
 impl CostModel {
@@ -228,7 +229,15 @@ impl CostModel {
             routed: routed.map_or(Some(None), |r| r.map(Some))?,
             reduce: AllReduce::new(source, layout.tp),
             logits: Gemm::new(source, Format::Bf16, f64::from(m.vocab) / tp, hidden)?,
+            prefill_factor: 1.0,
         })
+    }
+
+    /// The same, where prompts take `factor` times as long as the kernels alone: a calibration's. In a shared pass it counts by
+    /// the share of rows that are of prompts.
+    #[must_use]
+    pub fn with_prefill_factor(self, factor: f64) -> CostModel {
+        CostModel { prefill_factor: factor, ..self }
     }
 
     /// The serving engine that it is the cost of.
@@ -259,12 +268,13 @@ impl CostModel {
         let routed = self.routed.as_ref().map_or(0.0, |r| self.routed_s(r, rows, total_rows) + reduce_s);
         let heads = (load.prefill_chunks + load.decode_sequences) / self.attention_ranks;
         let embedding = elementwise_s(self.gpu, 1.0, 2.0 * message) + reduce_s;
-        self.layers * every
+        let pass = self.layers * every
             + self.growing_layers * attention
             + (self.layers - self.expert_layers) * dense
             + self.expert_layers * routed
             + self.logits.seconds(heads)
-            + embedding
+            + embedding;
+        pass * (1.0 + (self.prefill_factor - 1.0) * load.prefill_tokens / total_rows)
     }
 
     fn projections_s(&self, load: &StepLoad, rows: f64) -> f64 {

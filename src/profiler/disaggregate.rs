@@ -23,10 +23,10 @@ pub struct Handoff {
 }
 
 impl Default for Handoff {
-    /// One 400 Gb/s network card per GPU at 80 %. Assumed, not measured: the published H200 deployments behave as if they
+    /// One 400 Gb/s network card. Assumed, not measured: the published H200 deployments behave as if they
     /// reached 0.4 GB/s.
     fn default() -> Handoff {
-        Handoff { bytes_per_s: 40e9, constant_ms: 0.0 }
+        Handoff { bytes_per_s: 50e9, constant_ms: 0.0 }
     }
 }
 

@@ -52,7 +52,7 @@ pub fn steady(engine: &Engine, workload: Workload, batch: u32) -> Steady {
     }
     let others = (clients - 1.0) / cycle_ms * square / mean;
     let own_ms = (0..chunks as u32).map(|_| mixed_ms_of_prompts(engine, workload, isl / chunks, 1.0 + others, clients));
-    let ttft_ms = square / (2.0 * mean) + own_ms.sum::<f64>();
+    let ttft_ms = square / (2.0 * mean) + own_ms.sum::<f64>() + engine.host.request_ms;
     Steady { ttft_ms, itl_ms: (cycle_ms - ttft_ms).max(decode_ms * osl) / osl, requests_per_s }
 }
 
@@ -65,7 +65,7 @@ fn mixed_ms(engine: &Engine, workload: Workload, prompt_tokens: f64, sequences: 
         load.add_prefill(0, tokens);
         left -= tokens;
     }
-    engine.cost.step_s(&load) * 1e3
+    engine.step_ms(&load, sequences)
 }
 
 /// A step with a chunk of each of `prompts` prompts.

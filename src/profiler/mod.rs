@@ -3,12 +3,15 @@
 //! In: a [`deployment`]: the name of a model ([`model`]), of a GPU ([`gpu`]), a serving [`backend`], a [`precision`] and a layout.
 //! Out: the time of any forward pass ([`cost`]), the tokens of KV cache that fit ([`memory`]), and TTFT and TPOT of a
 //! closed loop ([`aggregated`]), from tables of measured kernels that are data in this tree. Each [`prediction`] names its stage.
-//! Invariant: pure; no clock, no file, no network.
+//! [`sweep`] puts sizes and layouts beside each other, [`calibrate`] fits host time to measurements, [`results`] are the files
+//! of Dynamo's profiler.
+//! Invariant: pure; no clock, no network, and no file but those that [`calibrate`] and [`results`] read by their names.
 //! Not here: a schedule request by request (that is what [`crate::sim`] simulates).
 
 pub mod aggregated;
 pub mod backend;
 pub mod band;
+pub mod calibrate;
 pub mod capacity;
 pub mod config;
 pub mod cost;
@@ -25,5 +28,6 @@ pub mod points;
 pub mod precision;
 pub mod prediction;
 pub mod recommend;
+pub mod results;
 mod surface;
 pub mod sweep;

@@ -4,6 +4,8 @@
 //! Not here: load with arrivals of its own.
 
 use super::backend::Backend;
+use super::calibrate::Calibration;
+use super::calibrate::file::ProfileFile;
 use super::capacity::{Capacity, Engine, Sla, Workload};
 use super::disaggregate::Handoff;
 use super::frontier::{self, Bounds, OperatingPoint};
@@ -34,6 +36,8 @@ pub struct Spec {
     pub max_gpus: u32,
     /// How KV blocks travel in disaggregated topologies.
     pub handoff: Handoff,
+    /// What was measured of the deployment; empty for the kernels alone.
+    pub calibration: Calibration,
 }
 
 /// The answer.
@@ -47,8 +51,10 @@ pub struct Sweep {
     pub feasible: Vec<OperatingPoint>,
     /// Every topology over batches, SLA or not.
     pub all: Vec<OperatingPoint>,
-    /// Those of `all` that no other beats; fastest for the user first.
+    /// Those of `all` that no other with a TTFT within the SLA beats, whatever the ITL; fastest for the user first.
     pub front: Vec<OperatingPoint>,
+    /// The same, whatever the TTFT.
+    pub front_any_ttft: Vec<OperatingPoint>,
     /// What to deploy.
     pub recommendation: Recommendation,
 }
@@ -66,16 +72,29 @@ impl Spec {
             .iter()
             .map(|&tp| {
                 let engine = Engine::new(self.model, self.gpu, self.backend, tp)?;
-                Ok(Capacity::of(engine, self.workload, self.sla))
+                Ok(Capacity::of(engine.calibrated(&self.calibration), self.workload, self.sla))
             })
             .collect::<Result<Vec<_>>>()?;
         let handoff_ms = self.handoff.ms(self.model, self.workload.isl_tokens);
         let bounds = Bounds { workload: self.workload, sla: self.sla, max_gpus: self.max_gpus, handoff_ms };
         let feasible = frontier::feasible(&capacities, bounds);
         let all = frontier::all(&capacities, bounds);
-        let front = frontier::pareto(&all);
+        let within: Vec<_> = all.iter().filter(|p| p.ttft_ms <= self.sla.ttft_ms).copied().collect();
+        let (front, front_any_ttft) = (frontier::pareto(&within), frontier::pareto(&all));
         let recommendation = recommend::recommend(&capacities, &feasible, &all, self.sla, self.max_gpus);
-        Ok(Sweep { capacities, handoff_ms, feasible, all, front, recommendation })
+        Ok(Sweep { capacities, handoff_ms, feasible, all, front, front_any_ttft, recommendation })
+    }
+
+    /// The same with what was measured of the deployment. Where the measurement tells of a stage that requests pass one by
+    /// one, and the hand-off was not `given`, that stage is taken for the hand-off: its time is that of the prompt's bytes.
+    #[must_use]
+    pub fn calibrated(&self, profile: &ProfileFile, given: bool) -> Spec {
+        let mut spec = Spec { calibration: profile.calibration, ..self.clone() };
+        if let Some(stage) = profile.calibration.deployment.filter(|_| !given) {
+            let bytes = Handoff::bytes(self.model, stage.isl.round() as u32);
+            spec.handoff = Handoff { bytes_per_s: bytes / stage.serial_ms * 1e3, constant_ms: 0.0 };
+        }
+        spec
     }
 
     fn check(&self) -> Result<()> {
@@ -122,6 +141,7 @@ mod tests {
             sla: Sla { ttft_ms: 500.0, itl_ms: 50.0 },
             max_gpus: 8,
             handoff: Handoff::default(),
+            calibration: Calibration::default(),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod ask;
 pub mod batch;
 pub mod constant;
 pub mod content;
+pub mod delayed;
 pub mod deployment;
 pub mod disaggregated;
 mod driver;

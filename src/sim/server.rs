@@ -23,6 +23,7 @@ use tokio::task::{JoinSet, LocalSet};
 
 use super::batch::{Admission, BatchConfig, ContinuousBatch, check_speedup};
 use super::constant::ConstantTime;
+use super::delayed::Delayed;
 use super::deployment::Deployment;
 use super::disaggregated::{Disaggregated, Link};
 use super::driver::Engine;
@@ -33,6 +34,7 @@ use crate::engine::recv;
 use crate::engine::stamped::{Stamped, WireClock, WireLog};
 use crate::error::{Error, Result};
 use crate::profiler::backend::Backend;
+use crate::profiler::calibrate::Calibration;
 use crate::profiler::cost::CostModel;
 use crate::profiler::{gpu, memory, model};
 use crate::rng::Seed;
@@ -122,6 +124,8 @@ pub struct ServeConfig {
     pub step_overhead_s: f64,
     /// The same per sequence in it.
     pub sequence_overhead_s: f64,
+    /// What was measured of the deployment; its overheads of steps and sequences come on top of those above.
+    pub calibration: Option<Box<Calibration>>,
     /// Context length: tokens of prompt and answer together, at most. The default, 262,144, is more than Qwen3-32B
     /// really has (40,960), so that production traces with prompts above 131,072 tokens are served and not refused.
     pub max_model_len: u32,
@@ -159,6 +163,7 @@ impl Default for ServeConfig {
             queue_full_status: 503,
             step_overhead_s: 0.0,
             sequence_overhead_s: 0.0,
+            calibration: None,
             max_model_len: 262_144,
             speedup: 1.0,
             step_noise: 0.0,
@@ -182,13 +187,27 @@ impl ServeConfig {
             return Err(Error::Usage(format!("--queue-full-status {} is no error", self.queue_full_status)));
         }
         match self.timing {
-            Timing::Model => self.modelled(),
+            Timing::Model => {
+                let engine = self.modelled()?;
+                Ok(match self.request_ns() {
+                    0 => engine,
+                    delay_ns => Box::new(Delayed::new(engine, delay_ns)),
+                })
+            }
             Timing::Constant { ttft_ns, itl_ns } => {
                 check_speedup(self.speedup)?;
                 let [ttft_ns, itl_ns] = [ttft_ns, itl_ns].map(|ns| (ns.max(0) as f64 / self.speedup) as i64);
                 Ok(Box::new(ConstantTime::new(ttft_ns, itl_ns)))
             }
         }
+    }
+
+    /// What the host takes over a request, in nanoseconds. The step that prefills has the overhead of a step already.
+    fn request_ns(&self) -> i64 {
+        let Calibration { prefill, decode, .. } = self.calibration.as_deref().copied().unwrap_or_default();
+        let in_step_ms = decode.map_or(0.0, |d| d.step_ms + d.sequence_ms);
+        let ms = prefill.map_or(0.0, |p| (p.request_ms - in_step_ms).max(0.0));
+        (ms / self.speedup * 1e6).round() as i64
     }
 
     fn modelled(&self) -> Result<Box<dyn Deployment + Send>> {
@@ -216,7 +235,8 @@ impl ServeConfig {
             return Err(Error::Usage(format!("{flag} must lie in 1..={REPLICAS_MAX}, not {replicas}")));
         }
         let (shape, gpu) = (model::lookup(&self.model)?, gpu::lookup(&self.gpu)?);
-        let cost = CostModel::new(shape, gpu, self.backend, tp)?;
+        let Calibration { prefill, decode, .. } = self.calibration.as_deref().copied().unwrap_or_default();
+        let cost = CostModel::new(shape, gpu, self.backend, tp)?.with_prefill_factor(prefill.map_or(1.0, |p| p.factor));
         let fitting = || {
             memory::kv_tokens(shape, gpu, self.backend, tp).ok_or_else(|| {
                 Error::Usage(format!("{} does not fit on {tp} GPU(s) {}; use a larger --tp", self.model, self.gpu))
@@ -229,8 +249,8 @@ impl ServeConfig {
             prefix_caching: self.prefix_caching,
             admission: self.admission.unwrap_or_else(|| Admission::of(self.backend)),
             queue_limit: self.queue_limit,
-            step_overhead_s: self.step_overhead_s,
-            sequence_overhead_s: self.sequence_overhead_s,
+            step_overhead_s: self.step_overhead_s + decode.map_or(0.0, |d| d.step_ms) / 1e3,
+            sequence_overhead_s: self.sequence_overhead_s + decode.map_or(0.0, |d| d.sequence_ms) / 1e3,
             speedup: self.speedup,
             step_noise: self.step_noise,
             seed: self.seed,

@@ -48,7 +48,12 @@ impl Axis {
 
     /// Classes side by side, each one wide.
     pub(super) fn named<const N: usize>(label: impl Into<String>, names: [&'static str; N]) -> Axis {
-        Axis { names: names.into(), ..Axis::up_to(label, N as f64) }
+        Axis::classes(label, &names)
+    }
+
+    /// The same, for as many as there are.
+    pub(super) fn classes(label: impl Into<String>, names: &[&'static str]) -> Axis {
+        Axis { names: names.to_owned(), ..Axis::up_to(label, names.len() as f64) }
     }
 
     /// A logarithmic axis around all of `values`; what is not above zero is drawn at its lower end.

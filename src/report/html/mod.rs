@@ -14,6 +14,7 @@ pub mod inspection;
 mod over_time;
 mod sections;
 mod svg;
+pub mod sweep;
 
 use crate::analysis::fidelity::Fidelity;
 use crate::analysis::measured::Measured;

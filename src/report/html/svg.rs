@@ -86,6 +86,15 @@ impl Chart {
         let _ = write!(self.marks, "<path class=\"line {class}\" d=\"{path}\"/>");
     }
 
+    /// A line through all points, in their order.
+    pub(super) fn curve(&mut self, class: &str, points: &[(f64, f64)]) {
+        let mut path = String::new();
+        for (i, &(x, y)) in points.iter().enumerate() {
+            let _ = write!(path, "{}{:.1} {:.1}", if i == 0 { "M" } else { "L" }, self.x_at(x), self.y_at(y));
+        }
+        let _ = write!(self.marks, "<path class=\"line {class}\" d=\"{path}\"/>");
+    }
+
     /// A level for each interval `(from, to, value)`; a missing value leaves a gap.
     pub(super) fn steps(&mut self, class: &str, intervals: &[Interval<Option<f64>>]) {
         let mut path = String::new();
