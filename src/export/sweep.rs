@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use crate::error::{Error, Result};
 use crate::forecast::Forecast;
 use crate::profiler::frontier::{OperatingPoint, Topology};
-use crate::profiler::recommend::{Recommendation, THROUGHPUT_ERROR};
+use crate::profiler::recommend::Recommendation;
 use crate::profiler::sweep::{Spec, Sweep};
 
 /// Name and version of the JSON's shape.
@@ -33,12 +33,13 @@ pub fn json(
         Recommendation::Deploy { best, runner_up } => json!({
             "feasible": true,
             "best": point(best, spec, gpu_hour_price),
+            "benchmark_of_best": benchmark(best, spec),
             "runner_up": runner_up.as_ref().map(|r| json!({
                 "point": point(&r.point, spec, gpu_hour_price),
                 "lower_by": r.lower_by,
                 "distinguishable": r.distinguishable,
             })),
-            "throughput_error": THROUGHPUT_ERROR,
+            "throughput_error": sweep.throughput_error,
         }),
         Recommendation::Infeasible { binding, nearest } => json!({
             "feasible": false,
@@ -110,6 +111,21 @@ fn stage(topology: Topology) -> &'static str {
         Topology::Aggregated { .. } => "aggregated",
         Topology::Disaggregated { .. } => "disaggregated",
     }
+}
+
+/// What a benchmark of an aggregated engine would measure at its batch; null for other topologies.
+fn benchmark(p: &OperatingPoint, spec: &Spec) -> Value {
+    let Topology::Aggregated { tp, .. } = p.topology else { return Value::Null };
+    spec.benchmark(tp, p.batch).map_or(Value::Null, |b| {
+        json!({
+            "stage": b.stage.as_str(),
+            "clients": p.batch,
+            "ttft_ms": b.ttft_ms,
+            "ttft_band_ms": b.ttft_band.around(b.ttft_ms),
+            "tpot_ms": b.tpot_ms,
+            "tpot_band_ms": b.tpot_band.around(b.tpot_ms),
+        })
+    })
 }
 
 /// One operating point.

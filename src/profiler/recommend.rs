@@ -6,13 +6,18 @@
 
 use super::capacity::{Capacity, Sla};
 use super::frontier::{OperatingPoint, Topology};
+use super::prediction::Band;
 
-/// Mean relative error of predicted throughput at a given concurrency, as a share.
-///
-/// The compact model's mean absolute error of TPOT against 889 measured points of dense models on H100, H200 and B200 (the
-/// published measurements of the aiconfigurator repository, Apache-2.0) is 17 %; at a fixed concurrency, throughput is its
-/// inverse.
-pub const THROUGHPUT_ERROR: f64 = 0.17;
+/// Error of predicted throughput where nothing was measured for the engine and GPU, as a share: the mean absolute error of TPOT
+/// of a roofline with fitted efficiencies against 889 published measurements of dense models (aiconfigurator repository,
+/// Apache-2.0).
+const UNMEASURED_ERROR: f64 = 0.17;
+
+/// Error of predicted throughput at a given concurrency, as a share: half the width of the band in which 8 of 10 measured
+/// values lay, where throughput is the inverse of TPOT.
+pub fn throughput_error(tpot: Option<Band>) -> f64 {
+    tpot.map_or(UNMEASURED_ERROR, |band| (1.0 / band.low - 1.0 / band.high) / 2.0)
+}
 
 /// Which bound cannot be met.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize)]
@@ -47,7 +52,7 @@ pub struct RunnerUp {
     pub point: OperatingPoint,
     /// By how much its throughput per GPU is lower, as a share of the best's.
     pub lower_by: f64,
-    /// Whether that is more than [`THROUGHPUT_ERROR`].
+    /// Whether that is more than the error of predicted throughput.
     pub distinguishable: bool,
 }
 
@@ -71,20 +76,20 @@ pub enum Recommendation {
     },
 }
 
-/// Chooses. `all` are the points whether they meet the SLA or not.
+/// Chooses. `all` are the points whether they meet the SLA or not, `error` is that of throughput, as a share.
 pub fn recommend(
     capacities: &[Capacity],
     feasible: &[OperatingPoint],
     all: &[OperatingPoint],
-    sla: Sla,
-    max_gpus: u32,
+    (sla, max_gpus): (Sla, u32),
+    error: f64,
 ) -> Recommendation {
     let Some(best) = feasible.first() else {
         return infeasible(capacities, all, sla, max_gpus);
     };
     let runner_up = feasible.iter().find(|p| !p.topology.is_like(best.topology)).map(|p| {
         let lower_by = 1.0 - p.tokens_per_s_per_gpu / best.tokens_per_s_per_gpu;
-        RunnerUp { point: *p, lower_by, distinguishable: lower_by > THROUGHPUT_ERROR }
+        RunnerUp { point: *p, lower_by, distinguishable: lower_by > error }
     });
     Recommendation::Deploy { best: *best, runner_up }
 }

@@ -3,14 +3,18 @@
 //! In: a [`Spec`]. Out: a [`Sweep`]. Pure arithmetic: milliseconds for four sizes and 64 batches each.
 //! Not here: load with arrivals of its own.
 
+use super::aggregated::{Aggregated, AggregatedLoad};
 use super::backend::Backend;
 use super::calibrate::Calibration;
 use super::calibrate::file::ProfileFile;
 use super::capacity::{Capacity, Engine, Sla, Workload};
+use super::deployment::{Deployment, Layout};
 use super::disaggregate::Handoff;
 use super::frontier::{self, Bounds, OperatingPoint};
 use super::gpu::Gpu;
 use super::model::ModelShape;
+use super::precision::Precision;
+use super::prediction::Prediction;
 use super::recommend::{self, Recommendation};
 use crate::error::{Error, Result};
 
@@ -55,6 +59,8 @@ pub struct Sweep {
     pub front: Vec<OperatingPoint>,
     /// The same, whatever the TTFT.
     pub front_any_ttft: Vec<OperatingPoint>,
+    /// Error of predicted throughput, as a share: differences below it tell nothing.
+    pub throughput_error: f64,
     /// What to deploy.
     pub recommendation: Recommendation,
 }
@@ -81,8 +87,21 @@ impl Spec {
         let all = frontier::all(&capacities, bounds);
         let within: Vec<_> = all.iter().filter(|p| p.ttft_ms <= self.sla.ttft_ms).copied().collect();
         let (front, front_any_ttft) = (frontier::pareto(&within), frontier::pareto(&all));
-        let recommendation = recommend::recommend(&capacities, &feasible, &all, self.sla, self.max_gpus);
-        Ok(Sweep { capacities, handoff_ms, feasible, all, front, front_any_ttft, recommendation })
+        let band = self.tps.iter().find_map(|&tp| Some(self.benchmark(tp, 1)?.tpot_band));
+        let throughput_error = recommend::throughput_error(band);
+        let recommendation =
+            recommend::recommend(&capacities, &feasible, &all, (self.sla, self.max_gpus), throughput_error);
+        Ok(Sweep { capacities, handoff_ms, feasible, all, front, front_any_ttft, throughput_error, recommendation })
+    }
+
+    /// What a benchmark of `clients` on one aggregated engine would measure, with error bands: the law of [`super::aggregated`],
+    /// whose constants were fitted on such benchmarks, which begin all at once. `None` where the model does not fit.
+    pub fn benchmark(&self, tp: u32, clients: u32) -> Option<Prediction> {
+        let Spec { model, gpu, backend, .. } = *self;
+        let (precision, layout) = (Precision::BF16, Layout::tensor(tp));
+        let engine = Aggregated::new(&Deployment { model, gpu, backend, precision, layout }).ok()?;
+        let Workload { isl_tokens, osl_tokens } = self.workload;
+        Some(engine.predict(AggregatedLoad { isl: isl_tokens, osl: osl_tokens, concurrency: clients }))
     }
 
     /// The same with what was measured of the deployment. Where the measurement tells of a stage that requests pass one by

@@ -9,7 +9,7 @@ use crate::profiler::calibrate::file::ProfileFile;
 use crate::profiler::capacity::Capacity;
 use crate::profiler::disaggregate::Handoff;
 use crate::profiler::frontier::{OperatingPoint, Topology};
-use crate::profiler::recommend::{Recommendation, RunnerUp, THROUGHPUT_ERROR};
+use crate::profiler::recommend::{Recommendation, RunnerUp};
 use crate::profiler::results::aic::AicTable;
 use crate::profiler::sweep::{Spec, Sweep};
 
@@ -171,7 +171,11 @@ pub(super) fn facts(answer: &Answer<'_>) -> Vec<(&'static str, String)> {
     match &sweep.recommendation {
         Recommendation::Deploy { best, runner_up } => {
             facts.push(("Deploy", at(best)));
-            facts.push(("Runner-up", runner_up.as_ref().map_or("none of another kind".into(), second)));
+            facts.extend(benchmark(best, spec).map(|text| ("Benchmark", text)));
+            facts.push((
+                "Runner-up",
+                runner_up.as_ref().map_or("none of another kind".into(), |r| second(r, sweep.throughput_error)),
+            ));
         }
         Recommendation::Infeasible { binding, nearest } => {
             facts.push(("Infeasible", format!("no topology meets the SLA: {} binds", binding.as_str())));
@@ -182,13 +186,6 @@ pub(super) fn facts(answer: &Answer<'_>) -> Vec<(&'static str, String)> {
             }
         }
     }
-    facts.push((
-        "Error",
-        format!(
-            "throughput is off by {} in the mean where the model was held against measurements; TTFT under load by more",
-            percent(THROUGHPUT_ERROR)
-        ),
-    ));
     let disaggregated = matches!(sweep.recommendation.topology(), Some(Topology::Disaggregated { .. }));
     if disaggregated {
         facts.push((
@@ -316,11 +313,27 @@ fn at(p: &OperatingPoint) -> String {
     )
 }
 
-fn second(r: &RunnerUp) -> String {
+/// What a benchmark would see of an aggregated engine at its batch.
+fn benchmark(p: &OperatingPoint, spec: &Spec) -> Option<String> {
+    let Topology::Aggregated { tp, .. } = p.topology else { return None };
+    let b = spec.benchmark(tp, p.batch)?;
+    let within = |[low, high]: [f64; 2]| format!("{} to {}", number(low), number(high));
+    Some(format!(
+        "{} clients that begin at once on one engine would see TTFT {} ms ({}) and ITL {} ms ({}); 8 of 10 measured engines lay within",
+        count(p.batch.into()),
+        number(b.ttft_ms),
+        within(b.ttft_band.around(b.ttft_ms)),
+        number(b.tpot_ms),
+        within(b.tpot_band.around(b.tpot_ms))
+    ))
+}
+
+fn second(r: &RunnerUp, error: f64) -> String {
+    let than = percent(error);
     let verdict = if r.distinguishable {
-        "more than the model's error"
+        format!("more than the model's error of {than}")
     } else {
-        "not distinguishable by this model; measure both"
+        format!("not distinguishable within the model's error of {than}; measure both")
     };
     format!("{}; {} less per GPU, {verdict}", at(&r.point), percent(r.lower_by))
 }
