@@ -3,11 +3,11 @@
 //! In: [`Observation`]s, from profilers' tables and from runs. Out: a [`Calibration`], fitted on as few points as it has
 //! constants; the [`Held`]-out rest says what it is worth.
 //! - prefill: `TTFT = request + factor · pass(ISL)`, from two lengths;
-//! - decode: `ITL = pass(batch, context) + step + sequence · batch`, from two batches of the shortest context;
+//! - decode: `ITL = pass(batch, context) + step + sequence · batch`, from two batches of the shortest context, the smallest and the middle one;
 //! - deployment: closed loop through one serial stage, from two numbers of clients: `X = min(C/(T0 + D), 1/s)`,
 //!   `TTFT = max(T0, C·s − D)`, `D = (OSL − 1)·ITL` (the asymptotic bounds of a closed network: Denning and Buzen, The
 //!   Operational Analysis of Queueing Network Models, 1978). On disaggregated deployments that stage is the hand-off. It is
-//!   there only where the most clients get clearly less than they would without one.
+//!   there only where more clients get hardly more.
 //!
 //! Without a profiler's tables, runs of one aggregated engine stand in for them: lone clients of different prompt lengths for
 //! prefill, different numbers of clients with the same lengths for decode, against the mean field's ITL.
@@ -28,8 +28,10 @@ const LONG_PROMPT_TOKENS: f64 = 20_000.0;
 
 /// Lengths that are this close to each other are the same: means of runs differ a little.
 const ALIKE: f64 = 1.02;
-/// The most clients are held up by a serial stage where they get less than this share of what they would get without.
-const SATURATED_BELOW: f64 = 0.8;
+/// Clients are held up by a serial stage where the rate grows by less than this power of their number.
+const PLATEAU: f64 = 0.3;
+/// Where there is no level between, they are where they get less than this share of what they would get without a stage.
+const SATURATED_BELOW: f64 = 0.5;
 
 /// Something that was measured.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -247,9 +249,12 @@ fn decode_points(observations: &[Observation], engine: &Engine, of_runs: bool) -
 
 fn fit_decode(points: &[DecodePoint]) -> Option<(DecodeCosts, Option<Held>)> {
     let shortest = points.iter().map(|p| p.1).fold(f64::INFINITY, f64::min);
-    let of_shortest = || points.iter().filter(|p| p.1 <= shortest * ALIKE);
-    let few = *of_shortest().min_by(|a, b| a.0.total_cmp(&b.0))?;
-    let many = *of_shortest().max_by(|a, b| a.0.total_cmp(&b.0)).filter(|p| p.0 > few.0)?;
+    let mut of_shortest: Vec<&DecodePoint> = points.iter().filter(|p| p.1 <= shortest * ALIKE).collect();
+    of_shortest.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let few = **of_shortest.first()?;
+    // Host time grows a little faster than the batch: a line through the middle is nearer to both ends than one through
+    // the last.
+    let many = **of_shortest.get(of_shortest.len() / 2).filter(|p| p.0 > few.0)?;
     let sequence_ms = ((many.3 - many.2) - (few.3 - few.2)) / (many.0 - few.0);
     let costs = DecodeCosts { step_ms: few.3 - few.2 - sequence_ms * few.0, sequence_ms };
     let rest = points.iter().filter(|p| **p != few && **p != many);
@@ -267,14 +272,21 @@ fn fit_deployment(observations: &[Observation]) -> Option<(SerialStage, Option<H
         })
         .collect();
     levels.sort_by_key(|l| l.0);
-    let (idle, busy) = (*levels.first()?, *levels.last()?);
-    if idle.0 >= busy.0 {
-        return None;
-    }
+    let busy = *levels.last()?;
     let ((isl, osl), (_, itl_ms, rate)) = (busy.1, busy.2);
-    let without_stage = f64::from(busy.0) * 1e3 / (idle.2.0 + (osl - 1.0).max(0.0) * itl_ms);
-    let alike = (idle.1.0 / isl).max(isl / idle.1.0).max(idle.1.1 / osl).max(osl / idle.1.1) <= ALIKE;
-    if !alike || rate > SATURATED_BELOW * without_stage {
+    let near = |a: f64, b: f64| (a / b).max(b / a) <= ALIKE;
+    levels.retain(|l| near(l.1.0, isl) && near(l.1.1, osl));
+    let idle = *levels.first().filter(|l| l.0 < busy.0)?;
+    // Whether more clients get more: by the level before, or, where there is none, by what there would be without a stage.
+    let before = levels.iter().rev().find(|l| l.0 < busy.0 && l.0 > idle.0);
+    let held_up = match before {
+        Some(b) => (rate / b.2.2).ln() < PLATEAU * (f64::from(busy.0) / f64::from(b.0)).ln(),
+        None => {
+            let answer_ms = (osl - 1.0).max(0.0) * itl_ms;
+            rate < SATURATED_BELOW * f64::from(busy.0) * 1e3 / (idle.2.0 + answer_ms)
+        }
+    };
+    if !held_up {
         return None;
     }
     let stage = SerialStage { idle_ttft_ms: idle.2.0, serial_ms: 1e3 / rate, itl_ms, isl, osl };
