@@ -242,7 +242,7 @@ fn a_calibration_is_found_again_kept_and_used_by_sweep_and_serve() {
     let alone = |json: &Value| json["static_engine"][0]["alone"]["ttft_ms"].as_f64().unwrap();
     assert!((alone(&json) - (30.0 + 1.2 * alone(&kernels))).abs() < 0.01);
     let again = json_of(&scratch, 0, "sweep --tp 1 --max-gpus 1 --ttft 5000 --profile p.json --format json");
-    assert_eq!(again["static_engine"], json["static_engine"]);
+    assert!((alone(&again) / alone(&json) - 1.0).abs() < 1e-12, "a file keeps what was fitted, to the last bit or two");
     near(&json["handoff"]["ms"], 1250.0);
     // What the sweep predicts for a lone request, the simulated deployment does.
     let text = String::from_utf8(
