@@ -41,6 +41,8 @@ pub enum Stream {
     Pause,
     /// In which order conversations are taken from a pool.
     Order,
+    /// Which family of prefixes a conversation belongs to.
+    Family,
 }
 
 /// The seed of a run.

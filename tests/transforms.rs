@@ -71,9 +71,9 @@ fn transforms_are_applied_in_their_order_recorded_and_counted() {
     let scratch = Scratch::new("transforms");
     let flags = "--loop 2 --loop-prefixes kept --speed 2 --scale-osl 2 --scale-isl 0.5 --max-osl 4 --max-isl 899 --to 0.6 --from 0.1";
     let (manifest, rows, said) = profile(&scratch, "run", flags);
-    let expected = json!({"filter": null, "window": {"from_ns": 100_000_000, "to_ns": 600_000_000},
+    let expected = json!({"filter": null, "window": {"from_ns": 100_000_000, "to_ns": 600_000_000, "first_is_zero": false},
         "limit": {"input_tokens_max": 899, "output_tokens_max": 4}, "scale": {"input": 0.5, "output": 2.0},
-        "spread_buckets": false, "speed": 2.0, "target_rate": null, "repeat": {"until": {"passes": 2}, "prefixes": "kept"}});
+        "synthesis": null, "spread_buckets": false, "speed": 2.0, "target_rate": null, "pauses": null, "repeat": {"until": {"passes": 2}, "prefixes": "kept"}});
     assert_eq!(manifest.config["source"]["transforms"], expected);
     let notes: Vec<String> = serde_json::from_value(manifest.config["notes"].clone()).unwrap();
     let steps: Vec<&str> = notes.iter().filter_map(|n| n.split_once([' ', ':'])).map(|(step, _)| step).collect();

@@ -8,7 +8,7 @@ use super::profile::INPUT;
 use super::resolve::{non_negative_ns, positive_ns, usage};
 use crate::error::Result;
 use crate::trace::transform::{
-    Filter, Limit, Pauses, Prefixes, RateBy, Repeat, RepeatUntil, Scale, TargetRate, Transforms, Window,
+    Filter, Limit, Pauses, Prefixes, RateBy, Repeat, RepeatUntil, Scale, Synthesis, TargetRate, Transforms, Window,
 };
 use crate::trace::{FORMATS, OnBadRow, ReadOptions, TimeOrigin, TimeUnit};
 
@@ -87,6 +87,18 @@ pub struct TraceArgs {
     /// Multiply the length of every answer.
     #[arg(long, alias = "synthesis-output-len-multiplier", value_name = "FACTOR", default_value_t = 1.0, help_heading = INPUT)]
     pub scale_osl: f64,
+
+    /// Multiply the length of what prompts share: leading blocks that another prompt has too.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, help_heading = INPUT)]
+    pub synthesis_prefix_len_multiplier: f64,
+
+    /// Deal conversations out to this many families that share no blocks with each other.
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1_000_000), help_heading = INPUT)]
+    pub synthesis_prefix_root_multiplier: u32,
+
+    /// Multiply the length of what prompts do not share.
+    #[arg(long, value_name = "FACTOR", default_value_t = 1.0, help_heading = INPUT)]
+    pub synthesis_prompt_len_multiplier: f64,
 
     /// Where the recorder rounded arrivals into buckets (Mooncake's: 3 s), spread each bucket's requests over its gap.
     #[arg(long, help_heading = INPUT)]
@@ -223,7 +235,14 @@ impl TraceArgs {
         let filters = !(self.filter_model.is_empty() && self.filter_type.is_empty());
         let limits = self.max_isl.is_some() || self.max_osl.is_some();
         let scales = self.scale_isl != 1.0 || self.scale_osl != 1.0;
+        let synthesis = Synthesis {
+            shared: self.synthesis_prefix_len_multiplier,
+            own: self.synthesis_prompt_len_multiplier,
+            families: self.synthesis_prefix_root_multiplier,
+        };
+        let unchanged = Synthesis { shared: 1.0, own: 1.0, families: 1 };
         Ok(Transforms {
+            synthesis: (synthesis != unchanged).then_some(synthesis),
             filter: filters.then(|| Filter { models: self.filter_model.clone(), kinds: self.filter_type.clone() }),
             window: self.window()?,
             limit: limits.then_some(Limit { input_tokens_max: self.max_isl, output_tokens_max: self.max_osl }),

@@ -251,24 +251,9 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
         "Synthesis",
         &[
             flag("--synthesis-speedup-ratio", One, "1", Same),
-            flag(
-                "--synthesis-prefix-len-multiplier",
-                One,
-                "1",
-                Instead("--scale-isl multiplies prompts and what they share"),
-            ),
-            flag(
-                "--synthesis-prefix-root-multiplier",
-                One,
-                "1",
-                Instead("loop the trace with fresh prefixes: --loop N"),
-            ),
-            flag(
-                "--synthesis-prompt-len-multiplier",
-                One,
-                "1",
-                Instead("--scale-isl multiplies prompts and what they share"),
-            ),
+            flag("--synthesis-prefix-len-multiplier", One, "1", Same),
+            flag("--synthesis-prefix-root-multiplier", One, "1", Same),
+            flag("--synthesis-prompt-len-multiplier", One, "1", Same),
             flag("--synthesis-output-len-multiplier", One, "1", Same),
             flag("--synthesis-max-isl", One, "", Same),
             flag("--synthesis-max-osl", One, "", Same),

@@ -17,6 +17,7 @@ mod scale;
 mod select;
 mod speed;
 mod spread;
+mod synthesis;
 mod target_rate;
 #[cfg(test)]
 mod tests;
@@ -27,6 +28,7 @@ pub use limit::Limit;
 pub use pauses::Pauses;
 pub use repeat::{Prefixes, Repeat, RepeatUntil};
 pub use scale::Scale;
+pub use synthesis::Synthesis;
 pub use target_rate::{RateBy, TargetRate};
 pub use window::Window;
 
@@ -49,6 +51,8 @@ pub struct Transforms {
     pub limit: Option<Limit>,
     /// Make prompts and answers longer or shorter.
     pub scale: Option<Scale>,
+    /// Make what prompts share, and the rest, longer or shorter.
+    pub synthesis: Option<Synthesis>,
     /// Spread arrivals that the recorder rounded into buckets.
     pub spread_buckets: bool,
     /// Replay so many times as fast.
@@ -79,6 +83,9 @@ impl Transforms {
         }
         if let Some(scale) = &self.scale {
             scale.apply(trace)?;
+        }
+        if let Some(synthesis) = &self.synthesis {
+            synthesis.apply(trace, &mut seed.stream(Stream::Family))?;
         }
         if let Some(bucketing) = &bucketing {
             spread::spread(trace, bucketing, &mut seed.stream(Stream::Spread));

@@ -52,6 +52,11 @@ fn random_transforms(rng: &mut Rng) -> Transforms {
         let factor = |rng: &mut Rng| factors[rng.random_range(0..factors.len())];
         of.scale = Some(Scale { input: factor(rng), output: factor(rng) });
     }
+    of.synthesis = rng.random_bool(0.3).then(|| Synthesis {
+        shared: rng.random_range(0.2..3.0),
+        own: rng.random_range(0.2..3.0),
+        families: rng.random_range(1..4),
+    });
     of.spread_buckets = rng.random_bool(0.5);
     of.speed = rng.random_bool(0.3).then(|| rng.random_range(0.1..9.0));
     if rng.random_bool(0.4) {
@@ -128,6 +133,7 @@ fn changes_are_made_in_their_order_and_noted() {
         window: Some(Window { from_ns: 0, to_ns: Some(4 * SECOND_NS), first_is_zero: false }),
         limit: Some(Limit { input_tokens_max: Some(600), output_tokens_max: Some(9) }),
         scale: Some(Scale { input: 2.0, output: 1.0 }),
+        synthesis: None,
         spread_buckets: true,
         speed: Some(2.0),
         target_rate: Some(TargetRate { rate_rps: 4.0, by: RateBy::Speed }),
@@ -188,7 +194,7 @@ fn the_manifest_shows_what_is_asked_in_order() {
         repeat: Some(Repeat { until: RepeatUntil::DurationNs(5), prefixes: Prefixes::Fresh }),
         ..Transforms::default()
     };
-    let expected = r#"{"filter":{"models":["m"],"kinds":[]},"window":null,"limit":null,"scale":null,"spread_buckets":false,"speed":2.0,"target_rate":{"rate_rps":4.0,"by":"sampling"},"pauses":null,"repeat":{"until":{"duration_ns":5},"prefixes":"fresh"}}"#;
+    let expected = r#"{"filter":{"models":["m"],"kinds":[]},"window":null,"limit":null,"scale":null,"synthesis":null,"spread_buckets":false,"speed":2.0,"target_rate":{"rate_rps":4.0,"by":"sampling"},"pauses":null,"repeat":{"until":{"duration_ns":5},"prefixes":"fresh"}}"#;
     assert_eq!(serde_json::to_string(&transforms).unwrap(), expected);
 }
 
