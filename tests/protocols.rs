@@ -24,7 +24,7 @@ const FINISH: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_rea
 const DONE: &str = "data: [DONE]\n\n";
 const ANSWER: [&str; 5] = [TOKEN, TOKEN, TOKEN, FINISH, DONE];
 /// One worker, so that what is said of a connection holds for the run.
-const PROFILE: &str = "profile --model m --streaming --isl 3 --artifact-dir run --workers 1";
+const PROFILE: &str = "profile --model m --streaming --isl 3 --artifact-dir run --workers 1 --no-server-metrics";
 
 /// Every way in which a request can be sent, with whether it is HTTP/2.
 const WAYS: [(bool, &str); 3] = [(true, "--http-version 2"), (false, CLIENTS[0]), (false, CLIENTS[1])];

@@ -246,7 +246,7 @@ fn the_files_are_laid_out_as_documented() {
     let rows = random_rows(&mut rng, 60);
     let dir = RunDir::new("layout", 60);
     record(&dir.0, &rows, MANY_GROUPS, &mut rng);
-    for table in Table::ALL {
+    for table in [Table::Requests, Table::Tokens] {
         let metadata = metadata(&dir.file(table));
         let pairs = metadata.file_metadata().key_value_metadata().unwrap();
         let pairs: BTreeMap<_, _> = pairs.iter().map(|kv| (kv.key.as_str(), kv.value.as_deref())).collect();

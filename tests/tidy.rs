@@ -27,7 +27,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
     ("profiler", &[]),
-    ("sim", &["profiler", "prompt", "wire", "endpoint", "engine"]),
+    // Its oracle has the schema of every recording.
+    ("sim", &["profiler", "prompt", "wire", "endpoint", "engine", "record"]),
     ("forecast", &["trace", "arrival", "metrics", "profiler", "sim"]),
     ("export", &["wire", "record", "metrics", "analysis", "comparison", "profiler", "forecast"]),
     // Above the whole pipeline, which it measures, and below what shows its result.

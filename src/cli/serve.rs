@@ -10,8 +10,9 @@ use crate::profiler::backend::Backend;
 use crate::profiler::calibrate::file::ProfileFile;
 use crate::profiler::model;
 use crate::rng::Seed;
+use crate::sim::fault::FaultRule;
 use crate::sim::server::{ServeConfig, Timing};
-use crate::time::MILLISECOND_NS;
+use crate::time::{MILLISECOND_NS, SECOND_NS};
 
 /// Serve a simulated deployment behind an OpenAI-compatible API.
 ///
@@ -76,6 +77,29 @@ pub struct ServeArgs {
     #[arg(long, value_name = "MS", requires = "constant_ttft_ms", value_parser = milliseconds)]
     pub constant_itl_ms: Option<f64>,
 
+    /// Do wrong by a share of the requests: SHARE:FAULT, or SHARE:FAULT:FROM-TO with seconds since the start. May be repeated.
+    ///
+    /// FAULT is status=CODE, cut@N (the connection is closed after N events), truncate@N (the stream ends there as if it were
+    /// whole), malformed@N (the event after N is half a line), stall@N=SECONDS, or slow=SECONDS (before every event). A request can name
+    /// its own in a header, `X-Loadline-Fault: stall@3=2`.
+    #[arg(long, value_name = "RULE", value_parser = FaultRule::parse)]
+    pub fault: Vec<FaultRule>,
+
+    /// Accept a connection only so many milliseconds after the one before it.
+    #[arg(long, value_name = "MS", default_value_t = 0.0, value_parser = milliseconds)]
+    pub accept_delay_ms: f64,
+
+    /// Cut every connection off so many seconds after the start, as a restart would.
+    #[arg(long, value_name = "SECONDS")]
+    pub restart_at: Option<f64>,
+
+    /// Keep when every request came and every event was sent, and write it at the end, as requests.parquet and tokens.parquet.
+    ///
+    /// Times are nanoseconds of CLOCK_MONOTONIC; those of a client's recording are the same less its `t0_monotonic_ns`, and rows belong
+    /// together by `x_request_id`. Held in memory until then: 8 bytes per event, half a GiB at most; what is beyond is counted.
+    #[arg(long, value_name = "DIR")]
+    pub oracle: Option<PathBuf>,
+
     /// Seed of the noise, and of the ids and words of answers.
     #[arg(long, default_value_t = 0)]
     pub seed: u64,
@@ -91,6 +115,9 @@ Examples:
 
   The same at a tenth of its time, for a quick rehearsal of a long trace:
     loadline serve --tp 4 --speedup 10
+
+  One that fails as real ones do: 5 % of the requests get a 503, 1 % are cut off in mid-stream:
+    loadline serve --fault 0.05:status=503 --fault 0.01:cut@10
 
   Ask it something:
     curl -N http://127.0.0.1:8000/v1/chat/completions -d '{\"model\": \"Qwen/Qwen3-32B\", \"stream\": true,
@@ -132,6 +159,10 @@ impl ServeArgs {
             host: self.host.clone(),
             port: self.port,
             seed: Seed(self.seed),
+            oracle: self.oracle.is_some(),
+            faults: self.fault.clone(),
+            accept_delay_ns: (self.accept_delay_ms * MILLISECOND_NS as f64) as i64,
+            restart_ns: self.restart_at.map(|s| (s * SECOND_NS as f64) as i64),
             ..ServeConfig::default()
         };
         Ok(self.engines.fill(base))

@@ -5,7 +5,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use crate::cli::serve::ServeArgs;
 use crate::engine::limits;
 use crate::error::{Error, Result};
-use crate::sim::server;
+use crate::report::out;
+use crate::sim::{oracle_files, server};
 
 /// Starts the server, calls `on_ready` with its URL once it listens, and runs until Ctrl-C or SIGTERM.
 ///
@@ -26,6 +27,12 @@ pub fn run(args: &ServeArgs, on_ready: &mut dyn FnMut(&str)) -> Result<()> {
             _ = terminate.recv() => {}
             () = handle.ended() => {}
         }
-        handle.finish().map(|_| ())
+        let seen = handle.finish()?;
+        let Some(dir) = &args.oracle else { return Ok(()) };
+        oracle_files::write(&seen, dir)?;
+        if seen.lost > 0 {
+            out::stderr(&format!("{} requests and events found no room in the oracle\n", seen.lost))?;
+        }
+        Ok(())
     })
 }

@@ -9,6 +9,8 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::outcome::EventKind;
+
 /// Event stamps that are kept at most, over all requests: half a GiB.
 const MAX_STAMPS: u64 = 1 << 26;
 /// Requests that are kept at most.
@@ -30,12 +32,30 @@ pub struct OracleRequest {
     pub prompt_tokens: u32,
     /// Tokens of the whole answer.
     pub output_tokens: u32,
+    /// Tokens of the prompt that were found in the cache; 0 before the first token.
+    pub cached_tokens: u32,
+    /// Events of its stream before its first token.
+    pub role_events: u32,
+    /// Whether the whole answer was handed to the socket.
+    pub completed: bool,
 }
 
 impl OracleRequest {
     /// When the request was there, as well as is known: the start of the true TTFT.
     pub fn start_ns(&self) -> i64 {
         self.arrived_ns.unwrap_or(self.received_ns)
+    }
+
+    /// What the event at `seq` was; an answer in one piece is all output.
+    pub fn kind(&self, seq: u32) -> EventKind {
+        let end = self.role_events + self.output_tokens;
+        match seq {
+            seq if seq < self.role_events => EventKind::Role,
+            seq if seq < end => EventKind::Output,
+            // The last event of a stream ends it; before it stands the usage, if at all.
+            seq if seq as usize + 1 == self.events_ns.len() => EventKind::Done,
+            _ => EventKind::Usage,
+        }
     }
 }
 
@@ -98,6 +118,12 @@ impl OracleLog {
         }
         self.stamps.set(self.stamps.get() + 1);
         oracle.requests[entry].events_ns.push(t_ns);
+    }
+
+    /// Ends an entry: its whole answer was handed over.
+    pub(super) fn complete(&self, entry: usize, cached_tokens: u32) {
+        let request = &mut self.oracle.borrow_mut().requests[entry];
+        (request.completed, request.cached_tokens) = (true, cached_tokens);
     }
 
     pub(super) fn take(&self) -> Oracle {

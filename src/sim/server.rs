@@ -4,6 +4,7 @@
 //! Invariants: a server that was started is stopped when its handle is dropped, within a second; nothing but the
 //! counters is shared with other threads.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::AsFd;
@@ -27,6 +28,7 @@ use super::delayed::Delayed;
 use super::deployment::Deployment;
 use super::disaggregated::{Disaggregated, Link};
 use super::driver::Engine;
+use super::fault::FaultRule;
 use super::oracle::{Counters, Oracle, OracleLog, ServerCounts};
 use super::replicas::Replicas;
 use super::service::Service;
@@ -39,7 +41,7 @@ use crate::profiler::cost::CostModel;
 use crate::profiler::{gpu, memory, model};
 use crate::rng::Seed;
 use crate::time::alarm::Alarm;
-use crate::time::{Anchor, SECOND_NS, SystemClock};
+use crate::time::{Anchor, SECOND_NS, SystemClock, monotonic_ns};
 
 /// How long answers in flight may go on after a stop.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -120,6 +122,12 @@ pub struct ServeConfig {
     pub queue_limit: Option<u32>,
     /// The status of a request that is refused so.
     pub queue_full_status: u16,
+    /// What the server does wrong, and to how many.
+    pub faults: Vec<FaultRule>,
+    /// Wait before every connection is accepted, in nanoseconds.
+    pub accept_delay_ns: i64,
+    /// When all connections are cut off at once, as a restart does, in nanoseconds since the start. The cache stays.
+    pub restart_ns: Option<i64>,
     /// Time of an iteration beside its forward pass, in seconds.
     pub step_overhead_s: f64,
     /// The same per sequence in it.
@@ -161,6 +169,9 @@ impl Default for ServeConfig {
             admission: None,
             queue_limit: None,
             queue_full_status: 503,
+            faults: Vec::new(),
+            accept_delay_ns: 0,
+            restart_ns: None,
             step_overhead_s: 0.0,
             sequence_overhead_s: 0.0,
             calibration: None,
@@ -385,6 +396,8 @@ struct Server {
     service: Rc<Service>,
     listener: tokio::net::TcpListener,
     alarm: Alarm,
+    accept_delay: Duration,
+    restart: Option<Duration>,
 }
 
 fn start(
@@ -418,8 +431,13 @@ fn start(
         seed: config.seed,
         // Checked when the engine was made.
         queue_full_status: StatusCode::from_u16(config.queue_full_status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
+        faults: config.faults.clone(),
+        faults_drawn: Cell::new(0),
+        started_ns: monotonic_ns(),
     });
-    Ok(Server { runtime, service, listener, alarm })
+    let duration = |ns: i64| Duration::from_nanos(ns.max(0).unsigned_abs());
+    let (accept_delay, restart) = (duration(config.accept_delay_ns), config.restart_ns.map(duration));
+    Ok(Server { runtime, service, listener, alarm, accept_delay, restart })
 }
 
 fn pin_to(core: usize) -> Result<()> {
@@ -434,16 +452,34 @@ fn pin_to(core: usize) -> Result<()> {
 
 impl Server {
     fn run(self, mut stopped: oneshot::Receiver<()>) -> std::io::Result<Oracle> {
-        let Server { runtime, service, listener, alarm } = self;
+        let Server { runtime, service, listener, alarm, accept_delay, restart } = self;
         let local = LocalSet::new();
         let outcome = local.block_on(&runtime, async {
             let mut driver = pin!(Rc::clone(&service.engine).drive(alarm));
             let mut connections = JoinSet::new();
             let (closing, is_closing) = watch::channel(false);
             let accepting = async {
+                let mut restart = pin!(async {
+                    match restart {
+                        Some(after) => tokio::time::sleep(after).await,
+                        None => std::future::pending().await,
+                    }
+                });
+                let mut is_restarted = false;
                 loop {
-                    match listener.accept().await {
+                    let accepted = tokio::select! {
+                        () = &mut restart, if !is_restarted => {
+                            is_restarted = true;
+                            connections.abort_all();
+                            continue;
+                        }
+                        accepted = listener.accept() => accepted,
+                    };
+                    match accepted {
                         Ok((stream, _)) => {
+                            if !accept_delay.is_zero() {
+                                tokio::time::sleep(accept_delay).await;
+                            }
                             connections.spawn_local(serve(Rc::clone(&service), stream, is_closing.clone()));
                         }
                         Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
@@ -513,7 +549,7 @@ async fn converse(
 ) {
     let answer = hyper::service::service_fn(move |request| {
         let (service, log) = (Rc::clone(&service), log.clone());
-        async move { Ok::<_, Infallible>(service.answer(request, log).await) }
+        async move { Ok::<_, Infallible>(service.serve(request, log).await) }
     });
     let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(io), answer));
     // A connection's error is the client's going away; the answer in flight has counted it.
@@ -530,7 +566,7 @@ async fn converse(
 async fn converse_http2(service: Rc<Service>, io: TcpStream, mut is_closing: watch::Receiver<bool>) {
     let answer = hyper::service::service_fn(move |request| {
         let service = Rc::clone(&service);
-        async move { Ok::<_, Infallible>(service.answer(request, None).await) }
+        async move { Ok::<_, Infallible>(service.serve(request, None).await) }
     });
     let mut builder = http2::Builder::new(OnThisThread);
     builder.max_concurrent_streams(HTTP2_STREAMS_MAX);

@@ -5,11 +5,12 @@
 //! `GET /health`, `GET /metrics`.
 //! Invariant: every error answer has OpenAI's body, `{"error": {message, type, param, code}}`.
 
+use std::cell::Cell;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE};
+use http::header::{ALLOW, CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE, RETRY_AFTER};
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Request, Response, StatusCode};
 use http_body_util::{BodyExt, LengthLimitError, Limited};
 use hyper::body::Incoming;
@@ -18,9 +19,10 @@ use super::ask::{Api, Ask, BadAsk};
 use super::content::Content;
 use super::deployment::{Job, Refusal as Refused};
 use super::driver::Engine;
+use super::fault::{self, Fault, FaultRule};
 use super::oracle::{Counters, OracleLog, OracleRequest};
 use super::reply::{Reply, error_body, model_card};
-use super::stream::{Answer, Flight, Next};
+use super::stream::{Answer, Faulted, Flight, Next};
 use crate::engine::stamped::{WireClock, WireLog};
 use crate::rng::Seed;
 use crate::time::{SECOND_NS, monotonic_ns, realtime_ns};
@@ -28,6 +30,8 @@ use crate::time::{SECOND_NS, monotonic_ns, realtime_ns};
 /// Bytes of a request's body, at most.
 const MAX_BODY_BYTES: usize = 64 << 20;
 
+/// Names the fault that a request wants to meet.
+const X_LOADLINE_FAULT: HeaderName = HeaderName::from_static("x-loadline-fault");
 const X_REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
 
 /// What all connections of a server share.
@@ -44,6 +48,10 @@ pub(super) struct Service {
     pub(super) seed: Seed,
     /// What a request gets that finds the queue full.
     pub(super) queue_full_status: StatusCode,
+    /// Which requests are done wrong by, of those that name no fault.
+    pub(super) faults: Vec<FaultRule>,
+    pub(super) faults_drawn: Cell<u64>,
+    pub(super) started_ns: i64,
 }
 
 impl std::fmt::Debug for Service {
@@ -72,6 +80,42 @@ impl From<BadAsk> for Refusal {
 }
 
 impl Service {
+    /// Answers one request, or does wrong by it what it asks for or is drawn for.
+    pub(super) async fn serve(
+        self: Rc<Self>,
+        request: Request<Incoming>,
+        wire: Option<Rc<WireLog>>,
+    ) -> Response<Faulted> {
+        let fault = match self.fault_of(&request) {
+            Ok(fault) => fault,
+            Err(e) => return refuse(&Refusal::new(StatusCode::BAD_REQUEST, e.to_string())).map(Faulted::from),
+        };
+        if let Some(Fault::Status(code)) = fault {
+            Counters::add(&self.counters.refused);
+            let status = StatusCode::from_u16(code).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+            let mut response = refuse(&Refusal::new(status, "this fault was asked for".into()));
+            if matches!(code, 429 | 503) {
+                response.headers_mut().insert(RETRY_AFTER, HeaderValue::from_static("1"));
+            }
+            return response.map(Faulted::from);
+        }
+        let mut response = self.answer(request, wire).await.map(Faulted::from);
+        response.body_mut().meet(fault);
+        response
+    }
+
+    /// The fault that a request for an answer meets: the one it names, else one that it is drawn for.
+    fn fault_of(&self, request: &Request<Incoming>) -> crate::error::Result<Option<Fault>> {
+        if request.method() != Method::POST {
+            return Ok(None);
+        }
+        let number = self.faults_drawn.replace(self.faults_drawn.get() + 1);
+        match request.headers().get(X_LOADLINE_FAULT) {
+            Some(text) => Fault::parse(&String::from_utf8_lossy(text.as_bytes())).map(Some),
+            None => Ok(fault::drawn(&self.faults, self.seed, number, monotonic_ns() - self.started_ns)),
+        }
+    }
+
     /// Answers one request, which came on the connection with this log, if it has one.
     pub(super) async fn answer(
         self: Rc<Self>,
@@ -183,6 +227,9 @@ impl Service {
                 events_ns: Vec::new(),
                 prompt_tokens,
                 output_tokens,
+                cached_tokens: 0,
+                role_events: u32::from(ask.stream && api == Api::Chat),
+                completed: false,
             })
         } else {
             None

@@ -8,11 +8,14 @@ use std::convert::Infallible;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
 use http_body::{Body, Frame, SizeHint};
+use tokio::time::{Sleep, sleep};
 
 use super::driver::Ticket;
+use super::fault::Fault;
 use super::oracle::Counters;
 use super::reply::{Reply, Usage, done_event};
 use super::service::Service;
@@ -47,6 +50,9 @@ impl Flight {
 
     fn complete(&mut self) {
         self.completed = true;
+        if let Some(entry) = self.entry {
+            self.service.oracle.complete(entry, self.ticket.cached_tokens());
+        }
         Counters::add(&self.service.counters.completions);
     }
 
@@ -122,6 +128,86 @@ impl Answer {
         flight.stamp();
         Poll::Ready(Some(event))
     }
+}
+
+/// An answer, and what goes wrong with it.
+#[derive(Debug)]
+pub(super) struct Faulted {
+    answer: Answer,
+    fault: Option<Fault>,
+    /// Events that were handed out.
+    events: u32,
+    pause: Option<Pin<Box<Sleep>>>,
+}
+
+impl From<Answer> for Faulted {
+    fn from(answer: Answer) -> Faulted {
+        Faulted { answer, fault: None, events: 0, pause: None }
+    }
+}
+
+impl Faulted {
+    pub(super) fn meet(&mut self, fault: Option<Fault>) {
+        self.fault = fault;
+    }
+
+    /// What the fault makes of the event that is next: `None` lets it pass.
+    fn interfere(&mut self, cx: &mut Context<'_>) -> Poll<Option<Interference>> {
+        let (pause_ns, then) = match self.fault {
+            Some(Fault::Cut(after)) if self.events >= after => (FLUSH_NS, Some(Interference::Cut)),
+            Some(Fault::Truncate(after)) if self.events >= after => return Poll::Ready(Some(Interference::End)),
+            Some(Fault::Stall(after, ns)) if self.events == after => (ns, None),
+            Some(Fault::Slow(ns)) => (ns, None),
+            _ => return Poll::Ready(None),
+        };
+        let pause = self.pause.get_or_insert_with(|| Box::pin(sleep(Duration::from_nanos(pause_ns.unsigned_abs()))));
+        ready!(pause.as_mut().poll(cx));
+        Poll::Ready(then)
+    }
+}
+
+/// Time for the events before a cut to leave the server's own buffer.
+const FLUSH_NS: i64 = 2_000_000;
+
+/// What becomes of a stream.
+enum Interference {
+    Cut,
+    End,
+}
+
+impl Body for Faulted {
+    type Data = Bytes;
+    type Error = std::io::Error;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, std::io::Error>>> {
+        let this = self.get_mut();
+        match ready!(this.interfere(cx)) {
+            Some(Interference::Cut) => return Poll::Ready(Some(Err(std::io::ErrorKind::ConnectionAborted.into()))),
+            Some(Interference::End) => return Poll::Ready(None),
+            None => {}
+        }
+        let Some(Ok(frame)) = ready!(Pin::new(&mut this.answer).poll_frame(cx)) else { return Poll::Ready(None) };
+        let broken = matches!(this.fault, Some(Fault::Malformed(after)) if after == this.events);
+        this.events += 1;
+        this.pause = None;
+        let frame = if broken { frame.map_data(|event| half_of(&event)) } else { frame };
+        Poll::Ready(Some(Ok(frame)))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.answer.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        if self.fault.is_some() { SizeHint::default() } else { self.answer.size_hint() }
+    }
+}
+
+/// Half of an event's line, ended as if it were whole.
+fn half_of(event: &Bytes) -> Bytes {
+    let mut half = event[..event.len() / 2].to_vec();
+    half.extend_from_slice(b"\n\n");
+    half.into()
 }
 
 impl Body for Answer {
