@@ -74,7 +74,7 @@ fn a_restart_cuts_everything_off_and_then_serves_again() {
     let rows = profile(&server, "--osl 20 --request-count 12 --concurrency 4");
     let cut = rows.iter().filter(|(r, _)| matches!(r.outcome, Outcome::Reset | Outcome::Truncated)).count();
     let whole = rows.iter().filter(|(r, _)| r.outcome == Outcome::Completed).count();
-    assert!(cut >= 1 && cut <= 4 && cut + whole == 12, "{cut} cut off, {whole} whole");
+    assert!((1..=4).contains(&cut) && cut + whole == 12, "{cut} cut off, {whole} whole");
 }
 
 #[test]
