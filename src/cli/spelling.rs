@@ -257,7 +257,7 @@ mod tests {
     fn vllms_command_line_is_translated_with_its_defaults() {
         let notes = reads(
             "bench serve --backend openai-chat --base-url http://h:1 --model m --dataset-name random --random-input-len 10 \
-             --random_output_len 20 --num-prompts 30 --max-concurrency 4 --request-rate inf --percentile-metrics=ttft",
+             --random_output_len 20 --num-prompts 30 --max-concurrency 4 --request-rate inf --percentile-metrics ttft",
             "profile --endpoint-type=chat --url=http://h:1 --model=m --isl=10 --osl=20 --request-count=30 --concurrency=4 \
              --percentile-metrics=ttft --streaming --extra-inputs=ignore_eos:true --random-seed=0",
         );
