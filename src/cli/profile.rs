@@ -360,6 +360,12 @@ pub enum EndpointArg {
     Chat,
     /// `/v1/completions`.
     Completions,
+    /// OpenAI's `/v1/responses`.
+    Responses,
+    /// Anthropic's `/v1/messages`.
+    Messages,
+    /// `/v1/embeddings`; answers are vectors, in one piece.
+    Embeddings,
 }
 
 /// Connection reuse, as typed.

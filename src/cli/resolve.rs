@@ -35,7 +35,13 @@ impl ProfileArgs {
         let endpoint = match self.endpoint_type {
             EndpointArg::Chat => EndpointType::Chat,
             EndpointArg::Completions => EndpointType::Completions,
+            EndpointArg::Responses => EndpointType::Responses,
+            EndpointArg::Messages => EndpointType::Messages,
+            EndpointArg::Embeddings => EndpointType::Embeddings,
         };
+        if self.streaming && !endpoint.gives_tokens() {
+            return usage("--endpoint-type embeddings gives its answers in one piece; leave out --streaming");
+        }
         let destination = self.destination()?;
         let network = self.network.resolve(match &destination {
             Destination::Server(url) => Some(url),
@@ -437,6 +443,7 @@ pub(super) mod tests {
         refused("--url ftp://x --model m", "scheme");
         refused("--input-file t --fixed-schedule --request-rate 3", "cannot be used with");
         refused("--backend llama", "llama");
+        refused("--endpoint-type embeddings --streaming", "one piece");
         refused("--conversation-turn-mean 0.5", "from 1 to");
         refused("--conversation-turn-delay-stddev 5", "needs --conversation-turn-delay-mean");
         refused("--conversation-turn-delay-mean -1", "unexpected argument");

@@ -3,7 +3,7 @@
 //! In a chat each turn is a message; for completions they are one text. Between two turns stands a span that
 //! [`Shape`] encoded before the run: nothing is formatted here.
 
-use super::{EndpointType, Shape};
+use super::Shape;
 use crate::prompt::arena::Span;
 
 /// `"}`: what ends a message whose text is being written.
@@ -40,7 +40,7 @@ impl<'a> Body<'a> {
     /// The same for a text that does not begin with white space of its own: in a completion's prompt, a line of its own.
     pub fn prompt_apart(&mut self) -> &mut Vec<Span> {
         let behind_text = self.at == At::Text;
-        if behind_text && self.shape.endpoint == EndpointType::Completions {
+        if behind_text && !self.shape.endpoint.has_messages() {
             self.spans.push(self.shape.line_end);
         }
         self.prompt()

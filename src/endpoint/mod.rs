@@ -22,18 +22,43 @@ pub enum EndpointType {
     Chat,
     /// `/v1/completions`.
     Completions,
+    /// OpenAI's `/v1/responses`.
+    Responses,
+    /// Anthropic's `/v1/messages`.
+    Messages,
+    /// `/v1/embeddings`: answers are vectors, in one piece.
+    Embeddings,
 }
 
 impl EndpointType {
     /// Every API.
-    pub const ALL: [EndpointType; 2] = [EndpointType::Chat, EndpointType::Completions];
+    pub const ALL: [EndpointType; 5] = [
+        EndpointType::Chat,
+        EndpointType::Completions,
+        EndpointType::Responses,
+        EndpointType::Messages,
+        EndpointType::Embeddings,
+    ];
 
     /// The name in flags and files.
     pub fn as_str(self) -> &'static str {
         match self {
             EndpointType::Chat => "chat",
             EndpointType::Completions => "completions",
+            EndpointType::Responses => "responses",
+            EndpointType::Messages => "messages",
+            EndpointType::Embeddings => "embeddings",
         }
+    }
+
+    /// Whether its answers are text, token by token.
+    pub fn gives_tokens(self) -> bool {
+        self != EndpointType::Embeddings
+    }
+
+    /// Whether a prompt is a list of messages.
+    pub fn has_messages(self) -> bool {
+        matches!(self, EndpointType::Chat | EndpointType::Responses | EndpointType::Messages)
     }
 
     /// The API of that name.
@@ -45,20 +70,31 @@ impl EndpointType {
     pub fn path(self, base_path: &str) -> String {
         let base = base_path.trim_end_matches('/');
         let version = if base.ends_with("/v1") { "" } else { "/v1" };
-        let tail = match self {
-            EndpointType::Chat => "chat/completions",
-            EndpointType::Completions => "completions",
-        };
+        let tail = if self == EndpointType::Chat { "chat/completions" } else { self.as_str() };
         format!("{base}{version}/{tail}")
     }
 
-    fn max_tokens_key(self) -> &'static str {
+    /// The key of the list of messages, or of the one text.
+    fn prompt_key(self) -> &'static str {
         match self {
-            EndpointType::Chat => "max_completion_tokens",
-            EndpointType::Completions => "max_tokens",
+            EndpointType::Chat | EndpointType::Messages => "messages",
+            EndpointType::Completions => "prompt",
+            EndpointType::Responses | EndpointType::Embeddings => "input",
+        }
+    }
+
+    fn max_tokens_key(self) -> Option<&'static str> {
+        match self {
+            EndpointType::Chat => Some("max_completion_tokens"),
+            EndpointType::Completions | EndpointType::Messages => Some("max_tokens"),
+            EndpointType::Responses => Some("max_output_tokens"),
+            EndpointType::Embeddings => None,
         }
     }
 }
+
+/// The limit of an answer of Anthropic's API, which takes no request without one, where none is asked for.
+const MESSAGES_MAX_TOKENS: u32 = 1024;
 
 /// What every request of a run has in common.
 #[derive(Clone, Debug)]
@@ -100,20 +136,22 @@ pub struct Shape {
 impl Shape {
     /// Encodes into `arena` the part before the prompt, and the part behind it for each limit of output tokens.
     pub fn encode(arena: &mut Arena, options: &RequestOptions, limits: impl Iterator<Item = Option<u32>>) -> Shape {
-        let list = r#"{"messages":["#;
-        let (prefix, to_assistant, to_user) = match options.endpoint {
-            EndpointType::Chat => (
-                r#"{"messages":[{"role":"user","content":""#,
+        let list = format!(r#"{{"{}":["#, options.endpoint.prompt_key());
+        let (prefix, to_assistant, to_user) = if options.endpoint.has_messages() {
+            (
+                list.clone() + r#"{"role":"user","content":""#,
                 r#""},{"role":"assistant","content":""#,
                 r#""},{"role":"user","content":""#,
-            ),
-            EndpointType::Completions => (r#"{"prompt":""#, "", ""),
+            )
+        } else {
+            (format!(r#"{{"{}":""#, options.endpoint.prompt_key()), "", "")
         };
         let mut add = |text: &str| arena.add(text.as_bytes());
-        let prefix = add(prefix);
+        let prefix = add(&prefix);
         let system_prefix = match options.endpoint {
-            EndpointType::Chat => add(r#"{"messages":[{"role":"system","content":""#),
-            EndpointType::Completions => prefix,
+            EndpointType::Chat | EndpointType::Responses => add(&(list.clone() + r#"{"role":"system","content":""#)),
+            // Anthropic's messages have no such role: two of the user's in a row are one to it.
+            EndpointType::Completions | EndpointType::Messages | EndpointType::Embeddings => prefix,
         };
         let list_prefix = Span { start: prefix.start, len: list.len() };
         let (to_assistant, to_user, line_end) = (add(to_assistant), add(to_user), add("\\n"));
@@ -148,10 +186,15 @@ impl Shape {
 fn suffix(options: &RequestOptions, max_tokens: Option<u32>) -> String {
     let mut fields = Map::new();
     fields.insert("model".into(), options.model.clone().into());
-    fields.insert("stream".into(), options.streaming.into());
-    let own_limit = ["max_tokens", "max_completion_tokens"].iter().any(|k| options.extra.contains_key(*k));
-    if let (Some(limit), false) = (max_tokens, own_limit) {
-        let key = if options.legacy_max_tokens { "max_tokens" } else { options.endpoint.max_tokens_key() };
+    let endpoint = options.endpoint;
+    if endpoint.gives_tokens() {
+        fields.insert("stream".into(), options.streaming.into());
+    }
+    let limits = ["max_tokens", "max_completion_tokens", "max_output_tokens"];
+    let own_limit = limits.iter().any(|k| options.extra.contains_key(*k));
+    let max_tokens = max_tokens.or((endpoint == EndpointType::Messages).then_some(MESSAGES_MAX_TOKENS));
+    if let (Some(limit), Some(key), false) = (max_tokens, endpoint.max_tokens_key(), own_limit) {
+        let key = if options.legacy_max_tokens && endpoint == EndpointType::Chat { "max_tokens" } else { key };
         fields.insert(key.into(), limit.into());
         if options.force_output {
             fields.insert("min_tokens".into(), limit.into());
@@ -161,13 +204,12 @@ fn suffix(options: &RequestOptions, max_tokens: Option<u32>) -> String {
     for (key, value) in &options.extra {
         fields.insert(key.clone(), value.clone());
     }
-    if options.streaming && !fields.contains_key("stream_options") {
+    // The others tell their usage unasked.
+    let asks_for_usage = matches!(endpoint, EndpointType::Chat | EndpointType::Completions);
+    if options.streaming && asks_for_usage && !fields.contains_key("stream_options") {
         fields.insert("stream_options".into(), serde_json::json!({"include_usage": true}));
     }
-    let close = match options.endpoint {
-        EndpointType::Chat => "\"}],",
-        EndpointType::Completions => "\",",
-    };
+    let close = if endpoint.has_messages() { "\"}]," } else { "\"," };
     // The fields as an object, without its opening brace: they go on in the object that the prefix opened.
     format!("{close}{}", &Value::Object(fields).to_string()[1..])
 }
@@ -223,6 +265,29 @@ mod tests {
             body(EndpointType::Completions, false, &none, "a\nb", None),
             r#"{"prompt":"a\nb","model":"m\"1","stream":false}"#
         );
+    }
+
+    #[test]
+    fn the_other_apis_have_bodies_of_their_own() {
+        let none = serde_json::json!({});
+        let cases = [
+            (
+                EndpointType::Responses,
+                true,
+                Some(16),
+                r#"{"input":[{"role":"user","content":"a b"}],"model":"m\"1","stream":true,"max_output_tokens":16}"#,
+            ),
+            (
+                EndpointType::Messages,
+                true,
+                None,
+                r#"{"messages":[{"role":"user","content":"a b"}],"model":"m\"1","stream":true,"max_tokens":1024}"#,
+            ),
+            (EndpointType::Embeddings, false, Some(16), r#"{"input":"a b","model":"m\"1"}"#),
+        ];
+        for (endpoint, streaming, limit, expect) in cases {
+            assert_eq!(body(endpoint, streaming, &none, "a b", limit), expect);
+        }
     }
 
     #[test]
@@ -305,5 +370,6 @@ mod tests {
     fn a_base_path_may_hold_the_version_already() {
         assert_eq!(EndpointType::Chat.path("/"), "/v1/chat/completions");
         assert_eq!(EndpointType::Completions.path("/proxy/v1/"), "/proxy/v1/completions");
+        assert_eq!(EndpointType::Embeddings.path("/v1"), "/v1/embeddings");
     }
 }

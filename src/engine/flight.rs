@@ -63,6 +63,8 @@ struct Answer {
     first_output_ns: Option<i64>,
     last_token_ns: Option<i64>,
     content_events: u32,
+    /// It holds vectors, and no text is missed.
+    vectors: bool,
     events: u32,
     bytes_received: u64,
     usage: Usage,
@@ -162,7 +164,7 @@ impl Flight {
             Body::Unknown => answer.fail(Outcome::ProtocolError, "the answer has no head"),
         }
         answer.flush(recorder);
-        if answer.fault.is_none() && answer.content_events == 0 {
+        if answer.fault.is_none() && answer.content_events == 0 && !answer.vectors {
             answer.fail(Outcome::ProtocolError, "the answer holds no output");
         } else if !answer.whole {
             answer.fail(Outcome::Truncated, "the stream ended without a finish reason and without [DONE]");
@@ -328,6 +330,7 @@ impl Answer {
         match Delta::read(&kept) {
             Ok(delta) => {
                 self.content_events = u32::from(delta.kind.is_content());
+                self.vectors = delta.vectors;
                 self.whole = true;
                 self.take_delta(&delta);
             }
@@ -349,7 +352,9 @@ impl Answer {
         row.reasoning_tokens = self.usage.reasoning_tokens;
         row.events = self.events;
         row.bytes_received = self.bytes_received;
-        (row.output_tokens, row.output_tokens_source) = match self.usage.completion_tokens {
+        // Some servers count no token of output where there is none to count.
+        let counted = self.usage.completion_tokens.filter(|_| !self.vectors);
+        (row.output_tokens, row.output_tokens_source) = match counted {
             Some(n) => (Some(n), TokenSource::Usage),
             None if self.content_events > 0 => (Some(self.content_events), TokenSource::Events),
             None => (None, TokenSource::Events),

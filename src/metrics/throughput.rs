@@ -16,7 +16,8 @@ pub(super) const OUTPUT_TOKEN_THROUGHPUT: Metric = Metric::yielded(
     "Output Token Throughput",
     Unit::TokensPerSecond,
     "output tokens of valid requests / window",
-    |t| t.per_window_second(t.output_tokens),
+    // Valid answers without a token are none of tokens, such as vectors.
+    |t| t.per_window_second(t.output_tokens).filter(|_| t.output_tokens > 0 || t.valid() == 0),
 );
 
 pub(super) const INPUT_TOKEN_THROUGHPUT: Metric = Metric::yielded(

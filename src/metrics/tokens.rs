@@ -93,12 +93,12 @@ pub(super) const TOTAL_ISL: Metric =
 
 pub(super) const TOTAL_OSL: Metric =
     total("total_osl", "Total Output Sequence Length", "sum of output sequence lengths", |t| {
-        t.any_valid(t.output_tokens)
+        t.any_valid(t.output_tokens).filter(|&n| n > 0.0)
     });
 
 pub(super) const TOTAL_OUTPUT_TOKENS: Metric =
     total("total_output_tokens", "Total Output Tokens", "sum of output tokens without reasoning", |t| {
-        t.any_valid(t.output_tokens.saturating_sub(t.reasoning_tokens))
+        t.any_valid(t.output_tokens.saturating_sub(t.reasoning_tokens)).filter(|_| t.output_tokens > 0)
     });
 
 pub(super) const TOTAL_REASONING_TOKENS: Metric =

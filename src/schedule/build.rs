@@ -14,7 +14,7 @@ use super::order::Order;
 use super::place::{Content, Pool, phase};
 use super::spec::{Load, PhaseSpec, PlanSpec, Source};
 use super::{PhasePlan, Plan, Prompt};
-use crate::endpoint::{EndpointType, Shape, escape_json, messages};
+use crate::endpoint::{Shape, escape_json, messages};
 use crate::error::{Error, Result};
 use crate::outcome::Phase;
 use crate::prompt::arena::Arena;
@@ -170,9 +170,10 @@ impl PlanSpec {
                 let messages = messages::parse(json)
                     .map_err(|problem| Error::Usage(format!("the trace's line {} has {problem}", entry.line)))?;
                 let counted = count(&messages.text);
-                match self.request.endpoint {
-                    EndpointType::Chat => (Prompt::Messages(arena.add(messages.inner.as_bytes())), counted),
-                    EndpointType::Completions => (literal(&messages.text), counted),
+                if self.request.endpoint.has_messages() {
+                    (Prompt::Messages(arena.add(messages.inner.as_bytes())), counted)
+                } else {
+                    (literal(&messages.text), counted)
                 }
             }
             None if entry.blocks_len > 0 => (Prompt::Blocks { start: entry.blocks_start, len: entry.blocks_len }, 0),

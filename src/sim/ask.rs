@@ -13,22 +13,35 @@ use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Se
 
 use super::content::word_hash;
 
-/// The two ways of asking.
+/// The ways of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Api {
     /// `/v1/chat/completions`.
     Chat,
     /// `/v1/completions`.
     Completions,
+    /// OpenAI's `/v1/responses`.
+    Responses,
+    /// Anthropic's `/v1/messages`.
+    Messages,
+    /// `/v1/embeddings`.
+    Embeddings,
 }
 
 impl Api {
     /// Tokens of an answer whose length the request does not say.
     fn default_output_tokens(self) -> u32 {
         match self {
-            Api::Chat => 256,
+            Api::Chat | Api::Responses | Api::Messages => 256,
             Api::Completions => 16,
+            // A vector is there when its prompt has been computed, as a first token is.
+            Api::Embeddings => 1,
         }
+    }
+
+    /// Whether streams end with `[DONE]`, and tell their usage only where they are asked to.
+    pub(super) fn says_done(self) -> bool {
+        matches!(self, Api::Chat | Api::Completions)
     }
 }
 
@@ -47,6 +60,8 @@ pub struct Ask<'a> {
     pub stream: bool,
     /// Whether the stream ends with a usage event.
     pub include_usage: bool,
+    /// Texts to make vectors of; 1 where the answer is text.
+    pub inputs: u32,
 }
 
 /// Why a request cannot be served, and the field at fault.
@@ -70,8 +85,10 @@ struct Body<'a> {
     model: Option<Cow<'a, str>>,
     messages: Option<Vec<Message>>,
     prompt: Option<Text>,
+    input: Option<Text>,
     max_tokens: Option<i64>,
     max_completion_tokens: Option<i64>,
+    max_output_tokens: Option<i64>,
     n: Option<i64>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
@@ -97,6 +114,7 @@ impl<'a> Ask<'a> {
     pub fn read(api: Api, body: &'a [u8], max_model_tokens: u32) -> Result<Ask<'a>, BadAsk> {
         let mut body: Body<'a> =
             serde_json::from_slice(body).map_err(|e| BadAsk::new(format!("the body cannot be read: {e}"), None))?;
+        let inputs = body.input.as_ref().map_or(1, |input| input.texts);
         let tokens = prompt(api, &mut body)?;
         let prompt_tokens = tokens.len();
         if body.n.is_some_and(|n| n != 1) {
@@ -104,7 +122,9 @@ impl<'a> Ask<'a> {
         }
         let limit = match api {
             Api::Chat => body.max_completion_tokens.or(body.max_tokens),
-            Api::Completions => body.max_tokens,
+            Api::Completions | Api::Messages => body.max_tokens,
+            Api::Responses => body.max_output_tokens,
+            Api::Embeddings => None,
         };
         let room = i64::from(max_model_tokens) - prompt_tokens as i64;
         let output_tokens = limit.unwrap_or(i64::from(api.default_output_tokens()).min(room.max(1)));
@@ -124,19 +144,23 @@ impl<'a> Ask<'a> {
             prompt_tokens: prompt_tokens as u32,
             tokens,
             output_tokens: output_tokens as u32,
-            stream: body.stream.unwrap_or(false),
-            include_usage: body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+            stream: body.stream.unwrap_or(false) && api != Api::Embeddings,
+            include_usage: !api.says_done() || body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+            inputs: if api == Api::Embeddings { inputs as u32 } else { 1 },
         })
     }
 }
 
 fn prompt(api: Api, body: &mut Body<'_>) -> Result<Vec<u64>, BadAsk> {
     let field = match api {
-        Api::Chat => "messages",
+        Api::Chat | Api::Messages => "messages",
         Api::Completions => "prompt",
+        Api::Responses | Api::Embeddings => "input",
     };
-    let tokens = match (api, body.messages.take(), body.prompt.take()) {
-        (Api::Chat, Some(messages), _) => {
+    let text = if field == "input" { body.input.take() } else { body.prompt.take() };
+    let tokens = match (api, body.messages.take(), text) {
+        (Api::Responses | Api::Embeddings, _, Some(input)) => input.tokens,
+        (Api::Chat | Api::Messages, Some(messages), _) => {
             let mut texts = messages.into_iter().filter_map(|m| m.content).map(|t| t.tokens);
             let mut tokens = texts.next().unwrap_or_default();
             texts.for_each(|more| tokens.extend(more));
@@ -229,7 +253,8 @@ impl<'de> Visitor<'de> for PartVisitor {
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Part, A::Error> {
         let mut text = Text::default();
         while let Some(key) = map.next_key::<Cow<'de, str>>()? {
-            if key == "text" {
+            // An item of a response's input has its text in its content.
+            if key == "text" || key == "content" {
                 text = map.next_value()?;
             } else {
                 map.next_value::<IgnoredAny>()?;
@@ -287,7 +312,8 @@ mod tests {
         );
         let tokens = words("a b c d e");
         let model = Some("m".into());
-        let expected = Ask { model, prompt_tokens: 5, tokens, output_tokens: 9, stream: true, include_usage: true };
+        let expected =
+            Ask { model, prompt_tokens: 5, tokens, output_tokens: 9, stream: true, include_usage: true, inputs: 1 };
         assert_eq!(ask.unwrap(), expected);
     }
 

@@ -29,3 +29,4 @@ pub mod reply;
 pub mod server;
 mod service;
 mod stream;
+mod typed;

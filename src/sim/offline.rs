@@ -170,7 +170,7 @@ impl Flight {
             return;
         }
         if position == 0 && self.reply.has_role() {
-            into.extend_from_slice(&self.reply.role_event());
+            into.extend_from_slice(&self.reply.role_event(self.usage(token, 0)));
         }
         self.reply.put_token_event(into, position, token.last);
         if token.last {

@@ -10,6 +10,7 @@ use http::StatusCode;
 
 use super::ask::Api;
 use super::content::word_hash;
+use super::typed::Typed;
 
 /// What answers are made of.
 const WORDS: [&str; 16] = [
@@ -51,6 +52,8 @@ pub struct Reply {
     /// The same of an answer in one piece.
     whole_head: Bytes,
     first_word: u64,
+    /// Where the answer is neither a chat's nor a completion's.
+    typed: Option<Box<Typed>>,
 }
 
 impl Reply {
@@ -58,12 +61,39 @@ impl Reply {
     pub fn new(api: Api, id: &str, created_s: i64, model_json: &str, first_word: u64) -> Reply {
         let (event, whole) = match api {
             Api::Chat => ("chat.completion.chunk", "chat.completion"),
-            Api::Completions => ("text_completion", "text_completion"),
+            _ => ("text_completion", "text_completion"),
         };
         let head = |object| {
             format!(r#"{{"id":"{id}","object":"{object}","created":{created_s},"model":{model_json},"choices":["#)
         };
-        Reply { api, event_head: format!("data: {}", head(event)).into(), whole_head: head(whole).into(), first_word }
+        Reply {
+            api,
+            event_head: format!("data: {}", head(event)).into(),
+            whole_head: head(whole).into(),
+            first_word,
+            typed: None,
+        }
+    }
+
+    /// The same of another API, with so many vectors, where those are asked for.
+    pub(super) fn typed(api: Api, id: String, model: &str, inputs: u32, first_word: u64) -> Reply {
+        let typed = Typed { api, id, model: model.into(), inputs };
+        let none = Bytes::new();
+        Reply { api, event_head: none.clone(), whole_head: none, first_word, typed: Some(Box::new(typed)) }
+    }
+
+    /// How it is spoken.
+    pub(super) fn api(&self) -> Api {
+        self.api
+    }
+
+    fn text(&self, tokens: u32) -> String {
+        let mut text = String::with_capacity(tokens as usize * 6);
+        (0..tokens).for_each(|i| {
+            text.push(' ');
+            text.push_str(self.word(i));
+        });
+        text
     }
 
     fn word(&self, position: u32) -> &'static str {
@@ -87,8 +117,11 @@ impl Reply {
         self.api == Api::Chat
     }
 
-    /// The first event of a chat: the role, and no text.
-    pub fn role_event(&self) -> Bytes {
+    /// The first event: the role, and no text.
+    pub fn role_event(&self, usage: Usage) -> Bytes {
+        if let Some(typed) = &self.typed {
+            return typed.begin(usage);
+        }
         self.event(&[
             r#"{"index":0,"delta":{"role":"assistant","content":""},"logprobs":null,"finish_reason":null}]}"#,
             "\n\n",
@@ -97,6 +130,9 @@ impl Reply {
 
     /// The event of the token at `position`, counted from 0; the last one carries the finish reason.
     pub fn token_event(&self, position: u32, last: bool) -> Bytes {
+        if let Some(typed) = &self.typed {
+            return typed.token(self.word(position));
+        }
         self.event(&self.token_parts(position, last))
     }
 
@@ -108,7 +144,7 @@ impl Reply {
     fn token_parts(&self, position: u32, last: bool) -> [&'static str; 4] {
         let (open, close) = match self.api {
             Api::Chat => (r#"{"index":0,"delta":{"content":" "#, "\"}"),
-            Api::Completions => (r#"{"index":0,"text":" "#, "\""),
+            _ => (r#"{"index":0,"text":" "#, "\""),
         };
         let finish = if last {
             ",\"logprobs\":null,\"finish_reason\":\"length\",\"stop_reason\":null}]}\n\n"
@@ -120,19 +156,21 @@ impl Reply {
 
     /// The usage event.
     pub fn usage_event(&self, usage: Usage) -> Bytes {
+        if let Some(typed) = &self.typed {
+            return typed.end(&self.text(usage.output_tokens), usage);
+        }
         self.event(&["],\"usage\":", &usage_json(usage), "}\n\n"])
     }
 
     /// An answer in one piece.
     pub fn whole(&self, usage: Usage) -> Bytes {
-        let mut text = String::with_capacity(usage.output_tokens as usize * 6);
-        (0..usage.output_tokens).for_each(|i| {
-            text.push(' ');
-            text.push_str(self.word(i));
-        });
+        let text = self.text(usage.output_tokens);
+        if let Some(typed) = &self.typed {
+            return typed.whole(&text, usage);
+        }
         let (open, close) = match self.api {
             Api::Chat => (r#"{"index":0,"message":{"role":"assistant","content":""#, "\"}"),
-            Api::Completions => (r#"{"index":0,"text":""#, "\""),
+            _ => (r#"{"index":0,"text":""#, "\""),
         };
         let mut bytes = BytesMut::with_capacity(self.whole_head.len() + text.len() + 300);
         bytes.put_slice(&self.whole_head);
@@ -188,7 +226,7 @@ mod tests {
     #[test]
     fn chat_events_have_vllms_shape() {
         let r = Reply::new(Api::Chat, "chatcmpl-1", 17, r#""m\"x""#, 0);
-        let role = json(&r.role_event());
+        let role = json(&r.role_event(Usage { prompt_tokens: 1, output_tokens: 1, cached_tokens: 0 }));
         assert_eq!(role["choices"][0]["delta"]["role"], "assistant");
         assert_eq!(role["choices"][0]["delta"]["content"], "");
         assert_eq!((role["object"].as_str(), role["model"].as_str()), (Some("chat.completion.chunk"), Some("m\"x")));

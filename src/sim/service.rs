@@ -1,7 +1,8 @@
 //! Turns an HTTP request into an answer: routes, checks, and the hand-over to the engine.
 //!
 //! In: a request of a connection. Out: a response whose body is an [`Answer`].
-//! Routes: `POST /v1/chat/completions`, `POST /v1/completions`, `GET /v1/models`, `GET /v1/models/NAME`,
+//! Routes: `POST /v1/chat/completions`, `POST /v1/completions`, `POST /v1/responses`, `POST /v1/messages`,
+//! `POST /v1/embeddings`, `GET /v1/models`, `GET /v1/models/NAME`,
 //! `GET /health`, `GET /metrics`.
 //! Invariant: every error answer has OpenAI's body, `{"error": {message, type, param, code}}`.
 
@@ -127,6 +128,9 @@ impl Service {
         let (allowed, api) = match path {
             "/v1/chat/completions" => (Method::POST, Some(Api::Chat)),
             "/v1/completions" => (Method::POST, Some(Api::Completions)),
+            "/v1/responses" => (Method::POST, Some(Api::Responses)),
+            "/v1/messages" => (Method::POST, Some(Api::Messages)),
+            "/v1/embeddings" => (Method::POST, Some(Api::Embeddings)),
             "/v1/models" | "/health" | "/metrics" => (Method::GET, None),
             _ if named.is_some() => (Method::GET, None),
             _ => return refuse(&Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here"))),
@@ -188,7 +192,7 @@ impl Service {
         let (stream, include_usage) = (ask.stream, ask.include_usage);
         let flight = self.take_off(api, &ask, (received_ns, arrived_ns), &head.headers)?;
         let mut response = if stream {
-            let next = if api == Api::Chat { Next::Role } else { Next::Token(0) };
+            let next = if api == Api::Completions { Next::Token(0) } else { Next::Role };
             let mut r = Response::new(Answer::Stream { flight: Box::new(flight), next, include_usage });
             r.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/event-stream; charset=utf-8"));
             r.headers_mut().insert(CACHE_CONTROL, HeaderValue::from_static("no-cache"));
@@ -216,7 +220,13 @@ impl Service {
         let ticket = self.engine.submit(received_ns, Job { prompt_tokens, output_tokens, content });
         let ticket = ticket.map_err(|refused| self.refusal(refused))?;
         Counters::add(&self.counters.requests);
-        let prefix = if api == Api::Chat { "chatcmpl" } else { "cmpl" };
+        let prefix = match api {
+            Api::Chat => "chatcmpl",
+            Api::Completions => "cmpl",
+            Api::Responses => "resp",
+            Api::Messages => "msg",
+            Api::Embeddings => "embd",
+        };
         let id = format!("{prefix}-{hash:016x}");
         let entry = if self.oracle.is_on() {
             let given = headers.get(X_REQUEST_ID).map(|v| String::from_utf8_lossy(v.as_bytes()).into_owned());
@@ -234,7 +244,11 @@ impl Service {
         } else {
             None
         };
-        let reply = Reply::new(api, &id, realtime_ns() / SECOND_NS, &self.model_json, hash);
+        let reply = if api.says_done() {
+            Reply::new(api, &id, realtime_ns() / SECOND_NS, &self.model_json, hash)
+        } else {
+            Reply::typed(api, id, &self.model, ask.inputs, hash)
+        };
         let service = Rc::clone(self);
         Ok(Flight { service, ticket, reply, prompt_tokens, entry, completed: false })
     }

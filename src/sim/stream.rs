@@ -102,7 +102,7 @@ impl Answer {
             Next::Role => {
                 ready!(flight.ticket.poll_tokens(cx, 1));
                 *next = Next::Token(0);
-                flight.reply.role_event()
+                flight.reply.role_event(flight.usage())
             }
             Next::Token(position) => {
                 ready!(flight.ticket.poll_tokens(cx, position + 1));
@@ -115,7 +115,10 @@ impl Answer {
                 flight.reply.token_event(position, last)
             }
             Next::Usage => {
-                *next = Next::Done;
+                *next = if flight.reply.api().says_done() { Next::Done } else { Next::End };
+                if *next == Next::End {
+                    flight.complete();
+                }
                 flight.reply.usage_event(flight.usage())
             }
             Next::Done => {

@@ -2,10 +2,12 @@
 //!
 //! Reads the chat and completions shapes of vLLM, SGLang, TensorRT-LLM, Dynamo, llama.cpp and OpenAI: `delta` or
 //! `message` with `content`, `reasoning_content` or `reasoning`, `tool_calls`; `text`; `finish_reason`; `usage`; an
-//! `error` object or Dynamo's flat one. All choices are looked at, not the first alone.
+//! `error` object or Dynamo's flat one. All choices are looked at, not the first alone. Beside them, told by their keys: the typed
+//! events and the whole answers of OpenAI's responses and of Anthropic's messages ([`super::typed`]), and vectors.
 //! Not here: decoding text. Only whether there is some matters on the data plane.
 
 use super::json::{Cursor, Walk};
+use super::typed::{self, Typed};
 use crate::outcome::EventKind;
 
 /// Token counts as the server states them.
@@ -34,18 +36,22 @@ pub struct Delta<'a> {
     pub error: Option<&'a [u8]>,
     /// The text that makes it what [`Delta::kind`] says, as it stands between its quotes: output, else reasoning.
     pub text: Option<&'a [u8]>,
+    /// Whether it holds vectors, which are an answer without text.
+    pub vectors: bool,
 }
 
 #[derive(Default)]
-struct Found<'a> {
+pub(super) struct Found<'a> {
     role: bool,
-    output: Option<&'a [u8]>,
-    reasoning: Option<&'a [u8]>,
-    tool_call: bool,
+    pub(super) output: Option<&'a [u8]>,
+    pub(super) reasoning: Option<&'a [u8]>,
+    pub(super) tool_call: bool,
     choices: usize,
-    finish_reason: Option<&'a [u8]>,
-    usage: Option<Usage>,
+    pub(super) finish_reason: Option<&'a [u8]>,
+    pub(super) usage: Option<Usage>,
     error: Option<&'a [u8]>,
+    vectors: bool,
+    pub(super) typed: Typed<'a>,
     /// A top-level `message`: an error's, where there are no choices (Dynamo's flat error).
     message: Option<&'a [u8]>,
     code: bool,
@@ -55,7 +61,14 @@ impl<'a> Delta<'a> {
     /// Reads the data of one event. `[DONE]` is an event of its own kind; malformed JSON is an error.
     pub fn read(data: &'a [u8]) -> Walk<Delta<'a>> {
         if data.trim_ascii() == b"[DONE]" {
-            return Ok(Delta { kind: EventKind::Done, finish_reason: None, usage: None, error: None, text: None });
+            return Ok(Delta {
+                kind: EventKind::Done,
+                finish_reason: None,
+                usage: None,
+                error: None,
+                text: None,
+                vectors: false,
+            });
         }
         let mut found = Found::default();
         let mut cursor = Cursor::new(data);
@@ -72,26 +85,38 @@ impl<'a> Found<'a> {
                 self.choices += 1;
                 c.object(|c, key| self.choice(c, key))
             }),
-            b"usage" => {
-                if c.peek() != Some(b'{') {
-                    return c.skip(0);
-                }
-                let mut usage = Usage::default();
-                c.object(|c, key| read_usage(&mut usage, c, key))?;
-                self.usage = Some(usage);
-                Ok(())
-            }
+            b"usage" => self.usage_value(c),
             b"error" => self.error_value(c),
+            b"message" if c.peek() == Some(b'{') => c.object(|c, key| match key {
+                b"usage" => self.usage_value(c),
+                _ => c.skip(1),
+            }),
             b"message" => c.string_or_null().map(|text| self.message = text),
+            b"data" => c.array(|c, _| {
+                c.object(|c, key| {
+                    self.vectors |= key == b"embedding";
+                    c.skip(2)
+                })
+            }),
             b"code" => {
                 self.code = true;
                 c.skip(0)
             }
-            _ => c.skip(0),
+            _ => typed::top_level(self, c, key),
         }
     }
 
-    fn error_value(&mut self, c: &mut Cursor<'a>) -> Walk<()> {
+    pub(super) fn usage_value(&mut self, c: &mut Cursor<'a>) -> Walk<()> {
+        if c.peek() != Some(b'{') {
+            return c.skip(0);
+        }
+        let mut usage = Usage::default();
+        c.object(|c, key| read_usage(&mut usage, c, key))?;
+        self.usage = Some(usage);
+        Ok(())
+    }
+
+    pub(super) fn error_value(&mut self, c: &mut Cursor<'a>) -> Walk<()> {
         match c.peek() {
             Some(b'{') => {
                 self.error = Some(b"");
@@ -128,7 +153,8 @@ impl<'a> Found<'a> {
         }
     }
 
-    fn delta(self) -> Delta<'a> {
+    fn delta(mut self) -> Delta<'a> {
+        typed::settle(&mut self);
         let flat_error = if self.choices == 0 && self.code { self.message } else { None };
         let error = self.error.or(flat_error);
         let kind = if error.is_some() {
@@ -153,23 +179,24 @@ impl<'a> Found<'a> {
             EventKind::Reasoning => self.reasoning,
             _ => None,
         };
-        Delta { kind, finish_reason: self.finish_reason, usage: self.usage, error, text }
+        Delta { kind, finish_reason: self.finish_reason, usage: self.usage, error, text, vectors: self.vectors }
     }
 }
 
-fn some_text(text: Option<&[u8]>) -> Option<&[u8]> {
+pub(super) fn some_text(text: Option<&[u8]>) -> Option<&[u8]> {
     text.filter(|t| !t.is_empty())
 }
 
 fn read_usage<'a>(usage: &mut Usage, c: &mut Cursor<'a>, key: &'a [u8]) -> Walk<()> {
     match key {
-        b"prompt_tokens" => usage.prompt_tokens = c.count()?,
-        b"completion_tokens" => usage.completion_tokens = c.count()?,
-        b"prompt_tokens_details" => c.object(|c, key| match key {
+        b"prompt_tokens" | b"input_tokens" => usage.prompt_tokens = c.count()?,
+        b"completion_tokens" | b"output_tokens" => usage.completion_tokens = c.count()?,
+        b"cache_read_input_tokens" => usage.cached_tokens = c.count()?,
+        b"prompt_tokens_details" | b"input_tokens_details" => c.object(|c, key| match key {
             b"cached_tokens" => c.count().map(|n| usage.cached_tokens = n),
             _ => c.skip(1),
         })?,
-        b"completion_tokens_details" => c.object(|c, key| match key {
+        b"completion_tokens_details" | b"output_tokens_details" => c.object(|c, key| match key {
             b"reasoning_tokens" => c.count().map(|n| usage.reasoning_tokens = n),
             _ => c.skip(1),
         })?,

@@ -6,3 +6,4 @@ pub mod exposition;
 pub mod json;
 pub mod learned;
 pub mod sse;
+mod typed;

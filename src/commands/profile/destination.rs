@@ -6,6 +6,7 @@ use super::probe::{Probed, probe};
 use crate::cli::base_url::{BaseUrl, Scheme};
 use crate::cli::config::{Destination, ProfileConfig};
 use crate::cli::network::{HttpVersion, NetworkConfig};
+use crate::endpoint::EndpointType;
 use crate::engine::dial::{Dialer, Peer};
 use crate::engine::target::{Protocol, Target};
 use crate::engine::tls::{Tls, TlsOptions};
@@ -168,6 +169,10 @@ fn unusable(base: &BaseUrl, why: &std::io::Error) -> Error {
     })
 }
 
+/// Anthropic's headers for its key, and for the version of its API, without which it takes no request.
+const X_API_KEY: HeaderName = HeaderName::from_static("x-api-key");
+const ANTHROPIC_VERSION: HeaderName = HeaderName::from_static("anthropic-version");
+
 /// The headers of every request; the user's win over ours.
 fn headers(config: &ProfileConfig, base: &BaseUrl) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
@@ -179,10 +184,17 @@ fn headers(config: &ProfileConfig, base: &BaseUrl) -> Result<HeaderMap> {
     // What holds events back to compress them cannot be timed.
     headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    if config.request.endpoint == EndpointType::Messages {
+        headers.insert(ANTHROPIC_VERSION, HeaderValue::from_static("2023-06-01"));
+    }
     if let Some(key) = &config.api_key {
-        let mut value = HeaderValue::from_str(&format!("Bearer {}", key.expose())).map_err(|_| bad("Authorization"))?;
+        let (name, text) = match config.request.endpoint {
+            EndpointType::Messages => (X_API_KEY, key.expose().to_owned()),
+            _ => (header::AUTHORIZATION, format!("Bearer {}", key.expose())),
+        };
+        let mut value = HeaderValue::from_str(&text).map_err(|_| bad(name.as_str()))?;
         value.set_sensitive(true);
-        headers.insert(header::AUTHORIZATION, value);
+        headers.insert(name, value);
     }
     for (name, value) in &config.headers {
         let name_checked = HeaderName::try_from(name.as_str()).map_err(|_| bad(name))?;

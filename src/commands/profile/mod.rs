@@ -159,6 +159,12 @@ fn simulate(
     let api = match config.request.endpoint {
         EndpointType::Chat => Api::Chat,
         EndpointType::Completions => Api::Completions,
+        other => {
+            let name = other.as_str();
+            return Err(Error::Usage(format!(
+                "--simulate answers chats and completions; {name} need a server (serve)"
+            )));
+        }
     };
     let clock = SimClock::default();
     let transport = Offline::new(deployment, api, clock.clone())?;

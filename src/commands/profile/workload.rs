@@ -4,7 +4,6 @@ use crate::arrival::{self, ArrivalParams};
 use crate::cli::config::{LoadConfig, ProfileConfig, SourceConfig, WarmupConfig};
 use crate::cli::dataset::PoolConfig;
 use crate::cli::prompt::IslCounts;
-use crate::endpoint::EndpointType;
 use crate::error::Result;
 use crate::outcome::Phase;
 use crate::prompt::source::{Around, TextSource, salted};
@@ -68,7 +67,7 @@ pub(in crate::commands) fn text_source(config: &ProfileConfig) -> Result<TextSou
     let tokenizer = Tokenizer::open(&config.prompt.tokenizer)?;
     let around = match config.prompt.isl_counts {
         IslCounts::Prompt => Around::Uncounted,
-        IslCounts::Rendered => Around::of(&tokenizer, config.request.endpoint == EndpointType::Chat)?,
+        IslCounts::Rendered => Around::of(&tokenizer, config.request.endpoint.has_messages())?,
     };
     TextSource::new(tokenizer, around, salted(config.seed, config.prompt.cache_salt.as_deref()))
 }
