@@ -13,6 +13,7 @@ use super::dataset::PoolConfig;
 use super::network::NetworkConfig;
 use super::opening;
 use super::prompt::PromptConfig;
+use super::readiness::ReadinessConfig;
 use super::secret::{MASK, Secret, is_secret_header};
 use super::telemetry::TelemetryConfig;
 use crate::arrival::ArrivalParams;
@@ -201,6 +202,8 @@ pub struct ProfileConfig {
     pub timeout_ns: i64,
     /// How the endpoint is spoken to.
     pub network: NetworkConfig,
+    /// What else the server is asked.
+    pub readiness: ReadinessConfig,
     /// What is asked of the server beside the load.
     pub telemetry: TelemetryConfig,
     /// Who speaks HTTP/1.1.
@@ -301,7 +304,7 @@ impl ProfileConfig {
             "pool": self.pool.to_json(),
             "opening": opening::to_json(&self.opening),
             "prompt": self.prompt.to_json(),
-            "network": self.network.to_json(),
+            "network": self.network.to_json(), "readiness": self.readiness.to_json(),
             "server_metrics": self.telemetry.to_json(),
             "vllm_result": self.result_file,
             "http_client": self.client.as_str(),

@@ -20,6 +20,7 @@ pub mod profile;
 pub mod prompt;
 pub mod ramp;
 pub mod rate;
+pub mod readiness;
 mod printed;
 pub mod resolve;
 pub mod result_file;

@@ -14,6 +14,7 @@ use super::opening::OpeningArgs;
 use super::printed::Setting;
 use super::prompt::PromptArgs;
 use super::ramp::RampArgs;
+use super::readiness::ReadinessArgs;
 use super::secret::Secret;
 use super::series::SeriesArgs;
 use super::session::SessionArgs;
@@ -100,6 +101,10 @@ pub struct ProfileArgs {
     /// Give a request up after this time; it counts as a timeout.
     #[arg(long, value_name = "SECONDS", default_value_t = 21_600.0, help_heading = ENDPOINT)]
     pub request_timeout_seconds: f64,
+
+    /// What else the server is asked.
+    #[command(flatten)]
+    pub readiness: ReadinessArgs,
 
     /// How the endpoint is spoken to.
     #[command(flatten)]

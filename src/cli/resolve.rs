@@ -66,6 +66,7 @@ impl ProfileArgs {
         let caps =
             self.caps(self.max_in_flight.or(self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_)))))?;
         Ok(ProfileConfig {
+            readiness: self.readiness(&destination)?,
             destination,
             simulate: self.simulate,
             request,
@@ -420,6 +421,8 @@ pub(super) mod tests {
         refused("--header nocolon", "NAME:VALUE");
         refused("--extra-inputs x", "NAME:VALUE");
         refused("--goodput speed:5", "speed");
+        refused("--reset-kv-cache", "need --url");
+        refused("--wait-for-model-timeout -1", "0 or more");
         refused("--user-centric-rate 5", "--num-users");
         refused("--user-centric-rate 5 --num-users 2 --request-rate 3", "cannot be used with");
         refused("--user-centric-rate 0 --num-users 2", "above 0");

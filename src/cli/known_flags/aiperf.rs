@@ -19,10 +19,6 @@ const ONE_PROCESS: Fate = Idle("one process with a thread per core");
 const NO_HUB: Fate = Idle("tokenizers are local files");
 const PAGE: Fate = Idle("report.html has the plots, always");
 const TIMES: Fate = Idle("requests.parquet and tokens.parquet have these times, always");
-const RESET: Fate = Instead(
-    "prompts are new to the server's cache in each run (--cache-salt); to clear it, POST /reset_prefix_cache before the run",
-);
-const PROFILER: Fate = Instead("POST /start_profile and /stop_profile around the run, with curl");
 const BASETEN: Fate = Outside("of baseten traces alone, which are not read");
 
 /// aiperf's headings with their flags.
@@ -38,31 +34,16 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--url -u", Many, "http://localhost:8000", Same),
             flag("--url-strategy", One, "round_robin", Idle("round-robin is the only one")),
             flag("--request-timeout-seconds", One, "21600", Same),
-            flag(
-                "--wait-for-model-timeout",
-                One,
-                "0",
-                Instead("wait before the run, e.g. curl --retry 60 --retry-connrefused URL/v1/models"),
-            ),
-            flag(
-                "--wait-for-model-mode",
-                One,
-                "inference",
-                Instead("wait before the run, e.g. curl --retry 60 --retry-connrefused URL/v1/models"),
-            ),
-            flag(
-                "--wait-for-model-interval",
-                One,
-                "5",
-                Instead("wait before the run, e.g. curl --retry 60 --retry-connrefused URL/v1/models"),
-            ),
-            flag("--reset-kv-cache", Nothing, "off", RESET),
-            flag("--reset-kv-cache-timeout-seconds", One, "", RESET),
-            flag("--reset-kv-cache-path", One, "", RESET),
-            flag("--server-profiler", Nothing, "off", PROFILER),
-            flag("--server-profiler-timeout-seconds", One, "", PROFILER),
-            flag("--server-profiler-start-path", One, "", PROFILER),
-            flag("--server-profiler-stop-path", One, "", PROFILER),
+            flag("--wait-for-model-timeout", One, "0", Same),
+            flag("--wait-for-model-mode", One, "inference", Same),
+            flag("--wait-for-model-interval", One, "5", Same),
+            flag("--reset-kv-cache", Nothing, "off", Same),
+            flag("--reset-kv-cache-timeout-seconds", One, "", Same),
+            flag("--reset-kv-cache-path", One, "", Same),
+            flag("--server-profiler", Nothing, "off", Same),
+            flag("--server-profiler-timeout-seconds", One, "", Same),
+            flag("--server-profiler-start-path", One, "", Same),
+            flag("--server-profiler-stop-path", One, "", Same),
             flag("--api-key", One, "", Same),
             flag("--transport --transport-type", One, "", Idle("HTTP is the only one")),
             flag("--use-legacy-max-tokens", Nothing, "off", Same),

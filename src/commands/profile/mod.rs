@@ -1,5 +1,6 @@
 //! `loadline profile`: wires trace, schedule, engine and recording together, then reports on the files.
 
+mod control;
 mod destination;
 mod probe;
 mod run_dir;
@@ -53,7 +54,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     }
     let cores = affinity::allowed_cores();
     let open_files = limits::raise_open_files();
-    let destined = Destined::prepare(config, &cores)?;
+    let destined = control::ready(config, &cores)?;
     let dir = run_dir::create(config)?;
     let clock = SystemClock::starting_in(0);
     let mut manifest = manifest(config, command, &destined, &plan, clock)?;
@@ -78,6 +79,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let interrupts = Interrupts::listen(stop.clone(), tell)?;
     announce(&manifest, &plan, &dir)?;
     warn(config, &destined, &plan, open_files)?;
+    control::before(config, &destined)?;
     let workers = if config.simulate { 1 } else { workers(config, &plan, cores.len()) };
     let (recorders, intakes) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
     let writer = Writer::spawn(&dir, &manifest.run_id, intakes, WriterOptions::default(), clock)?;
@@ -105,6 +107,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
         None => engine::run(spec, on_tick),
     };
     manifest.steal_ns = steal_ns() - stolen_before_ns;
+    control::after(config, &destined)?;
     manifest.config["server_metrics"]["scraped"] = server_metrics::finish(scraper)?;
     drop(viewer);
     drop(interrupts);
