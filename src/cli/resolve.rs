@@ -32,36 +32,13 @@ use crate::trace::transform::Transforms;
 impl ProfileArgs {
     /// Checks the arguments against each other and gives them their meaning. Draws a seed where none was given.
     pub fn resolve(&self) -> Result<ProfileConfig> {
-        let endpoint = match self.endpoint_type {
-            EndpointArg::Chat => EndpointType::Chat,
-            EndpointArg::Completions => EndpointType::Completions,
-            EndpointArg::Responses => EndpointType::Responses,
-            EndpointArg::Messages => EndpointType::Messages,
-            EndpointArg::Embeddings => EndpointType::Embeddings,
-        };
-        if self.streaming && !endpoint.gives_tokens() {
-            return usage("--endpoint-type embeddings gives its answers in one piece; leave out --streaming");
-        }
         let destination = self.destination()?;
         let network = self.network.resolve(match &destination {
             Destination::Server(url) => Some(url),
             Destination::Simulated(_) => None,
         })?;
-        let model = match (&self.model, &destination) {
-            (Some(model), _) => model.clone(),
-            (None, Destination::Simulated(config)) => config.model.clone(),
-            (None, Destination::Server(_)) => {
-                return usage("--url needs --model: the name that the server knows the model by");
-            }
-        };
-        let request = RequestOptions {
-            endpoint,
-            model,
-            streaming: self.streaming,
-            extra: extra_fields(&self.extra_inputs)?,
-            force_output: self.prompt.force_osl,
-            legacy_max_tokens: self.use_legacy_max_tokens,
-        };
+        let request = self.request(&destination)?;
+        let chats = request.endpoint == EndpointType::Chat;
         let load = self.load()?;
         let caps =
             self.caps(self.max_in_flight.or(self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_)))))?;
@@ -75,11 +52,7 @@ impl ProfileArgs {
             api_key: self.api_key.clone().or_else(key_from_environment),
             source: self.source()?,
             pool: self.dataset.resolve(self.trace.input_file.is_none())?,
-            opening: self.opening.resolve(
-                self.trace.input_file.is_none(),
-                endpoint == EndpointType::Chat,
-                self.prompt.isl_counts,
-            )?,
+            opening: self.opening.resolve(self.trace.input_file.is_none(), chats, self.prompt.isl_counts)?,
             output: self.output()?,
             history: self.session.history(),
             prompt: self.prompt.resolve(),
@@ -125,6 +98,35 @@ impl ProfileArgs {
                 UiArg::Simple => Ui::Simple,
                 UiArg::None => Ui::None,
             }),
+        })
+    }
+
+    /// What all requests have in common.
+    fn request(&self, destination: &Destination) -> Result<RequestOptions> {
+        let endpoint = match self.endpoint_type {
+            EndpointArg::Chat => EndpointType::Chat,
+            EndpointArg::Completions => EndpointType::Completions,
+            EndpointArg::Responses => EndpointType::Responses,
+            EndpointArg::Messages => EndpointType::Messages,
+            EndpointArg::Embeddings => EndpointType::Embeddings,
+        };
+        if self.streaming && !endpoint.gives_tokens() {
+            return usage("--endpoint-type embeddings gives its answers in one piece; leave out --streaming");
+        }
+        let model = match (&self.model, destination) {
+            (Some(model), _) => model.clone(),
+            (None, Destination::Simulated(config)) => config.model.clone(),
+            (None, Destination::Server(_)) => {
+                return usage("--url needs --model: the name that the server knows the model by");
+            }
+        };
+        Ok(RequestOptions {
+            endpoint,
+            model,
+            streaming: self.streaming,
+            extra: extra_fields(&self.extra_inputs)?,
+            force_output: self.prompt.force_osl,
+            legacy_max_tokens: self.use_legacy_max_tokens,
         })
     }
 
