@@ -3,7 +3,7 @@
 //! Reads the chat and completions shapes of vLLM, SGLang, TensorRT-LLM, Dynamo, llama.cpp and OpenAI: `delta` or
 //! `message` with `content`, `reasoning_content` or `reasoning`, `tool_calls`; `text`; `finish_reason`; `usage`; an
 //! `error` object or Dynamo's flat one. All choices are looked at, not the first alone. Beside them, told by their keys: the typed
-//! events and the whole answers of OpenAI's responses and of Anthropic's messages ([`super::typed`]), and vectors.
+//! events and the whole answers of OpenAI's responses and of Anthropic's messages (`typed`), and vectors.
 //! Not here: decoding text. Only whether there is some matters on the data plane.
 
 use super::json::{Cursor, Walk};

@@ -16,7 +16,7 @@ const SCHEMA: &str = "loadline.profile/1";
 /// The file.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ProfileFile {
-    /// [`SCHEMA`].
+    /// `SCHEMA`.
     pub schema: String,
     /// The model that was measured.
     pub model: String,
