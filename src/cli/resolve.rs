@@ -424,7 +424,7 @@ pub(super) mod tests {
         refused("--extra-inputs x", "NAME:VALUE");
         refused("--goodput speed:5", "speed");
         refused("--reset-kv-cache", "need --url");
-        refused("--wait-for-model-timeout -1", "0 or more");
+        refused("--wait-for-model-timeout=-1", "0 or more");
         refused("--user-centric-rate 5", "--num-users");
         refused("--user-centric-rate 5 --num-users 2 --request-rate 3", "cannot be used with");
         refused("--user-centric-rate 0 --num-users 2", "above 0");
