@@ -198,7 +198,7 @@ fn errors_have_a_status_and_openais_body() {
     unknown["model"] = json!("gpt-5");
     check("POST", CHAT, &unknown.to_string(), 404, "`gpt-5` does not exist");
     check("POST", CHAT, &chat(48, true).to_string(), 400, "maximum context length is 50");
-    check("POST", "/v1/embeddings", "{}", 404, "/v1/embeddings");
+    check("POST", "/v1/images/generations", "{}", 404, "/v1/images/generations");
     check("GET", "/v1/models/gpt-5", "", 404, "`gpt-5` does not exist");
     let head = check("GET", CHAT, "", 405, "takes POST");
     assert_eq!(head.get("allow"), Some("POST"));
