@@ -96,6 +96,14 @@ fn a_full_queue_refuses_with_the_status_that_was_asked_for() {
 }
 
 #[test]
+fn a_refused_request_takes_nothing_from_the_one_behind_it() {
+    let file = trace(1, 0, 9000, 4) + &trace(1, 0, 600, 4);
+    let rows = simulate("behind", &file, "--kv-cache-tokens 2048 --request-timeout-seconds 60");
+    let ended = |n: usize| (rows[n].0.outcome, rows[n].0.http_status);
+    assert_eq!((ended(0), ended(1)), ((Outcome::HttpError, Some(400)), (Outcome::Completed, Some(200))));
+}
+
+#[test]
 fn closed_loops_warm_ups_limits_and_cancellations_are_those_of_any_run() {
     let flags = "--no-fixed-schedule --concurrency 3 --request-count 12 --warmup-request-count 2 \
          --request-cancellation-rate 30 --request-cancellation-delay 0.01";

@@ -95,12 +95,14 @@ impl Offline {
 
     /// Gives a request to the engine; what it is told where that cannot be.
     fn submit(&mut self, now_ns: i64, body: &[u8]) -> std::result::Result<(Ask<'static>, Reply), (StatusCode, String)> {
+        // A refused one has a number of its own too: what is done to it must never meet another.
+        let number = self.submitted;
+        self.submitted += 1;
         let ask =
             Ask::read(self.api, body, self.max_model_tokens).map_err(|bad| (StatusCode::BAD_REQUEST, bad.message))?;
         if ask.model.as_ref().is_some_and(|m| *m != self.model) {
             return Err((StatusCode::NOT_FOUND, format!("this deployment has `{}`", self.model)));
         }
-        let number = self.submitted;
         let hash = self.seed.hash(number);
         let content = Content { answer: hash, ..Content::of(&ask.tokens) };
         let job = Job { prompt_tokens: ask.prompt_tokens, output_tokens: ask.output_tokens, content };
@@ -110,7 +112,6 @@ impl Offline {
                 (StatusCode::BAD_REQUEST, format!("longer than the whole KV cache of {kv_tokens} tokens"))
             }
         })?;
-        self.submitted += 1;
         let reply = Reply::new(self.api, &format!("sim-{hash:016x}"), 0, &self.model_json, hash);
         Ok((Ask { model: None, tokens: Vec::new(), ..ask }, reply))
     }
