@@ -14,7 +14,8 @@ use std::path::PathBuf;
 
 use clap::Parser;
 use loadline::cli::serve::ServeArgs;
-use loadline::sim::server::{ServeConfig, spawn};
+use loadline::sim::config::ServeConfig;
+use loadline::sim::server::spawn;
 
 #[derive(Parser)]
 struct Args {

@@ -9,7 +9,8 @@ mod support;
 use loadline::outcome::{Outcome, Phase};
 use loadline::record::manifest::Manifest;
 use loadline::record::row::RequestRow;
-use loadline::sim::server::{ServeConfig, ServerHandle, Timing, spawn};
+use loadline::sim::config::{ServeConfig, Timing};
+use loadline::sim::server::{ServerHandle, spawn};
 use support::{Scratch, Scripted, rows, run_expecting};
 
 const MS: i64 = 1_000_000;

@@ -10,7 +10,8 @@ mod support;
 use std::collections::HashMap;
 
 use loadline::record::row::RequestRow;
-use loadline::sim::server::{ServeConfig, Timing, spawn};
+use loadline::sim::config::{ServeConfig, Timing};
+use loadline::sim::server::spawn;
 use loadline::time::MILLISECOND_NS;
 use serde_json::Value;
 use shared::shared;

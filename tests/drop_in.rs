@@ -9,7 +9,8 @@ use clap::CommandFactory;
 use loadline::cli::Cli;
 use loadline::cli::known_flags::{AIPERF, Fate, KnownFlag, page};
 use loadline::cli::spelling::{self, Surroundings};
-use loadline::sim::server::{ServeConfig, spawn};
+use loadline::sim::config::ServeConfig;
+use loadline::sim::server::spawn;
 use serde_json::Value;
 use support::{Scratch, run_expecting};
 

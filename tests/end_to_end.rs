@@ -11,7 +11,8 @@ use std::process::Stdio;
 
 use loadline::outcome::{EventKind, Outcome, Phase};
 use loadline::record::manifest::{Manifest, RunState};
-use loadline::sim::server::{ServeConfig, Timing, spawn};
+use loadline::sim::config::{ServeConfig, Timing};
+use loadline::sim::server::spawn;
 use support::{Scratch, Scripted, chunked, loadline, rows, run_expecting, unended};
 
 const TOKEN: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" tok\"},\"finish_reason\":null}]}\n\n";

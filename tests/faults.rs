@@ -10,9 +10,10 @@ use std::collections::HashMap;
 use loadline::outcome::{EventKind, Outcome};
 use loadline::record::manifest::Manifest;
 use loadline::record::row::{RequestRow, TokenRow};
+use loadline::sim::config::ServeConfig;
 use loadline::sim::fault::FaultRule;
 use loadline::sim::oracle_files;
-use loadline::sim::server::{ServeConfig, ServerHandle, spawn};
+use loadline::sim::server::{ServerHandle, spawn};
 use support::{Scratch, rows, run_expecting};
 
 fn server(config: ServeConfig) -> ServerHandle {

@@ -8,7 +8,8 @@ mod support;
 
 use loadline::outcome::{EventKind, Outcome};
 use loadline::record::manifest::{Manifest, TransmitStamps};
-use loadline::sim::server::{ServeConfig, Timing, spawn};
+use loadline::sim::config::{ServeConfig, Timing};
+use loadline::sim::server::spawn;
 use loadline::time::MILLISECOND_NS;
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{Scratch, rows, run_expecting};

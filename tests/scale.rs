@@ -10,7 +10,8 @@ use std::process::Command;
 use loadline::outcome::Outcome;
 use loadline::record::manifest::Manifest;
 use loadline::record::row::RequestRow;
-use loadline::sim::server::{ServeConfig, ServerHandle, Timing, spawn};
+use loadline::sim::config::{ServeConfig, Timing};
+use loadline::sim::server::{ServerHandle, spawn};
 use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use support::{Scratch, loadline, rows, run_expecting};
 

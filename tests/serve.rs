@@ -7,7 +7,8 @@ use std::net::TcpStream;
 use std::time::Duration;
 
 use loadline::rng::Seed;
-use loadline::sim::server::{ServeConfig, ServerHandle, spawn};
+use loadline::sim::config::ServeConfig;
+use loadline::sim::server::{ServerHandle, spawn};
 use serde_json::{Value, json};
 
 /// A deployment a hundred times as fast as the real one, so that no test waits long.

@@ -12,7 +12,8 @@ use loadline::analysis::server::ServerMetrics;
 use loadline::export;
 use loadline::record::manifest::{Manifest, PhaseWindow};
 use loadline::record::server::{ServerRecording, ServerRow, ServerSample, ServerWriter};
-use loadline::sim::server::{ServeConfig, spawn};
+use loadline::sim::config::ServeConfig;
+use loadline::sim::server::spawn;
 use serde_json::{Value, json};
 use support::{Scratch, Scripted, chunked, rows, run_expecting};
 

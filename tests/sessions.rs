@@ -9,7 +9,8 @@ use std::collections::HashMap;
 
 use loadline::outcome::Outcome;
 use loadline::record::row::RequestRow;
-use loadline::sim::server::{ServeConfig, Timing, spawn};
+use loadline::sim::config::{ServeConfig, Timing};
+use loadline::sim::server::spawn;
 use loadline::time::MILLISECOND_NS;
 use support::{Scratch, rows, run_expecting};
 

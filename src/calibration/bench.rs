@@ -30,8 +30,9 @@ use crate::schedule::opening::OpeningSpec;
 use crate::schedule::order::Sampling;
 use crate::schedule::spec::{LengthLaw, Load as Release, PhaseSpec, PlanSpec, Source};
 use crate::schedule::{Caps, Plan};
+use crate::sim::config::{ServeConfig, Timing};
 use crate::sim::oracle::Oracle;
-use crate::sim::server::{self, ServeConfig, Timing};
+use crate::sim::server;
 use crate::time::{Anchor, SECOND_NS, SystemClock};
 
 /// Parcels on the way from the worker to the collector; a run's ring has as many.

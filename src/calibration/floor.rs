@@ -13,7 +13,8 @@ use super::streams::{ITL_NS, TTFT_NS, times_ns};
 use crate::arrival::{self, ArrivalParams};
 use crate::error::{Error, Result};
 use crate::rng::{Seed, Stream};
-use crate::sim::server::{self, ServeConfig, Timing};
+use crate::sim::config::{ServeConfig, Timing};
+use crate::sim::server;
 use crate::time::MILLISECOND_NS;
 
 /// Rates, and tokens of each answer: of one they are sends alone, of more also tokens to be read between them.

@@ -11,7 +11,7 @@ use super::{StepResult, skipped};
 use crate::arrival::{self, ArrivalParams};
 use crate::error::Result;
 use crate::rng::{Seed, Stream};
-use crate::sim::server::Timing;
+use crate::sim::config::Timing;
 
 /// Requests in flight at most: far above what a server that answers at once has, and far below what descriptors allow.
 const IN_FLIGHT_MAX: u32 = 1024;

@@ -15,8 +15,8 @@ use super::{StepResult, skipped};
 use crate::error::Result;
 use crate::outcome::{EventKind, Outcome};
 use crate::record::row::{RequestRow, TokenRow};
+use crate::sim::config::Timing;
 use crate::sim::oracle::OracleRequest;
-use crate::sim::server::Timing;
 use crate::time::{MILLISECOND_NS, SECOND_NS};
 
 /// The server's TTFT, as far as it keeps up.

@@ -32,7 +32,7 @@ use crate::schedule::dataset::DatasetLaws;
 use crate::schedule::opening::OpeningSpec;
 use crate::schedule::spec::{Cancellation, LengthLaw};
 use crate::schedule::{Caps, Overload};
-use crate::sim::server::ServeConfig;
+use crate::sim::config::ServeConfig;
 use crate::time::SECOND_NS;
 use crate::trace::ReadOptions;
 use crate::trace::transform::Transforms;

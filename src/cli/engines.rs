@@ -2,7 +2,7 @@
 
 use super::profile::SIMULATED;
 use crate::sim::batch::Admission;
-use crate::sim::server::{Disaggregation, ServeConfig};
+use crate::sim::config::{Disaggregation, ServeConfig};
 
 /// How many engines, and what each can hold.
 #[derive(Clone, Debug, clap::Args)]

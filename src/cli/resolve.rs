@@ -25,7 +25,7 @@ use crate::rng::Seed;
 use crate::schedule::Overload;
 use crate::schedule::dataset::DatasetLaws;
 use crate::schedule::spec::{Cancellation, LengthLaw};
-use crate::sim::server::ServeConfig;
+use crate::sim::config::ServeConfig;
 use crate::time::SECOND_NS;
 use crate::trace::transform::Transforms;
 

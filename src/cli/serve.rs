@@ -10,8 +10,8 @@ use crate::profiler::backend::Backend;
 use crate::profiler::calibrate::file::ProfileFile;
 use crate::profiler::model;
 use crate::rng::Seed;
+use crate::sim::config::{ServeConfig, Timing};
 use crate::sim::fault::FaultRule;
-use crate::sim::server::{ServeConfig, Timing};
 use crate::time::{MILLISECOND_NS, SECOND_NS};
 
 /// Serve a simulated deployment behind an OpenAI-compatible API.

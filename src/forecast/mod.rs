@@ -15,8 +15,8 @@ use crate::profiler::capacity::Sla;
 use crate::profiler::frontier::{OperatingPoint, Topology};
 use crate::profiler::sweep::Spec;
 use crate::rng::Seed;
+use crate::sim::config::{Disaggregation, ServeConfig};
 use crate::sim::deployment::Deployment;
-use crate::sim::server::{Disaggregation, ServeConfig};
 
 use drive::{Load, drive};
 use under_load::UnderLoad;

@@ -2,7 +2,7 @@
 //!
 //! [`deployment`] is the seam: an engine says when each sequence gets each token, in simulated time. [`batch`] is the
 //! engine: continuous batching with chunked prefill, timed by [`crate::profiler`]; [`constant`] is one whose times do not
-//! depend on its load. [`server`] puts an engine behind a
+//! depend on its load. [`config`] says which engine it is, [`server`] puts it behind a
 //! port: `driver` runs it against the real clock, [`ask`] reads requests, `service` answers them, `stream` and
 //! [`reply`] write the answers, [`oracle`] remembers when.
 //! Invariants: the engine is pure; a server's times drift from the engine's by no more than its wake-ups are late; a
@@ -11,6 +11,7 @@
 
 pub mod ask;
 pub mod batch;
+pub mod config;
 pub mod constant;
 pub mod content;
 pub mod delayed;

@@ -10,10 +10,10 @@ use std::collections::{HashMap, VecDeque};
 use http::StatusCode;
 
 use super::ask::{Api, Ask};
+use super::config::ServeConfig;
 use super::content::Content;
 use super::deployment::{Deployment, Job, Refusal, SequenceId, Token};
 use super::reply::{Reply, Usage, done_event, error_body};
-use super::server::ServeConfig;
 use crate::engine::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
 use crate::error::Result;
 use crate::rng::Seed;

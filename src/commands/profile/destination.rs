@@ -11,7 +11,8 @@ use crate::engine::dial::{Dialer, Peer};
 use crate::engine::target::{Protocol, Target};
 use crate::engine::tls::{Tls, TlsOptions};
 use crate::error::{Error, Result};
-use crate::sim::server::{self, ServeConfig, ServerHandle};
+use crate::sim::config::ServeConfig;
+use crate::sim::server::{self, ServerHandle};
 
 /// A destination that is ready. Dropping it stops a simulated deployment.
 #[derive(Debug)]

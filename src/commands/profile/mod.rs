@@ -34,8 +34,8 @@ use crate::report::progress::Progress;
 use crate::report::terminal::Style;
 use crate::schedule::Plan;
 use crate::sim::ask::Api;
+use crate::sim::config::ServeConfig;
 use crate::sim::offline::Offline;
-use crate::sim::server::ServeConfig;
 use crate::time::{SimClock, SystemClock};
 
 /// Parcels on the way from one worker to the writer: room for the 55 ms that encoding a full row group takes, at a
