@@ -16,6 +16,7 @@ pub mod known_flags;
 pub mod lengths;
 pub mod network;
 pub mod opening;
+pub mod plugin;
 pub mod profile;
 pub mod prompt;
 pub mod ramp;
@@ -54,6 +55,8 @@ pub struct Cli {
 }
 
 const EXIT_CODES: &str = "\
+Any other NAME is an analysis of yours: `loadline NAME RUN_DIR …` runs `loadline-NAME` from the PATH (docs/analysis.md).
+
 Exit codes: 0 done, 1 a threshold was not met, 2 bad usage or input, 3 endpoint unusable (or --on-overload abort), 4 internal failure.
 Results go to standard output, everything else to standard error.";
 
@@ -93,6 +96,9 @@ pub enum Verb {
         #[arg(default_value = "man")]
         dir: PathBuf,
     },
+    /// An analysis from outside: `loadline NAME RUN_DIR …` runs `loadline-NAME` from the PATH.
+    #[command(external_subcommand)]
+    Plugin(Vec<String>),
 }
 
 /// The arguments of `loadline report`.

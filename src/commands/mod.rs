@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod inspect;
 mod interrupt;
+mod plugin;
 pub mod profile;
 pub mod report;
 pub mod serve;
@@ -11,6 +12,7 @@ pub mod synth;
 
 use clap::CommandFactory;
 
+use crate::cli::plugin::PluginCall;
 use crate::cli::{Cli, Verb, secret};
 use crate::error::{Error, ExitCode, Result};
 use crate::report::out;
@@ -51,6 +53,7 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
             out::stdout(&String::from_utf8_lossy(&script))?;
             Ok(ExitCode::Ok)
         }
+        Verb::Plugin(words) => plugin::run(&PluginCall::resolve(words)?),
         Verb::Man { dir } => {
             std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
             clap_mangen::generate_to(Cli::command(), dir).map_err(Error::io(dir))?;
