@@ -5,5 +5,6 @@
 //! Not here: running them (`commands::profile`), files (`export`), tables (`report`).
 
 pub mod combinations;
+pub mod prediction_error;
 pub mod repeats;
 mod student;
