@@ -8,6 +8,8 @@ FIGURES is the least number of figures (8), WORD what has to be on the page (Ver
 No console message, no request beyond the page itself, every figure has marks, the verdict stands on top.
 """
 
+import base64
+import hashlib
 import re
 import subprocess
 import sys
@@ -18,6 +20,26 @@ FLAGS = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
     "--disable-component-update --disable-sync --enable-logging=stderr --v=0"
 ).split()
+
+
+def knows_its_script(page: str) -> bool:
+    """Whether the page has one script and one style sheet, and a policy that lets nothing in but these."""
+
+    def allowed(element: str) -> str:
+        found = re.findall(rf"<{element}>(.*?)</{element}>", page, re.S)
+        text = found[0] if len(found) == 1 else ""
+        return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+    policy = re.search(r'http-equiv="Content-Security-Policy" content="([^"]*)"', page)
+    return policy is not None and policy[1] == (
+        f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src '{allowed('style')}'; "
+        f"script-src '{allowed('script')}'"
+    ) and len(re.findall(r"<script\b", page)) == 1
+
+
+def says(page: str) -> list:
+    """What the page says of limits: written when it was made, and by its script when it is opened."""
+    return re.findall(r"<output>(.*?)</output>", page)
 
 
 def main(page: Path, least: int, word: str) -> int:
@@ -33,7 +55,9 @@ def main(page: Path, least: int, word: str) -> int:
         (f"it has at least {least} figures", len(figures) >= least),
         ("every figure has marks", all(n >= 5 for n in marks)),
         (f"{word} is on it", word in dom),
-        ("no script", "<script" not in dom.lower()),
+        ("one script, which its policy knows by hash", knows_its_script(page.read_text("utf-8"))),
+        ("the script ran: its tables can be copied", dom.count("Copy as CSV") == dom.count("</table>")),
+        ("the script says what stood there", says(dom) == says(page.read_text("utf-8"))),
         ("nothing is fetched", not re.search(r"(?:src|href)\s*=\s*[\"'](?:https?:)?//", dom)),
         ("no console message", not console),
         ("under 300 KB", page.stat().st_size < 300_000),

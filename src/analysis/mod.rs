@@ -6,6 +6,7 @@
 
 pub mod fidelity;
 pub mod measured;
+pub mod plane;
 pub mod server;
 pub mod spread;
 pub mod timeline;

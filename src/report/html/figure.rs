@@ -29,9 +29,22 @@ impl Key {
 
 /// A figure with its heading, legend and caption. The caption carries n and units.
 pub(super) fn figure(heading: &str, keys: &[Key], chart: Chart, caption: &str) -> String {
+    with_legend(heading, keys, chart, "", caption, "")
+}
+
+/// The same with markup of this program below the drawing, and attributes of this program on the figure.
+pub(super) fn with_legend(
+    heading: &str,
+    keys: &[Key],
+    chart: Chart,
+    below: &str,
+    caption: &str,
+    attributes: &str,
+) -> String {
     let legend: String = keys.iter().map(legend_entry).collect();
+    let space = if attributes.is_empty() { "" } else { " " };
     format!(
-        "<figure><h3>{}</h3><p class=\"legend\">{legend}</p>{}<figcaption>{}</figcaption></figure>\n",
+        "<figure{space}{attributes}><h3>{}</h3><p class=\"legend\">{legend}</p>{}{below}<figcaption>{}</figcaption></figure>\n",
         escape(heading),
         chart.finish(),
         escape(caption)

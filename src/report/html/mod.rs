@@ -1,8 +1,9 @@
-//! A recording and its numbers → one HTML page that needs nothing else: no network, no script, no other file.
+//! A recording and its numbers → one HTML page that needs nothing else: no network, no other file.
 //!
 //! In: rows (read once), summary, fidelity, verdict. Out: the page's text.
-//! Invariants: a content security policy forbids scripts and loading; text from outside passes `escape`; the size
-//! is bounded whatever the number of requests; equal input gives equal bytes.
+//! Invariants: a content security policy forbids loading, and any script and style but the page's own by their hashes; text
+//! from outside passes `escape`; the size is bounded whatever the number of requests; equal input gives equal bytes; a
+//! page without its script lacks conveniences and no number.
 //! Not here: metrics, and any threshold.
 
 mod axis;
@@ -12,13 +13,15 @@ mod fidelity;
 mod figure;
 pub mod inspection;
 mod over_time;
+mod policy;
 mod sections;
+mod slo_plane;
 mod svg;
 pub mod sweep;
 
 use crate::analysis::fidelity::Fidelity;
 use crate::analysis::measured::Measured;
-use crate::analysis::{spread, timeline};
+use crate::analysis::{plane, spread, timeline};
 use crate::error::Result;
 use crate::metrics::Summary;
 use crate::record::manifest::Verdict;
@@ -27,8 +30,7 @@ use crate::record::reader::Rows;
 use escape::escape_cut;
 
 const STYLE: &str = include_str!("page.css");
-/// Nothing is loaded and nothing runs; only the style sheet of the page itself is allowed.
-const POLICY: &str = "default-src 'none'; style-src 'unsafe-inline'; img-src data:";
+const SCRIPT: &str = include_str!("page.js");
 /// Intervals over time on a figure that is 400 points wide.
 const BINS_MAX: usize = 120;
 /// Below this many requests in a mean interval, its percentiles and rates are noise, and longer intervals are taken.
@@ -46,6 +48,7 @@ pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: 
     let spread = spread::build(&measured);
     let timeline = timeline::build(&measured, bins_max);
     let distributions = distributions::figures(&spread, manifest, summary);
+    let plane = plane::build(&measured, slo_plane::bounds_ms(manifest));
     let over_time = over_time::figures(&timeline, manifest);
     let body = [
         sections::header(manifest, verdict),
@@ -59,6 +62,7 @@ pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: 
         ),
         sections::metrics(summary),
         section("Distributions", &distributions),
+        section("Service-level objective", &[slo_plane::figure(plane.as_ref(), manifest, summary)]),
         section("Over time", &over_time),
         fidelity::section(fidelity, &timeline),
         "</main>\n".into(),
@@ -71,10 +75,12 @@ pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: 
 fn page(title: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
-         <meta http-equiv=\"Content-Security-Policy\" content=\"{POLICY}\">\n\
+         <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
          <meta name=\"color-scheme\" content=\"light dark\">\n\
-         <title>{} · loadline</title>\n<style>\n{STYLE}</style>\n</head>\n<body>\n{body}</body>\n</html>\n",
+         <title>{} · loadline</title>\n<style>{STYLE}</style>\n</head>\n<body>\n{body}<script>{SCRIPT}</script>\n</body>\n\
+         </html>\n",
+        policy::policy(STYLE, SCRIPT),
         escape_cut(title, 80),
     )
 }

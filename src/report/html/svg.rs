@@ -144,6 +144,42 @@ impl Chart {
         }
     }
 
+    /// All above and to the right of a staircase that falls from left to right.
+    pub(super) fn upper_right(&mut self, class: &str, edge: &[(f64, f64)]) {
+        let Some(first) = edge.first() else { return };
+        let mut path = format!("M{:.1} {:.1}", self.x_at(first.0), self.top);
+        for &(x, y) in edge {
+            let _ = write!(path, "H{:.1}V{:.1}", self.x_at(x), self.y_at(y));
+        }
+        let _ = write!(self.marks, "<path class=\"band {class}\" d=\"{path}H{:.1}V{:.1}Z\"/>", WIDTH - RIGHT, self.top);
+    }
+
+    /// The corner of a pair of limits, and what lies within them.
+    pub(super) fn corner(&mut self, at: (f64, f64)) {
+        let (x, y) = (self.x_at(at.0), self.y_at(at.1));
+        let _ = write!(
+            self.labels,
+            "<rect class=\"reach\" x=\"{LEFT}\" y=\"{y:.1}\" width=\"{:.1}\" height=\"{:.1}\"/>\
+             <circle class=\"corner\" cx=\"{x:.1}\" cy=\"{y:.1}\" r=\"6\"/>",
+            x - LEFT,
+            self.base() - y
+        );
+    }
+
+    /// Where the x axis lies.
+    pub(super) fn base(&self) -> f64 {
+        HEIGHT - BOTTOM
+    }
+
+    /// Where values of both axes lie, as texts.
+    pub(super) fn places(&self, x: &[f64], y: &[f64]) -> (String, String) {
+        let join = |places: Vec<String>| places.join(" ");
+        (
+            join(x.iter().map(|v| format!("{:.1}", self.x_at(*v))).collect()),
+            join(y.iter().map(|v| format!("{:.1}", self.y_at(*v))).collect()),
+        )
+    }
+
     /// A dot on a curve that tells its numbers.
     pub(super) fn dot(&mut self, class: &str, at: (f64, f64), note: &str) {
         let _ = write!(

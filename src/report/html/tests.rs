@@ -14,8 +14,17 @@ fn page(run: &Memory) -> String {
     render(run, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap()
 }
 
+/// The page but for the one script that it has, which its policy knows.
+fn without_script(page: &str) -> String {
+    let (before, rest) = page.split_once("<script>").unwrap();
+    let (script, after) = rest.split_once("</script>").unwrap();
+    assert_eq!(script, SCRIPT);
+    format!("{before}{after}")
+}
+
 /// Every element that is opened is closed, in order; what is not an element is an error.
 fn assert_well_formed(page: &str) {
+    let page = without_script(page);
     const VOID: [&str; 3] = ["meta", "!DOCTYPE", "br"];
     let mut open: Vec<&str> = Vec::new();
     for tag in page.split('<').skip(1).map(|t| t.split('>').next().unwrap()) {
@@ -34,9 +43,11 @@ fn a_page_is_whole_small_and_needs_nothing_else() {
     let page = page(&run_of(400, 1));
     assert_well_formed(&page);
     assert!(page.len() < 300_000, "{} bytes", page.len());
-    assert_eq!(page.matches("<svg class=\"chart\"").count(), 9);
+    assert_eq!(page.matches("<svg class=\"chart\"").count(), 10);
     assert_eq!(page.matches(">no data<").count(), 1, "no server counted prompts");
-    for outside in ["http://", "https://", "<script", "<link", "@import", "url(", "src=", "href="] {
+    let policy = policy::policy(STYLE, SCRIPT);
+    assert!(page.contains(&format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")));
+    for outside in ["http://", "https://", " style=", " onerror=", "<link", "@import", "url(", "src=", "href="] {
         let allowed = usize::from(outside == "http://"); // The endpoint's address, as text.
         assert_eq!(page.matches(outside).count(), allowed, "{outside}");
     }
@@ -59,7 +70,7 @@ fn its_size_does_not_follow_the_number_of_requests() {
 
 #[test]
 fn nothing_hostile_reaches_the_page_unescaped() {
-    let hostile = "<script>alert(1)</script>\"'&\x1b[31m\r\n\u{202e}";
+    let hostile = "</script><img src=x onerror=alert(1)>\"'&`\x1b[31m\r\n\u{202e}\u{2028}\u{2029}";
     let mut run = run_of(60, 4);
     let m = &mut run.manifest;
     for field in [&mut m.model, &mut m.url, &mut m.run_id, &mut m.endpoint_type, &mut m.loadline_version] {
@@ -75,9 +86,10 @@ fn nothing_hostile_reaches_the_page_unescaped() {
     let verdict = Verdict { judgement: Judgement::Suspect, reasons: vec![hostile.into()] };
     let page = render(&run, &summary, &fidelity_of(&run), &verdict).unwrap();
     assert_well_formed(&page);
-    assert!(!page.contains("<script") && !page.contains("alert(1)</script"));
-    assert!(page.chars().all(|c| c == '\n' || (!c.is_control() && c != '\u{202e}')));
-    let escaped = "&lt;script&gt;alert(1)&lt;/script&gt;&quot;&#39;&amp;\\u{1b}[31m\\r\\n\\u{202e}";
+    let page = without_script(&page);
+    assert!(!page.contains("<script") && !page.contains("</script") && !page.contains("<img"));
+    assert!(page.chars().all(|c| c == '\n' || (!c.is_control() && !"\u{202e}\u{2028}\u{2029}".contains(c))));
+    let escaped = "&lt;/script&gt;&lt;img src=x onerror=alert(1)&gt;&quot;&#39;&amp;`\\u{1b}[31m\\r\\n\\u{202e}\\u{2028}\\u{2029}";
     assert!(page.matches(escaped).count() >= 10, "{} are shown, escaped", page.matches(escaped).count());
 }
 
@@ -104,10 +116,10 @@ fn a_run_without_answers_shows_boxes_instead_of_plots() {
     let page_ = page(&Memory::new(manifest(), rows));
     assert_well_formed(&page_);
     // Two requests were due: their rate (twice) and the (empty) flight are drawn; no latency and no send lag is.
-    assert_eq!((page_.matches("<svg class=\"chart\"").count(), page_.matches(">no data<").count()), (3, 8));
+    assert_eq!((page_.matches("<svg class=\"chart\"").count(), page_.matches(">no data<").count()), (3, 9));
     let nothing = page(&run_of(0, 1));
     assert_well_formed(&nothing);
-    assert_eq!((nothing.matches("<svg class=\"chart\"").count(), nothing.matches(">no data<").count()), (0, 11));
+    assert_eq!((nothing.matches("<svg class=\"chart\"").count(), nothing.matches(">no data<").count()), (0, 12));
     assert!(!nothing.contains("NaN") && !page_.contains("NaN"));
 }
 
@@ -121,6 +133,7 @@ fn the_sections_stand_in_reading_order() {
         ">Outcomes and errors<",
         ">Metrics<",
         ">Distributions<",
+        ">Service-level objective<",
         ">Over time<",
         ">Fidelity to the plan<",
         "<footer>",
