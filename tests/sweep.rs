@@ -117,6 +117,12 @@ fn a_model_can_be_given_as_its_config_json() {
     let of = |model: &str| json_of(&scratch, 0, &format!("sweep --model {model} --format json"));
     let (read, known) = (of(&config.display().to_string()), of("Qwen/Qwen3-32B"));
     assert_eq!(read["static_engine"], known["static_engine"]);
+    let played = |model: &str| {
+        json_of(&scratch, 0, &format!("sweep --model {model} --osl 8 --tp 2 --max-gpus 2 --under-load --format json"))
+    };
+    let known = played("Qwen/Qwen3-32B");
+    assert!(known["under_load"][0]["capacity_rps"].as_f64().unwrap() > 0.0);
+    assert_eq!(played(&config.display().to_string())["under_load"], known["under_load"], "nobody asks for its name");
     let broken = scratch.file("broken.json", "{}").display().to_string();
     let refused = run_expecting(2, &scratch, &format!("sweep --model {broken}")).stderr;
     assert!(String::from_utf8(refused).unwrap().contains("num_attention_heads"));

@@ -1,6 +1,8 @@
 //! The arguments that describe the engines of a simulated deployment, for `serve` and for a `profile` without a URL.
 
 use super::profile::SIMULATED;
+use crate::profiler::disaggregate::Handoff;
+use crate::profiler::model;
 use crate::sim::batch::Admission;
 use crate::sim::config::{Disaggregation, ServeConfig};
 
@@ -27,13 +29,13 @@ pub struct EngineArgs {
     #[arg(long, value_name = "GPUS", requires = "prefill_replicas", help_heading = SIMULATED)]
     pub prefill_tp: Option<u32>,
 
-    /// Bandwidth of the link that hands the KV cache of a prompt over, one prompt at a time.
-    #[arg(long, value_name = "GB_PER_S", default_value_t = 50.0, help_heading = SIMULATED)]
-    pub handoff_gb_per_s: f64,
+    /// Bandwidth of the link that hands the KV cache of a prompt over, one prompt at a time. [default: what --profile tells, else 50]
+    #[arg(long, value_name = "GB_PER_S", help_heading = SIMULATED)]
+    pub handoff_gb_per_s: Option<f64>,
 
-    /// Time of every hand-over beside that.
-    #[arg(long, value_name = "MS", default_value_t = 0.0, help_heading = SIMULATED)]
-    pub handoff_setup_ms: f64,
+    /// Time of every hand-over beside that. [default: 0]
+    #[arg(long, value_name = "MS", help_heading = SIMULATED)]
+    pub handoff_setup_ms: Option<f64>,
 
     /// Tokens of KV cache of each engine. [default: what fits beside the weights]
     #[arg(long, value_name = "TOKENS", help_heading = SIMULATED)]
@@ -109,6 +111,7 @@ pub(super) fn milliseconds(text: &str) -> Result<f64, String> {
 impl EngineArgs {
     /// The deployment `base`, with these engines; `tp` is that of the ones that generate.
     pub(super) fn fill(&self, base: ServeConfig) -> ServeConfig {
+        let handoff = self.handoff(&base);
         ServeConfig {
             max_num_seqs: self.max_num_seqs,
             max_num_batched_tokens: self.max_num_batched_tokens,
@@ -116,8 +119,8 @@ impl EngineArgs {
             disaggregation: self.prefill_replicas.map(|prefill_replicas| Disaggregation {
                 prefill_replicas,
                 prefill_tp: self.prefill_tp.unwrap_or(base.tp),
-                handoff_bytes_per_s: self.handoff_gb_per_s * 1e9,
-                handoff_setup_s: self.handoff_setup_ms / 1e3,
+                handoff_bytes_per_s: handoff.bytes_per_s,
+                handoff_setup_s: handoff.constant_ms / 1e3,
             }),
             kv_tokens: self.kv_cache_tokens,
             prefix_caching: !self.no_prefix_caching,
@@ -131,5 +134,53 @@ impl EngineArgs {
             step_noise: self.step_noise,
             ..base
         }
+    }
+
+    /// As typed; else, as a sweep does, what the calibration tells of it.
+    fn handoff(&self, base: &ServeConfig) -> Handoff {
+        if self.handoff_gb_per_s.is_none() && self.handoff_setup_ms.is_none() {
+            let stage = base.calibration.as_ref().and_then(|c| c.deployment);
+            // A model that is not known is refused when its engines are made.
+            if let (Some(stage), Ok(model)) = (stage, model::lookup(&base.model)) {
+                return Handoff::measured(model, &stage);
+            }
+        }
+        let assumed = Handoff::default();
+        Handoff {
+            bytes_per_s: self.handoff_gb_per_s.map_or(assumed.bytes_per_s, |gb| gb * 1e9),
+            constant_ms: self.handoff_setup_ms.unwrap_or(assumed.constant_ms),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+    use crate::profiler::calibrate::{Calibration, SerialStage};
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: EngineArgs,
+    }
+
+    #[test]
+    fn the_hand_off_is_what_was_measured_unless_it_is_given() {
+        // A prompt of 2048 tokens is 536,870,912 bytes of Qwen3-32B's cache.
+        let stage = SerialStage { idle_ttft_ms: 900.0, serial_ms: 1250.0, itl_ms: 12.0, isl: 2048.0, osl: 256.0 };
+        let calibration = Calibration { deployment: Some(stage), ..Calibration::default() };
+        let handoff = |line: &str, calibration: Option<Calibration>| {
+            let base = ServeConfig { calibration: calibration.map(Box::new), ..ServeConfig::default() };
+            let filled = Cli::parse_from(format!("x --prefill-replicas 1 {line}").split_whitespace()).args.fill(base);
+            let d = filled.disaggregation.unwrap();
+            (d.handoff_bytes_per_s, d.handoff_setup_s)
+        };
+        let (rate, setup) = handoff("", Some(calibration));
+        assert!((536_870_912.0 / rate - 1.25).abs() < 1e-9 && setup == 0.0, "{rate} {setup}");
+        assert_eq!(handoff("--handoff-gb-per-s 2", Some(calibration)), (2e9, 0.0));
+        assert_eq!(handoff("--handoff-setup-ms 5", Some(calibration)), (50e9, 0.005));
+        assert_eq!(handoff("", None), (50e9, 0.0));
     }
 }

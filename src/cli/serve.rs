@@ -59,7 +59,7 @@ pub struct ServeArgs {
     pub port: u16,
 
     /// Add what a calibration measured (`sweep --calibrate-from RUN_DIR --profile-output FILE`): host time of requests, steps and
-    /// sequences, and how much slower prompts are than their kernels. Of the hand-off it tells nothing here.
+    /// sequences, how much slower prompts are than their kernels, and, for --prefill-replicas, the bandwidth of the hand-off.
     #[arg(long, value_name = "FILE")]
     pub profile: Option<PathBuf>,
 

@@ -133,6 +133,7 @@ impl Question<'_> {
         };
         ServeConfig {
             model: spec.model.names[0].into(),
+            shape: Some(spec.model),
             gpu: spec.gpu.name.into(),
             backend: spec.backend,
             tp,

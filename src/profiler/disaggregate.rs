@@ -5,6 +5,7 @@
 //! KV bytes of a prompt over a bandwidth and a constant, decode workers hold equal batches.
 //! Not here: a hand-off that is itself a queue (measured deployments have one).
 
+use super::calibrate::SerialStage;
 use super::capacity::{Engine, Sla, Workload, largest};
 use super::mean_field::Steady;
 use super::memory;
@@ -34,6 +35,13 @@ impl Handoff {
     /// Bytes of KV cache of a prompt, all GPUs of a worker together.
     pub fn bytes(model: &ModelShape, isl_tokens: u32) -> f64 {
         memory::kv_bytes_per_token(model, 1) * f64::from(isl_tokens)
+    }
+
+    /// The hand-off of a deployment that was measured: the stage that requests pass one by one, whose time is that of the prompt's
+    /// bytes.
+    pub fn measured(model: &ModelShape, stage: &SerialStage) -> Handoff {
+        let bytes = Handoff::bytes(model, stage.isl.round() as u32);
+        Handoff { bytes_per_s: bytes / stage.serial_ms * 1e3, constant_ms: 0.0 }
     }
 
     /// Time of one prompt's transfer, ms.

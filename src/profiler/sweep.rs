@@ -110,8 +110,7 @@ impl Spec {
     pub fn calibrated(&self, profile: &ProfileFile, given: bool) -> Spec {
         let mut spec = Spec { calibration: profile.calibration, ..self.clone() };
         if let Some(stage) = profile.calibration.deployment.filter(|_| !given) {
-            let bytes = Handoff::bytes(self.model, stage.isl.round() as u32);
-            spec.handoff = Handoff { bytes_per_s: bytes / stage.serial_ms * 1e3, constant_ms: 0.0 };
+            spec.handoff = Handoff::measured(self.model, &stage);
         }
         spec
     }

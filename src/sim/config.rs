@@ -14,6 +14,7 @@ use crate::error::{Error, Result};
 use crate::profiler::backend::Backend;
 use crate::profiler::calibrate::Calibration;
 use crate::profiler::cost::CostModel;
+use crate::profiler::model::ModelShape;
 use crate::profiler::{gpu, memory, model};
 use crate::rng::Seed;
 
@@ -51,8 +52,10 @@ pub struct Disaggregation {
 /// A simulated deployment and where it listens.
 #[derive(Clone, Debug)]
 pub struct ServeConfig {
-    /// The model, by a name that [`model::lookup`] knows; requests must use the same spelling.
+    /// The model, by a name that [`model::lookup`] knows unless `shape` is given; requests must use the same spelling.
     pub model: String,
+    /// Its dimensions, where they are not those of a model that is known by that name.
+    pub shape: Option<&'static ModelShape>,
     /// The GPU, by a name that [`gpu::lookup`] knows.
     pub gpu: String,
     /// The serving engine.
@@ -115,6 +118,7 @@ impl Default for ServeConfig {
     fn default() -> Self {
         ServeConfig {
             model: "Qwen/Qwen3-32B".into(),
+            shape: None,
             gpu: "h200_sxm".into(),
             backend: Backend::Vllm,
             tp: 1,
@@ -194,11 +198,15 @@ impl ServeConfig {
         let link = Link {
             bytes_per_s: d.handoff_bytes_per_s,
             // Of one GPU that holds all heads: together, the GPUs of any size hold as much.
-            bytes_per_token: memory::kv_bytes_per_token(model::lookup(&self.model)?, 1),
+            bytes_per_token: memory::kv_bytes_per_token(self.shape()?, 1),
             setup_s: d.handoff_setup_s,
             speedup: self.speedup,
         };
         Ok(Box::new(Disaggregated::new(prefill, decode, link)?))
+    }
+
+    fn shape(&self) -> Result<&'static ModelShape> {
+        self.shape.map_or_else(|| model::lookup(&self.model), Ok)
     }
 
     /// So many engines of this size, each with noise of its own.
@@ -206,7 +214,7 @@ impl ServeConfig {
         if replicas == 0 || replicas > REPLICAS_MAX {
             return Err(Error::Usage(format!("{flag} must lie in 1..={REPLICAS_MAX}, not {replicas}")));
         }
-        let (shape, gpu) = (model::lookup(&self.model)?, gpu::lookup(&self.gpu)?);
+        let (shape, gpu) = (self.shape()?, gpu::lookup(&self.gpu)?);
         let Calibration { prefill, decode, .. } = self.calibration.as_deref().copied().unwrap_or_default();
         let cost = CostModel::new(shape, gpu, self.backend, tp)?.with_prefill_factor(prefill.map_or(1.0, |p| p.factor));
         let fitting = || {
