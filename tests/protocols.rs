@@ -10,12 +10,16 @@ mod support;
 
 use std::io::{Read, Write};
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use bytes::Bytes;
 use loadline::outcome::Outcome;
 use loadline::record::manifest::Manifest;
 use loadline::record::row::RequestRow;
+use loadline::sim::config::ServeConfig;
+use loadline::sim::server::spawn;
+use loadline::sim::tls::TlsFiles;
 use peer::{Fate, Peer, Script, tls_server};
 use support::{Scratch, rows, run, run_expecting};
 
@@ -222,6 +226,37 @@ fn tls_speaks_what_alpn_agrees_to_with_whom_it_trusts() {
     let output = run(&scratch, &format!("{PROFILE} --request-count 3 {url} --tls-insecure"));
     let said = String::from_utf8(output.stderr).unwrap();
     assert!(output.status.success() && said.matches("not verified").count() == 1, "{said}");
+}
+
+#[test]
+fn the_simulated_deployment_speaks_both_versions_over_tls() {
+    let scratch = Scratch::new("serve-tls");
+    let made = rcgen::generate_simple_self_signed(["localhost".to_string()]).unwrap();
+    let cert = scratch.file("cert.pem", &made.cert.pem());
+    let key = scratch.file("key.pem", &made.signing_key.serialize_pem());
+    let files = |cert: &PathBuf, key: &PathBuf| Some(TlsFiles { cert: cert.clone(), key: key.clone() });
+    let config = ServeConfig { tp: 4, speedup: 100.0, oracle: true, tls: files(&cert, &key), ..ServeConfig::default() };
+    let mut server = spawn(&config).unwrap();
+    assert!(server.url().starts_with("https://"), "{}", server.url());
+    let url = format!("--url https://localhost:{} --tls-ca-file cert.pem", server.addr().port());
+    for (way, spoken) in [("--http-version 2", "h2"), (CLIENTS[0], "http/1.1"), (CLIENTS[1], "http/1.1"), ("", "h2")] {
+        let line = format!("{PROFILE} --model Qwen/Qwen3-32B --request-count 20 --osl 4 --concurrency 5 {url} {way}");
+        run_expecting(0, &scratch, &line.replace("--model m ", ""));
+        let rows = rows(&scratch.path("run"));
+        assert!(rows.iter().all(|(r, _)| r.outcome == Outcome::Completed && r.output_tokens == Some(4)), "{way}");
+        assert_eq!((rows.len(), protocol(&scratch).as_str()), (20, spoken), "{way}");
+    }
+    let oracle = server.shutdown().unwrap();
+    let known = oracle.requests.iter().filter(|r| r.arrived_ns.is_some()).count();
+    assert_eq!((oracle.requests.len(), known), (80, 40), "over HTTP/1.1, the sockets know when a request came");
+
+    let other = scratch.file("other.pem", &rcgen::KeyPair::generate().unwrap().serialize_pem());
+    for (files, said) in [(files(&cert, &other), "--tls-key"), (files(&key, &key), "no certificate")] {
+        let text = spawn(&ServeConfig { tls: files, ..config.clone() }).unwrap_err().to_string();
+        assert!(text.contains(said), "{text}");
+    }
+    let said = run_expecting(2, &scratch, "serve --port 0 --tls-cert cert.pem").stderr;
+    assert!(String::from_utf8(said).unwrap().contains("--tls-key"));
 }
 
 #[test]

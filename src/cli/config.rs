@@ -41,7 +41,7 @@ use crate::trace::transform::Transforms;
 #[derive(Clone, Debug)]
 pub enum Destination {
     /// A simulated deployment in this process.
-    Simulated(ServeConfig),
+    Simulated(Box<ServeConfig>),
     /// A server.
     Server(BaseUrl),
 }

@@ -70,7 +70,7 @@ pub enum Verb {
     /// Describe a trace, a schedule or a recording; nothing is sent.
     Inspect(Box<inspect::InspectArgs>),
     /// Serve a simulated deployment behind an OpenAI-compatible API.
-    Serve(serve::ServeArgs),
+    Serve(Box<serve::ServeArgs>),
     /// Predict TTFT, ITL, capacity and cost for each tensor-parallel size, and say what to deploy.
     #[command(visible_alias = "profile-sla")]
     Sweep(Box<sweep::SweepArgs>),

@@ -133,13 +133,13 @@ impl ProfileArgs {
     fn destination(&self) -> Result<Destination> {
         match &self.url {
             Some(url) => Ok(Destination::Server(BaseUrl::parse(url)?)),
-            None => Ok(Destination::Simulated(self.engines.fill(ServeConfig {
+            None => Ok(Destination::Simulated(Box::new(self.engines.fill(ServeConfig {
                 model: self.model.clone().unwrap_or_else(|| serve::DEFAULT_MODEL.into()),
                 gpu: self.gpu.clone(),
                 backend: Backend::parse(&self.backend)?,
                 tp: self.tp,
                 ..ServeConfig::default()
-            }))),
+            })))),
         }
     }
 

@@ -12,6 +12,7 @@ use crate::profiler::model;
 use crate::rng::Seed;
 use crate::sim::config::{ServeConfig, Timing};
 use crate::sim::fault::FaultRule;
+use crate::sim::tls::TlsFiles;
 use crate::time::{MILLISECOND_NS, SECOND_NS};
 
 /// Serve a simulated deployment behind an OpenAI-compatible API.
@@ -57,6 +58,14 @@ pub struct ServeArgs {
     /// Port to listen on; 0 picks a free one.
     #[arg(long, default_value_t = 8000)]
     pub port: u16,
+
+    /// Speak TLS with this certificate: PEM, the server's own first. HTTP/2 and HTTP/1.1 are offered by ALPN.
+    #[arg(long, value_name = "FILE", requires = "tls_key")]
+    pub tls_cert: Option<PathBuf>,
+
+    /// The private key of --tls-cert: PEM.
+    #[arg(long, value_name = "FILE", requires = "tls_cert")]
+    pub tls_key: Option<PathBuf>,
 
     /// Add what a calibration measured (`sweep --calibrate-from RUN_DIR --profile-output FILE`): host time of requests, steps and
     /// sequences, how much slower prompts are than their kernels, and, for --prefill-replicas, the bandwidth of the hand-off.
@@ -119,6 +128,12 @@ Examples:
   One that fails as real ones do: 5 % of the requests get a 503, 1 % are cut off in mid-stream:
     loadline serve --fault 0.05:status=503 --fault 0.01:cut@10
 
+  Over TLS, with a certificate of one's own, and a load that trusts it:
+    openssl req -x509 -newkey rsa:2048 -nodes -days 30 -subj /CN=localhost -addext subjectAltName=DNS:localhost \\
+      -keyout key.pem -out cert.pem
+    loadline serve --port 8443 --tls-cert cert.pem --tls-key key.pem
+    loadline profile --url https://localhost:8443 --tls-ca-file cert.pem --model Qwen/Qwen3-32B --streaming
+
   Ask it something:
     curl -N http://127.0.0.1:8000/v1/chat/completions -d '{\"model\": \"Qwen/Qwen3-32B\", \"stream\": true,
       \"max_tokens\": 5, \"messages\": [{\"role\": \"user\", \"content\": \"hello there\"}]}'";
@@ -134,6 +149,10 @@ impl ServeArgs {
             (Some(ttft), Some(itl)) => Timing::Constant { ttft_ns: ns(ttft), itl_ns: ns(itl) },
             _ => Timing::Model,
         }
+    }
+
+    fn tls(&self) -> Option<TlsFiles> {
+        Some(TlsFiles { cert: self.tls_cert.clone()?, key: self.tls_key.clone()? })
     }
 
     /// The server's configuration. What else cannot be is found when the server starts.
@@ -158,6 +177,7 @@ impl ServeArgs {
             timing: self.timing(),
             host: self.host.clone(),
             port: self.port,
+            tls: self.tls(),
             seed: Seed(self.seed),
             oracle: self.oracle.is_some(),
             faults: self.fault.clone(),

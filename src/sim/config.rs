@@ -10,6 +10,7 @@ use super::deployment::Deployment;
 use super::disaggregated::{Disaggregated, Link};
 use super::fault::FaultRule;
 use super::replicas::Replicas;
+use super::tls::TlsFiles;
 use crate::error::{Error, Result};
 use crate::profiler::backend::Backend;
 use crate::profiler::calibrate::Calibration;
@@ -68,6 +69,8 @@ pub struct ServeConfig {
     pub host: String,
     /// Port to listen on; 0 for any.
     pub port: u16,
+    /// The certificate to show; `None` for connections in the clear.
+    pub tls: Option<TlsFiles>,
     /// Sequences that run at once, at most.
     pub max_num_seqs: u32,
     /// Tokens of one iteration, at most.
@@ -125,6 +128,7 @@ impl Default for ServeConfig {
             timing: Timing::Model,
             host: "127.0.0.1".into(),
             port: 0,
+            tls: None,
             max_num_seqs: 256,
             max_num_batched_tokens: 8192,
             replicas: 1,

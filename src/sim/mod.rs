@@ -3,7 +3,7 @@
 //! [`deployment`] is the seam: an engine says when each sequence gets each token, in simulated time. [`batch`] is the
 //! engine: continuous batching with chunked prefill, timed by [`crate::profiler`]; [`constant`] is one whose times do not
 //! depend on its load. [`config`] says which engine it is, [`server`] puts it behind a
-//! port: `driver` runs it against the real clock, [`ask`] reads requests, `service` answers them, `stream` and
+//! port: `driver` runs it against the real clock, `connection` speaks HTTP, over [`tls`] or not, [`ask`] reads requests, `service` answers them, `stream` and
 //! [`reply`] write the answers, [`oracle`] remembers when.
 //! Invariants: the engine is pure; a server's times drift from the engine's by no more than its wake-ups are late; a
 //! request ends in exactly one of a whole answer, an error answer, or the client's going away.
@@ -12,6 +12,7 @@
 pub mod ask;
 pub mod batch;
 pub mod config;
+mod connection;
 pub mod constant;
 pub mod content;
 pub mod delayed;
@@ -30,4 +31,5 @@ pub mod reply;
 pub mod server;
 mod service;
 mod stream;
+pub mod tls;
 mod typed;

@@ -5,7 +5,6 @@
 //! counters is shared with other threads.
 
 use std::cell::Cell;
-use std::convert::Infallible;
 use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
 use std::os::fd::AsFd;
 use std::pin::pin;
@@ -15,20 +14,19 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use http::StatusCode;
-use hyper::server::conn::{http1, http2};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::net::TcpStream;
 use tokio::sync::{oneshot, watch};
 use tokio::task::{JoinSet, LocalSet};
+use tokio_rustls::TlsAcceptor;
 
 use super::config::ServeConfig;
+use super::connection;
 use super::deployment::Deployment;
 use super::driver::Engine;
 use super::oracle::{Counters, Oracle, OracleLog, ServerCounts};
 use super::service::Service;
+use super::tls;
 use crate::engine::recv;
-use crate::engine::stamped::{Stamped, WireClock, WireLog};
+use crate::engine::stamped::WireClock;
 use crate::error::{Error, Result};
 use crate::time::alarm::Alarm;
 use crate::time::{Anchor, SECOND_NS, SystemClock, monotonic_ns};
@@ -37,12 +35,6 @@ use crate::time::{Anchor, SECOND_NS, SystemClock, monotonic_ns};
 const DRAIN: Duration = Duration::from_millis(500);
 /// Connections that may wait to be accepted: the kernel's own bound (`somaxconn`) is the lower one.
 const BACKLOG: i32 = 4096;
-/// What a client begins with that speaks HTTP/2 without having asked.
-const PREFACE: &[u8; 4] = b"PRI ";
-/// Wait between two looks at a preface that has come in part.
-const PREFACE_PAUSE: Duration = Duration::from_millis(1);
-/// Streams of one HTTP/2 connection at once.
-const HTTP2_STREAMS_MAX: u32 = 1024;
 /// Wait after an `accept` that failed for want of descriptors.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 
@@ -50,6 +42,7 @@ const ACCEPT_PAUSE: Duration = Duration::from_millis(10);
 #[derive(Debug)]
 pub struct ServerHandle {
     address: SocketAddr,
+    scheme: &'static str,
     counters: Arc<Counters>,
     stop: Option<oneshot::Sender<()>>,
     ended: oneshot::Receiver<()>,
@@ -62,9 +55,9 @@ impl ServerHandle {
         self.address
     }
 
-    /// `http://ADDRESS`, without a path.
+    /// `http://ADDRESS`, or `https://` with TLS, without a path.
     pub fn url(&self) -> String {
-        format!("http://{}", self.address)
+        format!("{}://{}", self.scheme, self.address)
     }
 
     /// What it has done so far; after [`ServerHandle::shutdown`], what it did.
@@ -111,9 +104,11 @@ impl Drop for ServerHandle {
 ///
 /// # Errors
 /// [`Error::Usage`] for an unknown model or GPU, a model that does not fit, a setting that cannot be, an address
-/// that cannot be had, or a core that does not exist; [`Error::Internal`] where the system refuses a thread or a timer.
+/// that cannot be had, a certificate or key that cannot be used, or a core that does not exist; [`Error::Internal`] where the system refuses a thread or a timer.
 pub fn spawn(config: &ServeConfig) -> Result<ServerHandle> {
     let deployment = config.engine()?;
+    let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
+    let scheme = if tls.is_some() { "https" } else { "http" };
     let listener = listen(config)?;
     let internal = |e: std::io::Error| Error::Internal(format!("cannot start the simulated server: {e}"));
     let address = listener.local_addr().map_err(internal)?;
@@ -124,7 +119,7 @@ pub fn spawn(config: &ServeConfig) -> Result<ServerHandle> {
     let (thread_config, thread_counters) = (config.clone(), Arc::clone(&counters));
     let run = move || {
         let _end = end;
-        let started = start(&thread_config, deployment, thread_counters, listener);
+        let started = start(&thread_config, deployment, thread_counters, listener, tls);
         match started {
             Ok(server) => {
                 let _ = ready.send(Ok(()));
@@ -138,7 +133,7 @@ pub fn spawn(config: &ServeConfig) -> Result<ServerHandle> {
     };
     let thread = std::thread::Builder::new().name("sim-server".into()).spawn(run).map_err(internal)?;
     let started = is_ready.recv().map_err(|_| Error::Internal("the simulated server's thread panicked".into()))?;
-    let handle = ServerHandle { address, counters, stop: Some(stop), ended, thread: Some(thread) };
+    let handle = ServerHandle { address, scheme, counters, stop: Some(stop), ended, thread: Some(thread) };
     started.map(|()| handle)
 }
 
@@ -167,6 +162,7 @@ struct Server {
     runtime: tokio::runtime::Runtime,
     service: Rc<Service>,
     listener: tokio::net::TcpListener,
+    tls: Option<TlsAcceptor>,
     alarm: Alarm,
     accept_delay: Duration,
     restart: Option<Duration>,
@@ -177,6 +173,7 @@ fn start(
     deployment: Box<dyn Deployment + Send>,
     counters: Arc<Counters>,
     listener: TcpListener,
+    tls: Option<TlsAcceptor>,
 ) -> Result<Server> {
     let internal = |e: std::io::Error| Error::Internal(format!("cannot start the simulated server: {e}"));
     if let Some(core) = config.core {
@@ -209,7 +206,7 @@ fn start(
     });
     let duration = |ns: i64| Duration::from_nanos(ns.max(0).unsigned_abs());
     let (accept_delay, restart) = (duration(config.accept_delay_ns), config.restart_ns.map(duration));
-    Ok(Server { runtime, service, listener, alarm, accept_delay, restart })
+    Ok(Server { runtime, service, listener, tls, alarm, accept_delay, restart })
 }
 
 fn pin_to(core: usize) -> Result<()> {
@@ -224,7 +221,7 @@ fn pin_to(core: usize) -> Result<()> {
 
 impl Server {
     fn run(self, mut stopped: oneshot::Receiver<()>) -> std::io::Result<Oracle> {
-        let Server { runtime, service, listener, alarm, accept_delay, restart } = self;
+        let Server { runtime, service, listener, tls, alarm, accept_delay, restart } = self;
         let local = LocalSet::new();
         let outcome = local.block_on(&runtime, async {
             let mut driver = pin!(Rc::clone(&service.engine).drive(alarm));
@@ -252,7 +249,8 @@ impl Server {
                             if !accept_delay.is_zero() {
                                 tokio::time::sleep(accept_delay).await;
                             }
-                            connections.spawn_local(serve(Rc::clone(&service), stream, is_closing.clone()));
+                            let (service, is_closing) = (Rc::clone(&service), is_closing.clone());
+                            connections.spawn_local(connection::serve(service, stream, tls.clone(), is_closing));
                         }
                         Err(_) => tokio::time::sleep(ACCEPT_PAUSE).await,
                     }
@@ -277,87 +275,5 @@ impl Server {
         let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
         let cpu_ns = cpu.tv_sec * SECOND_NS + cpu.tv_nsec;
         outcome.map(|()| Oracle { cpu_ns, ..service.oracle.take() })
-    }
-}
-
-/// One connection, to its end.
-async fn serve(service: Rc<Service>, stream: TcpStream, is_closing: watch::Receiver<bool>) {
-    // Without this option an event would wait for the acknowledgement of the one before it.
-    if stream.set_nodelay(true).is_err() {
-        return;
-    }
-    match (speaks_http2(&stream).await, service.wire_clock.clone()) {
-        (Err(_), _) => {}
-        // Requests of several streams share reads: of none it is known when it had come.
-        (Ok(true), _) => converse_http2(service, stream, is_closing).await,
-        (Ok(false), Some(clock)) => {
-            let log = Rc::new(WireLog::default());
-            let stamped = Stamped::new(stream, clock, Rc::clone(&log));
-            converse(service, stamped, Some(log), is_closing).await;
-        }
-        (Ok(false), None) => converse(service, stream, None, is_closing).await,
-    }
-}
-
-/// Whether the client begins with HTTP/2's preface (prior knowledge). Nothing is taken from the socket.
-async fn speaks_http2(stream: &TcpStream) -> std::io::Result<bool> {
-    let mut head = [0; PREFACE.len()];
-    loop {
-        let n = stream.peek(&mut head).await?;
-        if n == PREFACE.len() || n == 0 || head[..n] != PREFACE[..n] {
-            return Ok(n == PREFACE.len() && head == *PREFACE);
-        }
-        // The socket stays readable while the rest is on its way.
-        tokio::time::sleep(PREFACE_PAUSE).await;
-    }
-}
-
-/// The requests of an HTTP/1.1 connection, and their answers.
-async fn converse(
-    service: Rc<Service>,
-    io: impl AsyncRead + AsyncWrite + Unpin,
-    log: Option<Rc<WireLog>>,
-    mut is_closing: watch::Receiver<bool>,
-) {
-    let answer = hyper::service::service_fn(move |request| {
-        let (service, log) = (Rc::clone(&service), log.clone());
-        async move { Ok::<_, Infallible>(service.serve(request, log).await) }
-    });
-    let mut connection = pin!(http1::Builder::new().serve_connection(TokioIo::new(io), answer));
-    // A connection's error is the client's going away; the answer in flight has counted it.
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = is_closing.wait_for(|closing| *closing) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
-    }
-}
-
-/// The requests of an HTTP/2 connection, and their answers.
-async fn converse_http2(service: Rc<Service>, io: TcpStream, mut is_closing: watch::Receiver<bool>) {
-    let answer = hyper::service::service_fn(move |request| {
-        let service = Rc::clone(&service);
-        async move { Ok::<_, Infallible>(service.serve(request, None).await) }
-    });
-    let mut builder = http2::Builder::new(OnThisThread);
-    builder.max_concurrent_streams(HTTP2_STREAMS_MAX);
-    let mut connection = pin!(builder.serve_connection(TokioIo::new(io), answer));
-    tokio::select! {
-        _ = connection.as_mut() => {}
-        _ = is_closing.wait_for(|closing| *closing) => {
-            connection.as_mut().graceful_shutdown();
-            let _ = connection.await;
-        }
-    }
-}
-
-/// Runs the tasks of HTTP/2's streams where their connection runs.
-#[derive(Clone, Copy, Debug)]
-struct OnThisThread;
-
-impl<F: Future<Output: 'static> + 'static> hyper::rt::Executor<F> for OnThisThread {
-    fn execute(&self, task: F) {
-        tokio::task::spawn_local(task);
     }
 }

@@ -39,7 +39,7 @@ impl Destined {
                 }
                 // The last core is the server's; workers take theirs from the first on.
                 let core = cores.last().filter(|_| cores.len() > 1).map(|core| *core as usize);
-                let handle = server::spawn(&ServeConfig { core, seed: config.seed, ..simulated.clone() })?;
+                let handle = server::spawn(&ServeConfig { core, seed: config.seed, ..ServeConfig::clone(simulated) })?;
                 let base = BaseUrl::parse(&handle.url())?;
                 let mut destined = Destined::at(config, &base, Some(handle))?;
                 destined.url = name(simulated);
@@ -59,7 +59,7 @@ impl Destined {
             streaming: config.request.streaming,
             reuse: true,
         };
-        let offline = Some(ServeConfig { seed: config.seed, ..simulated.clone() });
+        let offline = Some(ServeConfig { seed: config.seed, ..ServeConfig::clone(simulated) });
         Destined {
             url: format!("{}, in simulated time", name(simulated)),
             base: None,
