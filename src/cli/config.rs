@@ -246,6 +246,7 @@ impl ProfileConfig {
                     "prefill_tp": c.disaggregation.map(|d| d.prefill_tp),
                     "handoff_bytes_per_s": c.disaggregation.map(|d| d.handoff_bytes_per_s),
                     "handoff_setup_s": c.disaggregation.map(|d| d.handoff_setup_s),
+                    "handoff_first_token": c.disaggregation.map(|d| d.first_token.as_str()),
                     "kv_cache_tokens": c.kv_tokens, "prefix_caching": c.prefix_caching,
                     "admission": c.admission.map(|a| format!("{a:?}").to_lowercase()),
                     "queue_limit": c.queue_limit, "queue_full_status": c.queue_full_status,

@@ -5,6 +5,7 @@ use crate::profiler::disaggregate::Handoff;
 use crate::profiler::model;
 use crate::sim::batch::Admission;
 use crate::sim::config::{Disaggregation, ServeConfig};
+use crate::sim::disaggregated::FirstToken;
 
 /// How many engines, and what each can hold.
 #[derive(Clone, Debug, clap::Args)]
@@ -36,6 +37,11 @@ pub struct EngineArgs {
     /// Time of every hand-over beside that. [default: 0]
     #[arg(long, value_name = "MS", help_heading = SIMULATED)]
     pub handoff_setup_ms: Option<f64>,
+
+    /// When the first token gets out: when the decode engine has the whole cache (after); when its prompt is computed (before); or, where
+    /// that engine is idle, when the first of its GPUs has its share, which come one after the other (first-share).
+    #[arg(long, value_enum, default_value = "after", value_name = "WHEN", help_heading = SIMULATED)]
+    pub handoff_first_token: FirstTokenArg,
 
     /// Tokens of KV cache of each engine. [default: what fits beside the weights]
     #[arg(long, value_name = "TOKENS", help_heading = SIMULATED)]
@@ -100,6 +106,27 @@ impl AdmissionArg {
     }
 }
 
+/// Spellings of [`FirstToken`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub enum FirstTokenArg {
+    /// With the whole cache.
+    After,
+    /// With the end of the prefill.
+    Before,
+    /// With the first GPU's share, where the engine is idle.
+    FirstShare,
+}
+
+impl FirstTokenArg {
+    fn meant(self) -> FirstToken {
+        match self {
+            FirstTokenArg::After => FirstToken::After,
+            FirstTokenArg::Before => FirstToken::Before,
+            FirstTokenArg::FirstShare => FirstToken::FirstShare,
+        }
+    }
+}
+
 /// A length of time that a simulated token can take: a day is beyond all use, and far from where nanoseconds overflow.
 pub(super) fn milliseconds(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
@@ -121,6 +148,7 @@ impl EngineArgs {
                 prefill_tp: self.prefill_tp.unwrap_or(base.tp),
                 handoff_bytes_per_s: handoff.bytes_per_s,
                 handoff_setup_s: handoff.constant_ms / 1e3,
+                first_token: self.handoff_first_token.meant(),
             }),
             kv_tokens: self.kv_cache_tokens,
             prefix_caching: !self.no_prefix_caching,

@@ -17,6 +17,7 @@ use crate::profiler::sweep::Spec;
 use crate::rng::Seed;
 use crate::sim::config::{Disaggregation, ServeConfig};
 use crate::sim::deployment::Deployment;
+use crate::sim::disaggregated::FirstToken;
 
 use drive::{Load, drive};
 use under_load::UnderLoad;
@@ -127,6 +128,7 @@ impl Question<'_> {
                     prefill_tp,
                     handoff_bytes_per_s: spec.handoff.bytes_per_s,
                     handoff_setup_s: spec.handoff.constant_ms / 1e3,
+                    first_token: FirstToken::After,
                 };
                 (decode_tp, decode_workers, Some(disaggregation))
             }

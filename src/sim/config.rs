@@ -7,7 +7,7 @@ use super::batch::{Admission, BatchConfig, ContinuousBatch, check_speedup};
 use super::constant::ConstantTime;
 use super::delayed::Delayed;
 use super::deployment::Deployment;
-use super::disaggregated::{Disaggregated, Link};
+use super::disaggregated::{Disaggregated, FirstToken, Link};
 use super::fault::FaultRule;
 use super::replicas::Replicas;
 use super::tls::TlsFiles;
@@ -48,6 +48,8 @@ pub struct Disaggregation {
     pub handoff_bytes_per_s: f64,
     /// Time of every hand-over beside that, in seconds.
     pub handoff_setup_s: f64,
+    /// When the first token gets out.
+    pub first_token: FirstToken,
 }
 
 /// A simulated deployment and where it listens.
@@ -205,6 +207,8 @@ impl ServeConfig {
             bytes_per_token: memory::kv_bytes_per_token(self.shape()?, 1),
             setup_s: d.handoff_setup_s,
             speedup: self.speedup,
+            first_token: d.first_token,
+            shares: self.tp,
         };
         Ok(Box::new(Disaggregated::new(prefill, decode, link)?))
     }

@@ -29,6 +29,11 @@ impl<D: Deployment> Replicas<D> {
         (0..self.engines.len()).min_by_key(|i| self.under_way[*i]).unwrap_or(0)
     }
 
+    /// Whether one of the engines has nothing under way.
+    pub(super) fn has_idle(&self) -> bool {
+        self.under_way.contains(&0)
+    }
+
     /// Gives a sequence to the engine with the fewest, in a way of the caller's.
     pub(super) fn give(&mut self, sequence: SequenceId, how: impl FnOnce(&mut D) -> Taken) -> Taken {
         let index = self.least_loaded();

@@ -9,7 +9,14 @@ use crate::profiler::{gpu, model};
 use crate::rng::{Seed, Stream};
 use crate::sim::batch::{Admission, BatchConfig};
 
-const LINK: Link = Link { bytes_per_s: 1e9, bytes_per_token: 250_000.0, setup_s: 0.01, speedup: 1.0 };
+const LINK: Link = Link {
+    bytes_per_s: 1e9,
+    bytes_per_token: 250_000.0,
+    setup_s: 0.01,
+    speedup: 1.0,
+    first_token: FirstToken::After,
+    shares: 2,
+};
 
 fn cost() -> CostModel {
     let (shape, h200) = (model::lookup("Qwen/Qwen3-32B").unwrap(), gpu::lookup("h200_sxm").unwrap());
@@ -55,6 +62,41 @@ fn a_lone_request_is_prefilled_handed_over_and_then_generated() {
     assert_eq!(at, [first, first + step(2049), first + step(2049) + step(2050)]);
 }
 
+/// Times of the tokens of two requests of which the second comes while the first is generated.
+fn times_of_two(first_token: FirstToken) -> [Vec<i64>; 2] {
+    let mut d = Disaggregated::new(engines(1), engines(1), Link { first_token, ..LINK }).unwrap();
+    d.submit(SequenceId(0), 0, Job::new(2048, 200)).unwrap();
+    d.submit(SequenceId(1), ns(0.6), Job::new(2048, 3)).unwrap();
+    let tokens = run_to_idle(&mut d);
+    [0, 1].map(|id| tokens.iter().filter(|t| t.sequence.0 == id).map(|t| t.at_ns).collect())
+}
+
+#[test]
+fn a_first_token_gets_out_with_its_prefill_its_first_share_or_its_cache_and_the_others_do_not_move() {
+    let [after, busy_after] = times_of_two(FirstToken::After);
+    let [before, busy_before] = times_of_two(FirstToken::Before);
+    let [share, busy_share] = times_of_two(FirstToken::FirstShare);
+    let prefilled = ns(cost().step_s(&StepLoad::prefill(1, 2048)));
+    let half = ns(2048.0 * 250_000.0 / 1e9 / 2.0);
+    assert_eq!((before[0], share[0], after[0]), (prefilled, prefilled + ns(0.01) + half, prefilled + ns(0.522)));
+    assert_eq!((&before[1..], &share[1..]), (&after[1..], &after[1..]));
+    // While the engine generates for another, it answers with the whole cache.
+    assert_eq!((busy_before[0], busy_share[0]), (ns(0.6) + prefilled, busy_after[0]));
+    assert_eq!((&busy_before[1..], &busy_share[1..]), (&busy_after[1..], &busy_after[1..]));
+}
+
+#[test]
+fn an_answer_of_one_token_that_is_out_with_the_prefill_crosses_no_link() {
+    for (first_token, seconds) in
+        [(FirstToken::Before, 0.0), (FirstToken::FirstShare, 0.266), (FirstToken::After, 0.522)]
+    {
+        let mut d = Disaggregated::new(engines(1), engines(1), Link { first_token, ..LINK }).unwrap();
+        d.submit(SequenceId(0), 0, Job::new(2048, 1)).unwrap();
+        let tokens: Vec<(i64, bool)> = run_to_idle(&mut d).iter().map(|t| (t.at_ns, t.last)).collect();
+        assert_eq!(tokens, [(ns(cost().step_s(&StepLoad::prefill(1, 2048))) + ns(seconds), true)], "{first_token:?}");
+    }
+}
+
 #[test]
 fn the_link_carries_one_prompt_at_a_time_so_that_it_bounds_the_throughput() {
     let mut d = Disaggregated::new(engines(2), engines(2), LINK).unwrap();
@@ -71,7 +113,8 @@ fn the_link_carries_one_prompt_at_a_time_so_that_it_bounds_the_throughput() {
 fn whatever_is_cancelled_when_the_rest_is_whole() {
     for seed in 0..300 {
         let mut rng = Seed(seed).stream(Stream::Mix);
-        let link = Link { bytes_per_s: rng.random_range(1e8..1e12), ..LINK };
+        let first_token = [FirstToken::After, FirstToken::Before, FirstToken::FirstShare][seed as usize % 3];
+        let link = Link { bytes_per_s: rng.random_range(1e8..1e12), first_token, ..LINK };
         let mut d = Disaggregated::new(engines(rng.random_range(1..4)), engines(rng.random_range(1..4)), link).unwrap();
         let (mut wanted, mut tokens, mut now_ns) = (HashMap::new(), Vec::new(), 0);
         for id in 0..rng.random_range(1..40) {
