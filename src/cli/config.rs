@@ -234,25 +234,34 @@ pub struct ProfileConfig {
     pub fail_on: Option<FailOn>,
 }
 
+/// What shaped a simulated deployment.
+fn simulated_json(c: &ServeConfig) -> Value {
+    json!({
+        "model": c.model, "gpu": c.gpu, "backend": c.backend.as_str(), "tp": c.tp,
+        "max_num_seqs": c.max_num_seqs, "max_num_batched_tokens": c.max_num_batched_tokens,
+        "max_model_len": c.max_model_len, "speedup": c.speedup, "replicas": c.replicas,
+        "prefill_replicas": c.disaggregation.map(|d| d.prefill_replicas),
+        "prefill_tp": c.disaggregation.map(|d| d.prefill_tp),
+        "handoff_bytes_per_s": c.disaggregation.map(|d| d.handoff_bytes_per_s),
+        "handoff_setup_s": c.disaggregation.map(|d| d.handoff_setup_s),
+        "handoff_first_token": c.disaggregation.map(|d| d.first_token.as_str()),
+        "kv_cache_tokens": c.kv_tokens, "prefix_caching": c.prefix_caching,
+        "admission": c.admission.map(|a| format!("{a:?}").to_lowercase()),
+        "queue_limit": c.queue_limit, "queue_full_status": c.queue_full_status,
+        "step_overhead_s": c.step_overhead_s, "sequence_overhead_s": c.sequence_overhead_s,
+        "step_noise": c.step_noise,
+    })
+}
+
 impl ProfileConfig {
     /// The configuration as the manifest keeps it: everything that shaped the run, and no secret.
     pub fn to_json(&self) -> Value {
         let destination = match &self.destination {
-            Destination::Simulated(c) => json!({
-                "simulated": {"model": c.model, "gpu": c.gpu, "backend": c.backend.as_str(), "tp": c.tp,
-                    "max_num_seqs": c.max_num_seqs, "max_num_batched_tokens": c.max_num_batched_tokens,
-                    "max_model_len": c.max_model_len, "speedup": c.speedup, "replicas": c.replicas,
-                    "prefill_replicas": c.disaggregation.map(|d| d.prefill_replicas),
-                    "prefill_tp": c.disaggregation.map(|d| d.prefill_tp),
-                    "handoff_bytes_per_s": c.disaggregation.map(|d| d.handoff_bytes_per_s),
-                    "handoff_setup_s": c.disaggregation.map(|d| d.handoff_setup_s),
-                    "handoff_first_token": c.disaggregation.map(|d| d.first_token.as_str()),
-                    "kv_cache_tokens": c.kv_tokens, "prefix_caching": c.prefix_caching,
-                    "admission": c.admission.map(|a| format!("{a:?}").to_lowercase()),
-                    "queue_limit": c.queue_limit, "queue_full_status": c.queue_full_status,
-                    "step_overhead_s": c.step_overhead_s, "sequence_overhead_s": c.sequence_overhead_s,
-                    "step_noise": c.step_noise, "simulated_time": self.simulate}
-            }),
+            Destination::Simulated(c) => {
+                let mut simulated = simulated_json(c);
+                simulated["simulated_time"] = self.simulate.into();
+                json!({"simulated": simulated})
+            }
             Destination::Server(url) => json!({"url": url.to_string()}),
         };
         let source = match &self.source {
