@@ -43,6 +43,10 @@ pub enum Stream {
     Order,
     /// Which family of prefixes a conversation belongs to.
     Family,
+    /// How many texts a request has, where it has several.
+    TextCount,
+    /// Lengths of the queries of rerankers.
+    QueryLength,
 }
 
 /// The seed of a run.

@@ -92,3 +92,43 @@ fn an_error_inside_a_response_is_an_error_and_an_answer_without_vectors_none() {
         assert!(row.error.as_deref().unwrap_or("").contains(text), "{endpoint}: {:?}", row.error);
     }
 }
+
+#[test]
+fn rerankers_get_a_query_and_passages_of_their_tokens_and_answer_with_scores() {
+    let scratch = Scratch::new("rankings");
+    for (endpoint, counts) in [("cohere_rankings", true), ("hf-tei-rankings", false), ("nim_rankings", true)] {
+        let line = format!(
+            "profile --tp 8 --endpoint-type {endpoint} --concurrency 2 --request-count 6 --rankings-passages-mean 3 \
+             --rankings-passages-prompt-token-mean 20 --rankings-query-prompt-token-mean 7 --artifact-dir {endpoint}"
+        );
+        run_expecting(0, &scratch, &line);
+        for (row, tokens) in rows(&scratch.path(endpoint)) {
+            assert_eq!((row.outcome, row.error.as_deref()), (Outcome::Completed, None), "{endpoint}");
+            // TEI tells no usage.
+            assert_eq!((row.input_tokens, row.prompt_tokens), (67, counts.then_some(67)), "{endpoint}");
+            assert!(tokens.is_empty() && row.first_token_ns.is_none() && row.output_tokens.is_none());
+        }
+        let sent = json(&scratch, &format!("{endpoint}/inputs.json"));
+        assert_eq!(sent["data"].as_array().map(Vec::len), Some(6));
+        let source = &json(&scratch, &format!("{endpoint}/run.json"))["config"]["source"];
+        assert_eq!((&source["input_tokens_mean"], &source["texts"]["count_mean"]), (&67.0.into(), &3.0.into()));
+    }
+}
+
+#[test]
+fn a_batch_to_embed_is_a_list_of_texts_of_the_length_that_was_asked() {
+    let scratch = Scratch::new("batch");
+    let line = "profile --tp 8 --endpoint-type embeddings -b 4 --request-count 5 --isl 30 --artifact-dir run";
+    run_expecting(0, &scratch, line);
+    for (row, _) in rows(&scratch.path("run")) {
+        assert_eq!((row.outcome, row.input_tokens, row.prompt_tokens), (Outcome::Completed, 120, Some(120)));
+    }
+    let sent = json(&scratch, "run/inputs.json");
+    let texts = sent["data"][0]["payloads"][0]["input"].as_array().unwrap();
+    let words: Vec<usize> = texts.iter().map(|t| t.as_str().unwrap().split_whitespace().count()).collect();
+    assert_eq!(words, [30; 4]);
+}
+
+fn json(scratch: &Scratch, path: &str) -> Value {
+    serde_json::from_str(&std::fs::read_to_string(scratch.path(path)).unwrap()).unwrap()
+}

@@ -274,7 +274,15 @@ impl ProfileConfig {
             }),
             SourceConfig::Synthetic(laws) => json!({
                 "input_tokens_mean": laws.input_mean(),
-                "input_tokens_stddev": laws.pairs.is_empty().then(|| laws.input.stddev()),
+                "input_tokens_stddev": (laws.pairs.is_empty() && laws.texts.is_none()).then(|| laws.input.stddev()),
+                "texts": laws.texts.map(|texts| json!({
+                    "query_tokens_mean": texts.query.map(|law| law.mean()),
+                    "query_tokens_stddev": texts.query.map(|law| law.stddev()),
+                    "count_mean": texts.count.mean(),
+                    "count_stddev": texts.count.stddev(),
+                    "tokens_mean": texts.tokens.mean(),
+                    "tokens_stddev": texts.tokens.stddev(),
+                })),
                 "length_pairs": laws.pairs.iter().map(|pair| json!({
                     "share": pair.share,
                     "input_tokens_mean": pair.input.mean(),

@@ -9,6 +9,7 @@ pub mod base_url;
 pub mod calibrate;
 pub mod config;
 pub mod dataset;
+pub mod endpoint;
 mod environment;
 pub mod engines;
 pub mod inspect;

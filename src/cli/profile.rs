@@ -7,6 +7,7 @@ use clap::ValueEnum;
 use super::FailOn;
 use super::artifacts::ArtifactArgs;
 use super::dataset::DatasetArgs;
+use super::endpoint::{EndpointArg, TextArgs};
 use super::engines::EngineArgs;
 use super::lengths::LengthArgs;
 use super::network::NetworkArgs;
@@ -129,6 +130,10 @@ pub struct ProfileArgs {
     /// Standard deviation of the answer length.
     #[arg(long, alias = "osl-stddev", value_name = "TOKENS", default_value_t = 0.0, help_heading = INPUT)]
     pub output_tokens_stddev: f64,
+
+    /// Requests of several texts.
+    #[command(flatten)]
+    pub texts: TextArgs,
 
     /// Other laws of their lengths.
     #[command(flatten)]
@@ -357,21 +362,6 @@ Examples:
   200 drawn conversations of about four turns with a pause of a second before each, 16 at a time:
     loadline profile --url localhost:8000 --model Qwen/Qwen3-32B --streaming --concurrency 16 --num-conversations 200 \\
       --conversation-turn-mean 4 --conversation-turn-stddev 1 --conversation-turn-delay-mean 1000 --isl 300 --osl 100";
-
-/// APIs, as typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum EndpointArg {
-    /// `/v1/chat/completions`.
-    Chat,
-    /// `/v1/completions`.
-    Completions,
-    /// OpenAI's `/v1/responses`.
-    Responses,
-    /// Anthropic's `/v1/messages`.
-    Messages,
-    /// `/v1/embeddings`; answers are vectors, in one piece.
-    Embeddings,
-}
 
 /// Connection reuse, as typed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]

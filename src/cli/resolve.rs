@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig};
-use super::profile::{ClientArg, EndpointArg, ExportLevelArg, OverloadArg, PacingArg, PatternArg, ProfileArgs, UiArg};
+use super::profile::{ClientArg, ExportLevelArg, OverloadArg, PacingArg, PatternArg, ProfileArgs, UiArg};
 use super::ramp::growing;
 use super::rate::rate;
 use super::secret::Secret;
@@ -103,15 +103,10 @@ impl ProfileArgs {
 
     /// What all requests have in common.
     fn request(&self, destination: &Destination) -> Result<RequestOptions> {
-        let endpoint = match self.endpoint_type {
-            EndpointArg::Chat => EndpointType::Chat,
-            EndpointArg::Completions => EndpointType::Completions,
-            EndpointArg::Responses => EndpointType::Responses,
-            EndpointArg::Messages => EndpointType::Messages,
-            EndpointArg::Embeddings => EndpointType::Embeddings,
-        };
+        let endpoint = EndpointType::from(self.endpoint_type);
         if self.streaming && !endpoint.gives_tokens() {
-            return usage("--endpoint-type embeddings gives its answers in one piece; leave out --streaming");
+            let name = endpoint.as_str();
+            return usage(&format!("--endpoint-type {name} gives its answers in one piece; leave out --streaming"));
         }
         let model = match (&self.model, destination) {
             (Some(model), _) => model.clone(),
@@ -153,6 +148,11 @@ impl ProfileArgs {
             }
             return Ok(SourceConfig::Synthetic(self.laws()?));
         };
+        if self.texts.asks_for_texts(self.endpoint_type.into()) {
+            return usage(
+                "--prompt-batch-size and --endpoint-type …_rankings draw requests of several texts; leave out --input-file",
+            );
+        }
         if self.lengths.seq_dist.is_some() {
             return usage("--seq-dist draws lengths; those of --input-file are as they are");
         }
@@ -169,7 +169,15 @@ impl ProfileArgs {
         let (mean, stddev) = (self.synthetic_input_tokens_mean, self.synthetic_input_tokens_stddev);
         let (turns, pauses) = self.session.laws(self.trace.longest_pause_ns()?.unwrap_or(i64::MAX))?;
         let input = self.lengths.ranged(law("--synthetic-input-tokens-mean", mean, stddev)?)?;
-        Ok(DatasetLaws { input, pairs: self.lengths.pairs()?, turns, pauses })
+        let (texts, pairs) = (self.texts.laws(self.endpoint_type.into(), input)?, self.lengths.pairs()?);
+        let opens = || Ok::<_, Error>(!self.opening.resolve(true, false, self.prompt.isl_counts)?.is_empty());
+        if texts.is_some() && (self.session.asks_for_turns() || !pairs.is_empty() || opens()?) {
+            return usage(
+                "requests of several texts are no conversations: leave out --conversation-turn-mean, --seq-dist, \
+                 --shared-system-prompt-length, --cache-bust and their like",
+            );
+        }
+        Ok(DatasetLaws { input, pairs, texts, turns, pauses })
     }
 
     fn output(&self) -> Result<Option<LengthLaw>> {
@@ -449,6 +457,16 @@ pub(super) mod tests {
         refused("--input-file t --fixed-schedule --request-rate 3", "cannot be used with");
         refused("--backend llama", "llama");
         refused("--endpoint-type embeddings --streaming", "one piece");
+        refused("--endpoint-type nim_rankings --streaming", "nim_rankings gives its answers in one piece");
+        refused("--prompt-batch-size 2", "--endpoint-type embeddings alone");
+        refused("--endpoint-type embeddings -b 0", "at least 1");
+        refused("--endpoint-type embeddings -b 2 --seq-dist 1,1:100", "no conversations");
+        refused("--endpoint-type embeddings -b 2 --conversation-turn-mean 2", "no conversations");
+        refused("--endpoint-type cohere_rankings --cache-bust first-turn-prefix", "no conversations");
+        refused("--endpoint-type cohere_rankings --input-file t", "leave out --input-file");
+        refused("--rankings-passages-mean 3", "need --endpoint-type cohere_rankings");
+        refused("--endpoint-type hf-tei-rankings --rankings-passages-mean 0.5", "from 1 to");
+        refused("--endpoint-type hf-tei-rankings --rankings-passages-stddev 1", "--rankings-passages-mean");
         refused("--conversation-turn-mean 0.5", "from 1 to");
         refused("--conversation-turn-delay-stddev 5", "needs --conversation-turn-delay-mean");
         refused("--conversation-turn-delay-mean -1", "unexpected argument");

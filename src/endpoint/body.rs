@@ -15,6 +15,8 @@ pub struct Body<'a> {
     shape: &'a Shape,
     spans: Vec<Span>,
     at: At,
+    /// Texts of a prompt that is several.
+    texts: usize,
 }
 
 /// What was written last.
@@ -29,7 +31,7 @@ enum At {
 
 impl<'a> Body<'a> {
     pub(super) fn new(shape: &'a Shape) -> Self {
-        Body { shape, spans: Vec::with_capacity(8), at: At::Start }
+        Body { shape, spans: Vec::with_capacity(8), at: At::Start, texts: 0 }
     }
 
     /// Begins a user's turn, whose text the caller appends.
@@ -44,6 +46,17 @@ impl<'a> Body<'a> {
             self.spans.push(self.shape.line_end);
         }
         self.prompt()
+    }
+
+    /// Begins one of several texts, in order, which the caller appends.
+    pub fn text(&mut self) -> &mut Vec<Span> {
+        self.spans.push(match self.texts {
+            0 => self.shape.prefix,
+            n => self.shape.between_texts[usize::from(n > 1)],
+        });
+        self.texts += 1;
+        self.at = At::Text;
+        &mut self.spans
     }
 
     /// Begins a system prompt, whose text the caller appends; it begins the conversation.

@@ -7,13 +7,16 @@
 
 pub mod body;
 pub mod messages;
+mod rankings;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use body::Body;
+use rankings::Rankings;
 use serde_json::{Map, Value};
 
-use crate::prompt::arena::{Arena, Span};
+use crate::prompt::arena::{Arena, Pieces, Span};
 
 /// The APIs that are spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,16 +31,25 @@ pub enum EndpointType {
     Messages,
     /// `/v1/embeddings`: answers are vectors, in one piece.
     Embeddings,
+    /// Cohere's `/v2/rerank`: answers are scores, in one piece.
+    CohereRankings,
+    /// `/rerank` of Hugging Face's text-embeddings-inference, likewise.
+    HfTeiRankings,
+    /// `/v1/ranking` of NVIDIA's NIM, likewise.
+    NimRankings,
 }
 
 impl EndpointType {
     /// Every API.
-    pub const ALL: [EndpointType; 5] = [
+    pub const ALL: [EndpointType; 8] = [
         EndpointType::Chat,
         EndpointType::Completions,
         EndpointType::Responses,
         EndpointType::Messages,
         EndpointType::Embeddings,
+        EndpointType::CohereRankings,
+        EndpointType::HfTeiRankings,
+        EndpointType::NimRankings,
     ];
 
     /// The name in flags and files.
@@ -48,12 +60,20 @@ impl EndpointType {
             EndpointType::Responses => "responses",
             EndpointType::Messages => "messages",
             EndpointType::Embeddings => "embeddings",
+            EndpointType::CohereRankings => "cohere_rankings",
+            EndpointType::HfTeiRankings => "hf_tei_rankings",
+            EndpointType::NimRankings => "nim_rankings",
         }
     }
 
     /// Whether its answers are text, token by token.
     pub fn gives_tokens(self) -> bool {
-        self != EndpointType::Embeddings
+        self != EndpointType::Embeddings && !self.ranks()
+    }
+
+    /// Whether a prompt is a query and the passages to rank.
+    pub fn ranks(self) -> bool {
+        Rankings::of(self).is_some()
     }
 
     /// Whether a prompt is a list of messages.
@@ -69,9 +89,13 @@ impl EndpointType {
     /// The path behind the base URL, which may or may not end in `/v1`.
     pub fn path(self, base_path: &str) -> String {
         let base = base_path.trim_end_matches('/');
-        let version = if base.ends_with("/v1") { "" } else { "/v1" };
-        let tail = if self == EndpointType::Chat { "chat/completions" } else { self.as_str() };
-        format!("{base}{version}/{tail}")
+        let path = match (Rankings::of(self), self) {
+            (Some(rankings), _) => rankings.path.into(),
+            (None, EndpointType::Chat) => "/v1/chat/completions".into(),
+            (None, _) => format!("/v1/{}", self.as_str()),
+        };
+        let again = if base.ends_with("/v1") { path.strip_prefix("/v1/") } else { None };
+        again.map_or_else(|| format!("{base}{path}"), |tail| format!("{base}/{tail}"))
     }
 
     /// The key of the list of messages, or of the one text.
@@ -80,6 +104,26 @@ impl EndpointType {
             EndpointType::Chat | EndpointType::Messages => "messages",
             EndpointType::Completions => "prompt",
             EndpointType::Responses | EndpointType::Embeddings => "input",
+            EndpointType::CohereRankings | EndpointType::HfTeiRankings | EndpointType::NimRankings => "query",
+        }
+    }
+
+    /// What stands before a prompt that is a text, or several.
+    fn text_prefix(self) -> String {
+        let list = if self == EndpointType::Embeddings { "[" } else { "" };
+        match Rankings::of(self) {
+            Some(rankings) => rankings.open.into(),
+            None => format!(r#"{{"{}":{list}""#, self.prompt_key()),
+        }
+    }
+
+    /// What stands behind the prompt's last text.
+    fn close(self) -> &'static str {
+        match Rankings::of(self) {
+            Some(rankings) => rankings.close,
+            None if self.has_messages() => "\"}]",
+            None if self == EndpointType::Embeddings => "\"]",
+            None => "\"",
         }
     }
 
@@ -88,10 +132,16 @@ impl EndpointType {
             EndpointType::Chat => Some("max_completion_tokens"),
             EndpointType::Completions | EndpointType::Messages => Some("max_tokens"),
             EndpointType::Responses => Some("max_output_tokens"),
-            EndpointType::Embeddings => None,
+            EndpointType::Embeddings
+            | EndpointType::CohereRankings
+            | EndpointType::HfTeiRankings
+            | EndpointType::NimRankings => None,
         }
     }
 }
+
+/// From one text to the next, in a list of them.
+const NEXT_TEXT: &str = "\",\"";
 
 /// The limit of an answer of Anthropic's API, which takes no request without one, where none is asked for.
 const MESSAGES_MAX_TOKENS: u32 = 1024;
@@ -130,6 +180,8 @@ pub struct Shape {
     to_user: Span,
     /// The end of a line, inside a text.
     line_end: Span,
+    /// From the first text to the second and from each later one to the next, where a prompt is several.
+    between_texts: [Span; 2],
     suffixes: BTreeMap<Option<u32>, Span>,
 }
 
@@ -144,17 +196,22 @@ impl Shape {
                 r#""},{"role":"user","content":""#,
             )
         } else {
-            (format!(r#"{{"{}":""#, options.endpoint.prompt_key()), "", "")
+            (options.endpoint.text_prefix(), "", "")
+        };
+        let between_texts = match Rankings::of(options.endpoint) {
+            Some(rankings) => [rankings.to_passages, rankings.between],
+            None => [NEXT_TEXT; 2],
         };
         let mut add = |text: &str| arena.add(text.as_bytes());
         let prefix = add(&prefix);
         let system_prefix = match options.endpoint {
             EndpointType::Chat | EndpointType::Responses => add(&(list.clone() + r#"{"role":"system","content":""#)),
             // Anthropic's messages have no such role: two of the user's in a row are one to it.
-            EndpointType::Completions | EndpointType::Messages | EndpointType::Embeddings => prefix,
+            _ => prefix,
         };
         let list_prefix = Span { start: prefix.start, len: list.len() };
         let (to_assistant, to_user, line_end) = (add(to_assistant), add(to_user), add("\\n"));
+        let between_texts = between_texts.map(&mut add);
         let mut suffixes = BTreeMap::new();
         for limit in limits {
             suffixes.entry(limit).or_insert_with(|| add(&suffix(options, limit)));
@@ -167,6 +224,7 @@ impl Shape {
             to_assistant,
             to_user,
             line_end,
+            between_texts,
             suffixes,
         }
     }
@@ -185,8 +243,10 @@ impl Shape {
 /// Everything behind the prompt's text, from its closing quote on.
 fn suffix(options: &RequestOptions, max_tokens: Option<u32>) -> String {
     let mut fields = Map::new();
-    fields.insert("model".into(), options.model.clone().into());
     let endpoint = options.endpoint;
+    if Rankings::of(endpoint).is_none_or(|rankings| rankings.names_model) {
+        fields.insert("model".into(), options.model.clone().into());
+    }
     if endpoint.gives_tokens() {
         fields.insert("stream".into(), options.streaming.into());
     }
@@ -209,9 +269,21 @@ fn suffix(options: &RequestOptions, max_tokens: Option<u32>) -> String {
     if options.streaming && asks_for_usage && !fields.contains_key("stream_options") {
         fields.insert("stream_options".into(), serde_json::json!({"include_usage": true}));
     }
-    let close = if endpoint.has_messages() { "\"}]," } else { "\"," };
+    let comma = if fields.is_empty() { "" } else { "," };
     // The fields as an object, without its opening brace: they go on in the object that the prefix opened.
-    format!("{close}{}", &Value::Object(fields).to_string()[1..])
+    format!("{}{comma}{}", endpoint.close(), &Value::Object(fields).to_string()[1..])
+}
+
+/// A whole body with a word for its prompt: one of each text, where it takes several.
+pub fn least_body(options: &RequestOptions) -> Vec<u8> {
+    let mut arena = Arena::default();
+    let shape = Shape::encode(&mut arena, options, std::iter::once(Some(1)));
+    let word = arena.add(b"hi");
+    let mut body = shape.begin();
+    for _ in 0..if options.endpoint.ranks() { 2 } else { 1 } {
+        body.text().push(word);
+    }
+    Pieces::new(Arc::new(arena), body.finish(Some(1))).to_vec()
 }
 
 /// `text` as it stands between the quotes of a JSON string.
@@ -222,10 +294,7 @@ pub fn escape_json(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
-    use crate::prompt::arena::Pieces;
 
     fn body(endpoint: EndpointType, streaming: bool, extra: &Value, prompt: &str, limit: Option<u32>) -> String {
         let extra = extra.as_object().unwrap().clone();
@@ -283,7 +352,7 @@ mod tests {
                 None,
                 r#"{"messages":[{"role":"user","content":"a b"}],"model":"m\"1","stream":true,"max_tokens":1024}"#,
             ),
-            (EndpointType::Embeddings, false, Some(16), r#"{"input":"a b","model":"m\"1"}"#),
+            (EndpointType::Embeddings, false, Some(16), r#"{"input":["a b"],"model":"m\"1"}"#),
         ];
         for (endpoint, streaming, limit, expect) in cases {
             assert_eq!(body(endpoint, streaming, &none, "a b", limit), expect);
@@ -371,5 +440,37 @@ mod tests {
         assert_eq!(EndpointType::Chat.path("/"), "/v1/chat/completions");
         assert_eq!(EndpointType::Completions.path("/proxy/v1/"), "/proxy/v1/completions");
         assert_eq!(EndpointType::Embeddings.path("/v1"), "/v1/embeddings");
+        assert_eq!(EndpointType::CohereRankings.path("/v1"), "/v1/v2/rerank");
+        assert_eq!(EndpointType::NimRankings.path("/v1"), "/v1/ranking");
+        assert_eq!(EndpointType::HfTeiRankings.path(""), "/rerank");
+    }
+
+    #[test]
+    fn several_texts_are_a_list_or_a_query_and_passages() {
+        let none = Map::new();
+        let told = |endpoint, extra: &Map<String, Value>| {
+            let options = RequestOptions {
+                endpoint,
+                model: "m".into(),
+                streaming: false,
+                extra: extra.clone(),
+                force_output: false,
+                legacy_max_tokens: false,
+            };
+            let mut arena = Arena::default();
+            let shape = Shape::encode(&mut arena, &options, std::iter::once(None));
+            let mut body = shape.begin();
+            for word in ["a", "b", "c"] {
+                body.text().push(arena.add(word.as_bytes()));
+            }
+            String::from_utf8(Pieces::new(Arc::new(arena), body.finish(None)).to_vec()).unwrap()
+        };
+        assert_eq!(told(EndpointType::Embeddings, &none), r#"{"input":["a","b","c"],"model":"m"}"#);
+        assert_eq!(told(EndpointType::CohereRankings, &none), r#"{"query":"a","documents":["b","c"],"model":"m"}"#);
+        assert_eq!(told(EndpointType::HfTeiRankings, &none), r#"{"query":"a","texts":["b","c"]}"#);
+        let nim = r#"{"query":{"text":"a"},"passages":[{"text":"b"},{"text":"c"}],"model":"m"}"#;
+        assert_eq!(told(EndpointType::NimRankings, &none), nim);
+        let extra = Map::from_iter([("truncate".to_string(), Value::from(true))]);
+        assert_eq!(told(EndpointType::HfTeiRankings, &extra), r#"{"query":"a","texts":["b","c"],"truncate":true}"#);
     }
 }

@@ -82,7 +82,7 @@ impl Inspection {
                 // Behind a conversation, they lead no prompt.
                 _ if slot.continues => &[],
                 Prompt::Blocks { start, len } => &plan.block_ids[start as usize..(start + len) as usize],
-                Prompt::Unique | Prompt::Literal(_) | Prompt::Messages(_) => &[],
+                Prompt::Unique | Prompt::Literal(_) | Prompt::Messages(_) | Prompt::Texts { .. } => &[],
             },
             session: slot.session,
         });

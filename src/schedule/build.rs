@@ -13,6 +13,7 @@ use super::dataset::{Dataset, Drawn};
 use super::order::Order;
 use super::place::{Content, Pool, phase};
 use super::spec::{Load, PhaseSpec, PlanSpec, Source};
+use super::texts::Texts;
 use super::{PhasePlan, Plan, Prompt};
 use crate::endpoint::{Shape, escape_json, messages};
 use crate::error::{Error, Result};
@@ -43,10 +44,14 @@ impl PlanSpec {
         let mut arena = Arena::default();
         let radix = text.vocabulary().radix();
         let mut drawn = Vec::new();
+        let mut texts = Texts::default();
         let (blocks, has_answers) = match &mut self.source {
             Source::Trace(trace) => (number_blocks(trace, radix), !trace.sessions.is_empty()),
             Source::Synthetic(dataset) => {
                 drawn = dataset.draw(self.output, self.seed);
+                if let Some(laws) = &dataset.laws.texts {
+                    texts = laws.draw(&mut drawn, dataset.repeats, self.seed)?;
+                }
                 (if dataset.repeats { repeated_codes_end(drawn.len(), radix) } else { 0 }, dataset.has_turns())
             }
         };
@@ -54,10 +59,11 @@ impl PlanSpec {
         let blocks = self.opening.codes_end(first_code, radix);
         // A prompt for each request, an answer, and of each conversation a context and a marker.
         let kinds = 1 + u64::from(has_answers) + if self.opening.is_empty() { 0 } else { 3 };
-        let codes = radix.opening_code(blocks, self.requests_expected(&drawn) * kinds + 2 * drawn.len() as u64);
+        let codes =
+            radix.opening_code(blocks, self.requests_expected(&drawn) * kinds * texts.most() + 2 * drawn.len() as u64);
         let corpus = Corpus::build(&mut arena, text.seed(), codes, text.vocabulary());
         Vocabulary::check(text.tokenizer(), &corpus, &arena)?;
-        let requests = self.requests(&drawn, &mut arena, text)?;
+        let requests = self.requests((&drawn, &texts), &mut arena, text)?;
         if requests.is_empty() {
             return Err(Error::Usage("there is nothing to send: the source has no requests".into()));
         }
@@ -93,6 +99,7 @@ impl PlanSpec {
             block_size: trace.block_size.max(1),
             unique_blocks: blocks,
             around_tokens: text.around_tokens(),
+            texts,
             opening,
             history: self.history,
             corpus,
@@ -125,13 +132,22 @@ impl PlanSpec {
     }
 
     /// The source's requests, as many as it has or as the run can use.
-    fn requests(&self, drawn: &[Drawn], arena: &mut Arena, text: &TextSource) -> Result<Vec<Content>> {
+    fn requests(
+        &self,
+        (drawn, texts): (&[Drawn], &Texts),
+        arena: &mut Arena,
+        text: &TextSource,
+    ) -> Result<Vec<Content>> {
         let mut output_rng = self.seed.stream(Stream::OutputLength);
         let mut output = |recorded: Option<u32>| recorded.or_else(|| self.output.map(|law| law.draw(&mut output_rng)));
         match &self.source {
             Source::Synthetic(dataset) => {
                 let content = |(at, drawn): (u32, &Drawn)| Content {
-                    prompt: if dataset.repeats { Prompt::Blocks { start: at, len: 1 } } else { Prompt::Unique },
+                    prompt: match texts.prompt(at) {
+                        Some(texts) => texts,
+                        None if dataset.repeats => Prompt::Blocks { start: at, len: 1 },
+                        None => Prompt::Unique,
+                    },
                     input_tokens: drawn.input_tokens,
                     max_tokens: drawn.output_tokens,
                     session: dataset.has_turns().then_some(drawn.conversation),
@@ -433,6 +449,7 @@ pub(super) mod tests {
         let laws = DatasetLaws {
             input: LengthLaw::exactly(7.0),
             pairs: Vec::new(),
+            texts: None,
             turns: LengthLaw::exactly(turns),
             pauses: None,
         };

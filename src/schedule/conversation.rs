@@ -119,6 +119,9 @@ impl Plan {
         }
         let out = match prompt {
             Prompt::Messages(span) => return body.messages(span),
+            Prompt::Texts { start, len } => {
+                return (0..len).for_each(|n| self.one_text((start, n), request_id, body.text()));
+            }
             Prompt::Literal(_) => body.prompt_apart(),
             Prompt::Unique | Prompt::Blocks { .. } => body.prompt(),
         };

@@ -7,6 +7,7 @@
 use rand::RngExt;
 
 use super::spec::LengthLaw;
+use super::texts::TextLaws;
 use crate::rng::{Rng, Seed, Stream};
 use crate::time::MILLISECOND_NS;
 
@@ -17,6 +18,8 @@ pub struct DatasetLaws {
     pub input: LengthLaw,
     /// Lengths of prompt and answer together: of these one for each request, by their shares.
     pub pairs: Vec<LengthPair>,
+    /// What the texts of a request are drawn by, where it has several; `input` and `pairs` say nothing then.
+    pub texts: Option<TextLaws>,
     /// Turns of a conversation.
     pub turns: LengthLaw,
     /// Pauses before later turns; `None` for none.
@@ -37,7 +40,9 @@ pub struct LengthPair {
 impl DatasetLaws {
     /// The mean of the lengths that requests add.
     pub fn input_mean(&self) -> f64 {
-        if self.pairs.is_empty() {
+        if let Some(texts) = self.texts {
+            texts.tokens_mean()
+        } else if self.pairs.is_empty() {
             self.input.mean()
         } else {
             self.pairs.iter().map(|p| p.share * p.input.mean()).sum()
@@ -94,7 +99,7 @@ pub(super) struct Drawn {
 impl Dataset {
     /// `requests` requests of one turn each, with texts of their own.
     pub fn single_turns(input: LengthLaw, requests: u64) -> Dataset {
-        let laws = DatasetLaws { input, pairs: Vec::new(), turns: LengthLaw::exactly(1.0), pauses: None };
+        let laws = DatasetLaws { input, pairs: Vec::new(), texts: None, turns: LengthLaw::exactly(1.0), pauses: None };
         Dataset { laws, conversations: requests, requests, repeats: false }
     }
 
@@ -140,7 +145,13 @@ mod tests {
 
     fn dataset(turns: LengthLaw) -> Dataset {
         let pauses = PauseLaw { ms: LengthLaw::normal(100.0, 40.0), ratio: 0.5, longest_ns: 60 * MILLISECOND_NS };
-        let laws = DatasetLaws { input: LengthLaw::normal(50.0, 9.0), pairs: Vec::new(), turns, pauses: Some(pauses) };
+        let laws = DatasetLaws {
+            input: LengthLaw::normal(50.0, 9.0),
+            pairs: Vec::new(),
+            texts: None,
+            turns,
+            pauses: Some(pauses),
+        };
         Dataset { laws, conversations: 1000, requests: u64::MAX, repeats: false }
     }
 

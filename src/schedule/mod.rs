@@ -18,6 +18,7 @@ mod proof;
 pub mod ramp;
 pub mod shard;
 pub mod spec;
+pub mod texts;
 mod users;
 
 use std::sync::Arc;
@@ -25,6 +26,7 @@ use std::sync::Arc;
 use conversation::History;
 use graph::Graph;
 use opening::Opening;
+use texts::Texts;
 
 use crate::endpoint::Shape;
 use crate::outcome::Phase;
@@ -59,6 +61,13 @@ pub enum Prompt {
     Literal(Span),
     /// Chat messages that the trace gave: JSON objects with commas between them.
     Messages(Span),
+    /// Several texts that no other request of the run shares, or of another that is the same again.
+    Texts {
+        /// The first, of all texts of the dataset.
+        start: u32,
+        /// How many.
+        len: u32,
+    },
 }
 
 /// One request that will be made.
@@ -169,6 +178,8 @@ pub struct Plan {
     pub block_size: u32,
     /// Texts of blocks have codes below this, unique texts those from here on.
     pub unique_blocks: u32,
+    /// The texts of requests of several.
+    texts: Texts,
     /// What conversations open with.
     pub opening: Opening,
     /// The answers that later turns of a session are sent with.
@@ -204,7 +215,7 @@ impl Plan {
 
     /// Prompt tokens of the measurement that a prefix cache which forgets nothing would hold when they are sent: those of
     /// openings that an earlier conversation had, of the warm-up's too, of leading blocks that an earlier request had, and of a session what its previous turn held (with its answer, where that
-    /// is the server's own). `None` for literal texts, of whose prefixes nothing is known.
+    /// is the server's own). `None` for literal texts and for several in one request, of whose prefixes nothing is known.
     pub fn expected_cached_tokens(&self) -> Option<u64> {
         let mut seen = vec![false; self.unique_blocks as usize];
         let (mut cached, mut openings) = (0, opening::Seen::default());
@@ -212,7 +223,7 @@ impl Plan {
             for (index, slot) in (0u32..).zip(&phase.slots) {
                 let measured = phase.phase == Phase::Profiling;
                 let (start, len) = match slot.prompt {
-                    Prompt::Literal(_) | Prompt::Messages(_) if measured => return None,
+                    Prompt::Literal(_) | Prompt::Messages(_) | Prompt::Texts { .. } if measured => return None,
                     _ if slot.continues => {
                         let previous = slot.previous_turn.map(|turn| &phase.slots[turn as usize]);
                         let answer = previous.filter(|_| self.history == History::Live).and_then(|p| p.max_tokens);
@@ -251,6 +262,7 @@ impl Plan {
         match prompt {
             Prompt::Literal(span) | Prompt::Messages(span) => out.push(span),
             Prompt::Unique => self.corpus.spans(own_code, tokens, out),
+            Prompt::Texts { start, len } => (0..len).for_each(|n| self.one_text((start, n), request_id, out)),
             Prompt::Blocks { start, len } => {
                 let blocks = &self.block_ids[start as usize..(start + len) as usize];
                 let mut left = tokens;

@@ -7,6 +7,7 @@
 
 use super::{PhasePlan, Plan, Prompt, Slot};
 use crate::error::{Error, Result};
+use crate::prompt::arena::Span;
 use crate::prompt::source::TextSource;
 
 /// Slots of a phase that are tried, beside its ends, shortest and longest.
@@ -33,6 +34,13 @@ impl Plan {
                         tokens += self.prove_one(phase, index as u32, text)?;
                     }
                 }
+                for index in sampled(phase) {
+                    if let (Prompt::Texts { start, len }, true) = (phase.slots[index].prompt, tokens < TOKENS_MAX) {
+                        let request_id = phase.first_request_id + index as u64;
+                        (0..len).try_for_each(|n| self.prove_text((start, n), request_id, text))?;
+                        tokens += phase.slots[index].input_tokens;
+                    }
+                }
             }
         }
         if short > 0 {
@@ -49,21 +57,39 @@ impl Plan {
         let (slot, request_id) = (&phase.slots[index as usize], phase.first_request_id + u64::from(index));
         let mut spans = Vec::new();
         self.text_spans(phase, index, request_id, &mut spans);
-        let bytes = spans.iter().flat_map(|s| self.arena.slice(*s)).copied().collect();
-        let prompt = String::from_utf8(bytes).map_err(|e| Error::Internal(e.to_string()))?;
+        let prompt = self.read(&spans)?;
         let own = slot.input_tokens - self.opening.message_tokens(phase.phase);
         let (planned, counted) = (self.without_around(own) + self.around_tokens, text.count(&prompt)?);
-        if planned != counted {
-            let head: String = prompt.chars().take(60).collect();
-            return Err(Error::Usage(format!(
-                "--tokenizer {}: the prompt of request {request_id} was to have {planned} tokens and has {counted} (it begins \
-                 {head:?}): its prompts cannot be exact to the token; use --tokenizer builtin, and compare with the server's own \
-                 count (prompt_tokens)",
-                text.tokenizer().name()
-            )));
-        }
+        exact(text, (&prompt, request_id), (planned, counted))?;
         Ok(planned)
     }
+
+    /// The same of one of several texts, which are counted without what a server adds to them.
+    fn prove_text(&self, of: (u32, u32), request_id: u64, text: &TextSource) -> Result<()> {
+        let mut spans = Vec::new();
+        self.one_text(of, request_id, &mut spans);
+        let prompt = self.read(&spans)?;
+        exact(text, (&prompt, request_id), (self.texts.tokens(of.0 + of.1), text.tokenizer().count(&prompt) as u32))
+    }
+
+    fn read(&self, spans: &[Span]) -> Result<String> {
+        let bytes = spans.iter().flat_map(|s| self.arena.slice(*s)).copied().collect();
+        String::from_utf8(bytes).map_err(|e| Error::Internal(e.to_string()))
+    }
+}
+
+/// Whether a prompt has as many tokens as were planned.
+fn exact(text: &TextSource, (prompt, request_id): (&str, u64), (planned, counted): (u32, u32)) -> Result<()> {
+    if planned == counted {
+        return Ok(());
+    }
+    let head: String = prompt.chars().take(60).collect();
+    Err(Error::Usage(format!(
+        "--tokenizer {}: the prompt of request {request_id} was to have {planned} tokens and has {counted} (it begins \
+         {head:?}): its prompts cannot be exact to the token; use --tokenizer builtin, and compare with the server's own \
+         count (prompt_tokens)",
+        text.tokenizer().name()
+    )))
 }
 
 /// Indices of a phase's slots to try.

@@ -1,6 +1,6 @@
 //! Turns the body of a request into what the engine has to do, without building the prompt.
 //!
-//! In: the bytes of a `/v1/chat/completions` or `/v1/completions` body. Out: an [`Ask`], or the reason for a 400.
+//! In: the bytes of a body. Out: an [`Ask`], or the reason for a 400.
 //! A prompt's tokens are its whitespace-separated words (the rule of the built-in tokenizer), each message and each text
 //! part for itself and nothing added for a chat template; of an array of token ids, their number.
 //! Not here: fields that change nothing in a simulated answer (temperature, stop, seed, `min_tokens`, …); they are accepted
@@ -26,6 +26,12 @@ pub enum Api {
     Messages,
     /// `/v1/embeddings`.
     Embeddings,
+    /// Cohere's `/v2/rerank`.
+    CohereRank,
+    /// TEI's `/rerank`.
+    TeiRank,
+    /// NIM's `/v1/ranking`.
+    NimRank,
 }
 
 impl Api {
@@ -34,9 +40,14 @@ impl Api {
         match self {
             Api::Chat | Api::Responses | Api::Messages => 256,
             Api::Completions => 16,
-            // A vector is there when its prompt has been computed, as a first token is.
-            Api::Embeddings => 1,
+            // A vector, or a score, is there when its prompt has been computed, as a first token is.
+            Api::Embeddings | Api::CohereRank | Api::TeiRank | Api::NimRank => 1,
         }
+    }
+
+    /// Whether answers are text, token by token.
+    pub(super) fn gives_tokens(self) -> bool {
+        matches!(self, Api::Chat | Api::Completions | Api::Responses | Api::Messages)
     }
 
     /// Whether streams end with `[DONE]`, and tell their usage only where they are asked to.
@@ -60,7 +71,7 @@ pub struct Ask<'a> {
     pub stream: bool,
     /// Whether the stream ends with a usage event.
     pub include_usage: bool,
-    /// Texts to make vectors of; 1 where the answer is text.
+    /// Texts to make vectors of, or to rank; 1 where the answer is text.
     pub inputs: u32,
 }
 
@@ -86,6 +97,10 @@ struct Body<'a> {
     messages: Option<Vec<Message>>,
     prompt: Option<Text>,
     input: Option<Text>,
+    query: Option<Text>,
+    /// What is to be ranked, by the names of the three APIs.
+    #[serde(alias = "texts", alias = "passages")]
+    documents: Option<Text>,
     max_tokens: Option<i64>,
     max_completion_tokens: Option<i64>,
     max_output_tokens: Option<i64>,
@@ -114,7 +129,7 @@ impl<'a> Ask<'a> {
     pub fn read(api: Api, body: &'a [u8], max_model_tokens: u32) -> Result<Ask<'a>, BadAsk> {
         let mut body: Body<'a> =
             serde_json::from_slice(body).map_err(|e| BadAsk::new(format!("the body cannot be read: {e}"), None))?;
-        let inputs = body.input.as_ref().map_or(1, |input| input.texts);
+        let inputs = body.input.as_ref().or(body.documents.as_ref()).map_or(1, |input| input.texts);
         let tokens = prompt(api, &mut body)?;
         let prompt_tokens = tokens.len();
         if body.n.is_some_and(|n| n != 1) {
@@ -124,7 +139,7 @@ impl<'a> Ask<'a> {
             Api::Chat => body.max_completion_tokens.or(body.max_tokens),
             Api::Completions | Api::Messages => body.max_tokens,
             Api::Responses => body.max_output_tokens,
-            Api::Embeddings => None,
+            Api::Embeddings | Api::CohereRank | Api::TeiRank | Api::NimRank => None,
         };
         let room = i64::from(max_model_tokens) - prompt_tokens as i64;
         let output_tokens = limit.unwrap_or(i64::from(api.default_output_tokens()).min(room.max(1)));
@@ -144,9 +159,9 @@ impl<'a> Ask<'a> {
             prompt_tokens: prompt_tokens as u32,
             tokens,
             output_tokens: output_tokens as u32,
-            stream: body.stream.unwrap_or(false) && api != Api::Embeddings,
+            stream: body.stream.unwrap_or(false) && api.gives_tokens(),
             include_usage: !api.says_done() || body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
-            inputs: if api == Api::Embeddings { inputs as u32 } else { 1 },
+            inputs: if api.gives_tokens() { 1 } else { inputs as u32 },
         })
     }
 }
@@ -156,6 +171,7 @@ fn prompt(api: Api, body: &mut Body<'_>) -> Result<Vec<u64>, BadAsk> {
         Api::Chat | Api::Messages => "messages",
         Api::Completions => "prompt",
         Api::Responses | Api::Embeddings => "input",
+        Api::CohereRank | Api::TeiRank | Api::NimRank => return ranked(body),
     };
     let text = if field == "input" { body.input.take() } else { body.prompt.take() };
     let tokens = match (api, body.messages.take(), text) {
@@ -177,6 +193,15 @@ fn prompt(api: Api, body: &mut Body<'_>) -> Result<Vec<u64>, BadAsk> {
         return Err(BadAsk::new(format!("{field} holds no text"), Some(field)));
     }
     Ok(tokens)
+}
+
+/// The tokens of a query and of what it ranks.
+fn ranked(body: &mut Body<'_>) -> Result<Vec<u64>, BadAsk> {
+    let missing = |field| BadAsk::new(format!("field required: {field}"), Some(field));
+    let query = body.query.take().ok_or_else(|| missing("query"))?;
+    let documents = body.documents.take().filter(|d| d.texts > 0).ok_or_else(|| missing("documents"))?;
+    let tokens = [query.tokens, documents.tokens].concat();
+    if tokens.is_empty() { Err(BadAsk::new("there is no text", Some("query"))) } else { Ok(tokens) }
 }
 
 /// The tokens of a text in any of its JSON forms: a string, an array of parts, of strings or of token ids.

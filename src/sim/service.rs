@@ -2,7 +2,7 @@
 //!
 //! In: a request of a connection. Out: a response whose body is an [`Answer`].
 //! Routes: `POST /v1/chat/completions`, `POST /v1/completions`, `POST /v1/responses`, `POST /v1/messages`,
-//! `POST /v1/embeddings`, `GET /v1/models`, `GET /v1/models/NAME`,
+//! `POST /v1/embeddings`, `POST /v2/rerank`, `POST /rerank`, `POST /v1/ranking`, `GET /v1/models`, `GET /v1/models/NAME`,
 //! `GET /health`, `GET /metrics`.
 //! Invariant: every error answer has OpenAI's body, `{"error": {message, type, param, code}}`.
 
@@ -131,6 +131,9 @@ impl Service {
             "/v1/responses" => (Method::POST, Some(Api::Responses)),
             "/v1/messages" => (Method::POST, Some(Api::Messages)),
             "/v1/embeddings" => (Method::POST, Some(Api::Embeddings)),
+            "/v2/rerank" => (Method::POST, Some(Api::CohereRank)),
+            "/rerank" => (Method::POST, Some(Api::TeiRank)),
+            "/v1/ranking" => (Method::POST, Some(Api::NimRank)),
             "/v1/models" | "/health" | "/metrics" => (Method::GET, None),
             _ if named.is_some() => (Method::GET, None),
             _ => return refuse(&Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here"))),
@@ -226,6 +229,7 @@ impl Service {
             Api::Responses => "resp",
             Api::Messages => "msg",
             Api::Embeddings => "embd",
+            Api::CohereRank | Api::TeiRank | Api::NimRank => "rank",
         };
         let id = format!("{prefix}-{hash:016x}");
         let entry = if self.oracle.is_on() {

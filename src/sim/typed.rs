@@ -1,4 +1,4 @@
-//! Answers of OpenAI's responses, of Anthropic's messages and of embeddings, as bytes.
+//! Answers of OpenAI's responses, of Anthropic's messages, of embeddings and of rerankers, as bytes.
 //!
 //! In: what [`super::reply`] has of an answer. Out: events with their type before them, and whole answers; no more fields than
 //! a client needs. Not here: chats and completions.
@@ -71,6 +71,7 @@ impl Typed {
         let whole = match self.api {
             Api::Responses => self.response("incomplete", &self.items(text), &response_usage(usage)),
             Api::Embeddings => self.vectors(usage),
+            Api::CohereRank | Api::TeiRank | Api::NimRank => self.scores(usage),
             _ => self.message(&json!([{"type": "text", "text": text}]), &"max_tokens".into(), &message_usage(usage)),
         };
         whole.to_string().into()
@@ -90,6 +91,21 @@ impl Typed {
     fn message(&self, content: &Value, stop_reason: &Value, usage: &Value) -> Value {
         json!({"id": self.id, "type": "message", "role": "assistant", "model": self.model, "content": content,
             "stop_reason": stop_reason, "stop_sequence": null, "usage": usage})
+    }
+
+    /// The passages in falling order of their scores: the last one first, so that it is not the order they came in.
+    fn scores(&self, usage: Usage) -> Value {
+        let n = self.inputs;
+        let list = |score: &str| -> Vec<Value> {
+            (0..n).rev().map(|i| json!({"index": i, score: (f64::from(i) + 1.0) / f64::from(n)})).collect()
+        };
+        let tokens = usage.prompt_tokens;
+        let usage = json!({"prompt_tokens": tokens, "total_tokens": tokens});
+        match self.api {
+            Api::TeiRank => list("score").into(),
+            Api::NimRank => json!({"rankings": list("logit"), "usage": usage}),
+            _ => json!({"id": self.id, "model": self.model, "results": list("relevance_score"), "usage": usage}),
+        }
     }
 
     fn vectors(&self, usage: Usage) -> Value {

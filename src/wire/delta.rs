@@ -3,7 +3,7 @@
 //! Reads the chat and completions shapes of vLLM, SGLang, TensorRT-LLM, Dynamo, llama.cpp and OpenAI: `delta` or
 //! `message` with `content`, `reasoning_content` or `reasoning`, `tool_calls`; `text`; `finish_reason`; `usage`; an
 //! `error` object or Dynamo's flat one. All choices are looked at, not the first alone. Beside them, told by their keys: the typed
-//! events and the whole answers of OpenAI's responses and of Anthropic's messages (`typed`), and vectors.
+//! events and the whole answers of OpenAI's responses and of Anthropic's messages (`typed`), vectors, and the scores of rerankers.
 //! Not here: decoding text. Only whether there is some matters on the data plane.
 
 use super::json::{Cursor, Walk};
@@ -36,7 +36,7 @@ pub struct Delta<'a> {
     pub error: Option<&'a [u8]>,
     /// The text that makes it what [`Delta::kind`] says, as it stands between its quotes: output, else reasoning.
     pub text: Option<&'a [u8]>,
-    /// Whether it holds vectors, which are an answer without text.
+    /// Whether it holds vectors, or a reranker's scores, which are an answer without text.
     pub vectors: bool,
 }
 
@@ -72,7 +72,11 @@ impl<'a> Delta<'a> {
         }
         let mut found = Found::default();
         let mut cursor = Cursor::new(data);
-        cursor.object(|c, key| found.top_level(c, key))?;
+        match cursor.peek() {
+            // TEI's reranker answers with nothing but the list.
+            Some(b'[') => found.scores(&mut cursor)?,
+            _ => cursor.object(|c, key| found.top_level(c, key))?,
+        }
         cursor.end()?;
         Ok(found.delta())
     }
@@ -98,12 +102,24 @@ impl<'a> Found<'a> {
                     c.skip(2)
                 })
             }),
+            // Those of rerankers: Cohere's, and NIM's.
+            b"results" | b"rankings" => self.scores(c),
             b"code" => {
                 self.code = true;
                 c.skip(0)
             }
             _ => typed::top_level(self, c, key),
         }
+    }
+
+    /// A list of scores, which is a reranker's answer.
+    fn scores(&mut self, c: &mut Cursor<'a>) -> Walk<()> {
+        c.array(|c, _| {
+            c.object(|c, key| {
+                self.vectors |= matches!(key, b"relevance_score" | b"score" | b"logit");
+                c.skip(2)
+            })
+        })
     }
 
     pub(super) fn usage_value(&mut self, c: &mut Cursor<'a>) -> Walk<()> {

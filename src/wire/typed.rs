@@ -204,5 +204,13 @@ mod tests {
         assert!(d.vectors && d.text.is_none());
         assert!(!check(r#"{"object":"list","data":[{"id":"m"}]}"#, Other).vectors);
         delta::fuzz_against_serde(vectors.as_bytes());
+        for scores in [
+            r#"{"results":[{"index":1,"relevance_score":0.5,"document":{"text":"a"}},{"index":0,"relevance_score":0.1}]}"#,
+            r#"[{"index":0,"score":0.5,"text":"a"}]"#,
+            r#"{"rankings":[{"index":0,"logit":-1.5}]}"#,
+        ] {
+            assert!(check(scores, Other).vectors, "{scores}");
+        }
+        assert!(!check(r#"{"results":[]}"#, Other).vectors && !check("[]", Other).vectors);
     }
 }

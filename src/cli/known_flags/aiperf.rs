@@ -6,7 +6,6 @@ use super::{KnownFlag, flag};
 
 const ACCURACY: Fate = Outside("answers are timed, not graded; grade with lm-evaluation-harness");
 const MEDIA: Fate = Outside("prompts are text; images, audio and video are not sent");
-const RANKINGS: Fate = Outside("rankings are not spoken; answers are text that a model generates");
 const AGENTIC: Fate =
     Outside("aiperf's agentic replay is not rebuilt; sessions of a trace are replayed turn by turn (--history)");
 const TELEMETRY: Fate = Outside("nothing is sent to a tracking service; read run.json and profile_export_aiperf.json");
@@ -131,12 +130,7 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
     (
         "Prompt",
         &[
-            flag(
-                "--prompt-batch-size --batch-size-text --batch-size -b",
-                One,
-                "1",
-                Outside("one prompt a request; batches are of embeddings and rankings"),
-            ),
+            flag("--prompt-batch-size --batch-size-text --batch-size -b", One, "1", Same),
             flag("--prompt-corpus", One, "", Instead("prompts are words that are one token each (--tokenizer)")),
         ],
     ),
@@ -220,12 +214,12 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
     (
         "Rankings",
         &[
-            flag("--rankings-passages-mean", One, "1", RANKINGS),
-            flag("--rankings-passages-stddev", One, "0", RANKINGS),
-            flag("--rankings-passages-prompt-token-mean", One, "550", RANKINGS),
-            flag("--rankings-passages-prompt-token-stddev", One, "0", RANKINGS),
-            flag("--rankings-query-prompt-token-mean", One, "550", RANKINGS),
-            flag("--rankings-query-prompt-token-stddev", One, "0", RANKINGS),
+            flag("--rankings-passages-mean", One, "1", Same),
+            flag("--rankings-passages-stddev", One, "0", Same),
+            flag("--rankings-passages-prompt-token-mean", One, "550", Same),
+            flag("--rankings-passages-prompt-token-stddev", One, "0", Same),
+            flag("--rankings-query-prompt-token-mean", One, "550", Same),
+            flag("--rankings-query-prompt-token-stddev", One, "0", Same),
         ],
     ),
     (

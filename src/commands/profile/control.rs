@@ -18,7 +18,7 @@ use tokio_rustls::TlsConnector;
 use super::destination::Destined;
 use crate::cli::config::ProfileConfig;
 use crate::cli::readiness::{Errand, ReadyBy};
-use crate::endpoint::EndpointType;
+use crate::endpoint::{EndpointType, least_body};
 use crate::engine::dial;
 use crate::engine::target::{Protocol, Target};
 use crate::error::{Error, Result};
@@ -78,6 +78,9 @@ fn look(config: &ProfileConfig, destined: &Destined) -> std::result::Result<(), 
     }
     if by != ReadyBy::Models {
         let prompt = match config.request.endpoint {
+            other if !other.gives_tokens() => {
+                serde_json::from_slice(&least_body(&config.request)).map_err(|e| e.to_string())?
+            }
             EndpointType::Completions => json!({"model": model, "prompt": "hi", "max_tokens": 1}),
             _ => json!({"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 1}),
         };
