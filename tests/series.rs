@@ -8,11 +8,18 @@ mod support;
 mod shared;
 
 use std::collections::BTreeSet;
+use std::io::{BufRead, BufReader, Write};
+use std::net::TcpListener;
 use std::path::Path;
+use std::process::Stdio;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
+use loadline::sim::config::{ServeConfig, Timing};
+use loadline::sim::server;
 use serde_json::Value as Json;
 use shared::shared;
-use support::{Scratch, run_expecting};
+use support::{Scratch, chunked, loadline, run_expecting};
 
 const TINY: &str = "--streaming --isl 20 --osl 4 --request-count 6 --no-server-metrics";
 
@@ -140,4 +147,118 @@ fn series_that_make_no_sense_are_refused() {
         let text = String::from_utf8_lossy(&output.stderr).into_owned();
         assert!(text.contains(why), "{line}: {text}");
     }
+}
+
+/// A server of chats whose prefix cache cannot be reset the second time.
+fn forgetful_but_once() -> String {
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}", listener.local_addr().unwrap());
+    let resets = Arc::new(AtomicU32::new(0));
+    let token = r#"{"choices":[{"index":0,"delta":{"content":"a"},"finish_reason":"length"}]}"#;
+    let chat = String::from_utf8(chunked("text/event-stream", &[&format!("data: {token}\n\n"), "data: [DONE]\n\n"]));
+    let chat = chat.unwrap();
+    std::thread::spawn(move || {
+        for stream in listener.incoming() {
+            let (resets, chat, mut out) = (resets.clone(), chat.clone(), stream.unwrap());
+            std::thread::spawn(move || {
+                let mut input = BufReader::new(out.try_clone().unwrap());
+                while let Some((path, _)) = next_request(&mut input) {
+                    let answer = match path.as_str() {
+                        "/reset_prefix_cache" if resets.fetch_add(1, Ordering::Relaxed) == 1 => {
+                            "HTTP/1.1 500 Internal Server Error\r\ncontent-length: 0\r\n\r\n"
+                        }
+                        "/reset_prefix_cache" => "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n",
+                        _ => &chat,
+                    };
+                    if out.write_all(answer.as_bytes()).is_err() {
+                        return;
+                    }
+                }
+            });
+        }
+    });
+    url
+}
+
+/// Path and body of a connection's next request.
+fn next_request(input: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let (mut path, mut length, mut line) = (None, 0, String::new());
+    while line != "\r\n" {
+        line.clear();
+        if input.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
+        path = path.or_else(|| line.split(' ').nth(1).map(str::to_owned));
+        if let Some(value) = line.to_ascii_lowercase().strip_prefix("content-length:") {
+            length = value.trim().parse().ok()?;
+        }
+    }
+    let mut body = vec![0; length];
+    input.read_exact(&mut body).ok()?;
+    Some((path?, body))
+}
+
+#[test]
+fn a_run_that_the_endpoint_fails_is_told_and_the_series_goes_on() {
+    let scratch = Scratch::new("one-fails");
+    let line = format!(
+        "profile {TINY} --url {} --model m --reset-kv-cache --num-profile-runs 3 --artifact-dir out",
+        forgetful_but_once()
+    );
+    let output = run_expecting(0, &scratch, &line);
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert!(said.contains("Run 3 of 3") && said.contains("error: --reset-kv-cache"), "{said}");
+    let metadata = read(&scratch.path("out/aggregate/profile_export_aiperf_aggregate.json"))["metadata"].clone();
+    assert_eq!(metadata["run_labels"], serde_json::json!(["run_0001", "run_0003"]));
+    assert_eq!((&metadata["num_profile_runs"], &metadata["num_successful_runs"]), (&3.into(), &2.into()));
+    let failed = metadata["failed_runs"].as_array().unwrap();
+    assert_eq!((failed.len(), &failed[0]["label"]), (1, &"run_0002".into()));
+    assert!(failed[0]["error"].as_str().unwrap().contains("--reset-kv-cache"), "{}", failed[0]);
+}
+
+/// Interrupts a series when it has said `at`, and gives what its files say together.
+fn interrupted(scratch: &Scratch, line: &str, at: &str) -> Json {
+    let mut child = loadline(scratch, line).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    let mut second = false;
+    let found = said.any(|line| {
+        let line = line.unwrap();
+        second |= line.contains("Run 2 of 3") || !at.contains("requests to");
+        second && line.contains(at)
+    });
+    assert!(found, "it never said {at:?}");
+    rustix::process::kill_process(rustix::process::Pid::from_child(&child), rustix::process::Signal::INT).unwrap();
+    let rest = std::thread::spawn(move || said.map(Result::unwrap).collect::<Vec<_>>());
+    assert_eq!(child.wait().unwrap().code(), Some(0));
+    let rest = rest.join().unwrap();
+    assert!(!rest.iter().any(|line| line.contains("Run 3 of 3")), "{rest:?}");
+    read(&scratch.path("out/aggregate/profile_export_aiperf_aggregate.json"))["metadata"].clone()
+}
+
+#[test]
+fn an_interrupt_ends_a_series_and_keeps_the_runs_that_ended() {
+    let scratch = Scratch::new("interrupted-run");
+    // Each run takes seconds: four requests of 500 tokens, one at a time.
+    let server = server::spawn(&ServeConfig {
+        timing: Timing::Constant { ttft_ns: 1_000_000, itl_ns: 1_000_000 },
+        ..ServeConfig::default()
+    });
+    let url = server.as_ref().unwrap().url();
+    let line = format!(
+        "profile --url {url} --model Qwen/Qwen3-32B --streaming --isl 20 --osl 500 --request-count 4 --no-server-metrics --ui none \
+         --num-profile-runs 3 --artifact-dir out"
+    );
+    let metadata = interrupted(&scratch, &line, "4 requests to");
+    assert_eq!(metadata["run_labels"], serde_json::json!(["run_0001"]));
+    assert_eq!(metadata["failed_runs"], serde_json::json!([{"label": "run_0002", "error": "interrupted"}]));
+    assert!(scratch.path("out/profile_runs/run_0002/requests.parquet").is_file(), "what was seen of it is kept");
+}
+
+#[test]
+fn an_interrupt_between_two_runs_ends_the_pause() {
+    let scratch = Scratch::new("interrupted-pause");
+    let line = format!("profile {TINY} --num-profile-runs 3 --profile-run-cooldown-seconds 3600 --artifact-dir out");
+    let metadata = interrupted(&scratch, &line, "The next run begins in 3600 s");
+    assert_eq!((&metadata["run_labels"], &metadata["num_profile_runs"]), (&serde_json::json!(["run_0001"]), &1.into()));
+    assert!(!scratch.path("out/profile_runs/run_0002").exists());
 }

@@ -5,12 +5,15 @@
 //! `concurrency_1/profile_runs/trial_0001` where they are independent), with `aggregate/COMBINATION/` and `sweep_aggregate/`.
 
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use super::run_dir;
 use crate::cli::config::{ProfileConfig, Series};
 use crate::cli::series::{Cell, SeriesConfig, SweepModeArg, path_of};
+use crate::commands::interrupt::Interrupts;
 use crate::comparison::combinations::{self, Combination, Parameters};
+use crate::engine::stop::{Stop, StopSwitch};
 use crate::error::{Error, ExitCode, Result};
 use crate::export::{aiperf_aggregate, aiperf_sweep};
 use crate::metrics::{Summary, summarise};
@@ -20,12 +23,17 @@ use crate::report::terminal::{self, Style};
 use crate::report::{out, series};
 use crate::time::SECOND_NS;
 
+/// How often a pause looks whether it is to end.
+const LOOK: Duration = Duration::from_millis(20);
+/// What is said of a run that was interrupted.
+const INTERRUPTED: &str = "interrupted";
+
 /// What has become of the runs so far.
 #[derive(Default)]
 struct Outcome {
     /// Of each combination, the labels and numbers of the runs that ended.
     ended: Vec<(Vec<String>, Vec<Summary>)>,
-    /// Labels of those that failed, and why.
+    /// Labels of those that failed or were interrupted, and why.
     failed: Vec<(String, String)>,
     /// The worst code of a run.
     code: Option<ExitCode>,
@@ -37,9 +45,15 @@ pub(in crate::commands) fn run(config: &SeriesConfig, command: &[String], style:
     let mut outcome = Outcome::default();
     outcome.ended.resize_with(config.cells.len(), Default::default);
     let order = order(config);
+    // Each run heeds a signal itself; this is for the time between them.
+    let stop = Arc::new(StopSwitch::default());
+    let _interrupts = Interrupts::listen(stop.clone(), |_| {})?;
     for (n, (cell, repeat)) in order.iter().copied().enumerate() {
         if n > 0 {
-            pause(if order[n - 1].0 == cell { config.repeat_pause_ns } else { config.cell_pause_ns });
+            pause(if order[n - 1].0 == cell { config.repeat_pause_ns } else { config.cell_pause_ns }, &stop)?;
+        }
+        if stop.asked() != Stop::No {
+            break;
         }
         tell(&order, n, config, cell, repeat)?;
         let (dir, run) = one(config, (cell, repeat), &root);
@@ -48,6 +62,10 @@ pub(in crate::commands) fn run(config: &SeriesConfig, command: &[String], style:
         }
     }
     if outcome.ended.iter().all(|(labels, _)| labels.is_empty()) {
+        if stop.asked() != Stop::No {
+            out::stderr("The series was interrupted before a run of it ended: there is nothing to take together.\n")?;
+            return Ok(outcome.code.unwrap_or(ExitCode::Ok));
+        }
         let why = outcome.failed.first().map_or_else(|| "nothing was run".to_owned(), |(_, why)| why.clone());
         return Err(Error::Endpoint(format!("no run of the series ended: {why}")));
     }
@@ -94,9 +112,17 @@ fn by_path(parameters: &Parameters) -> Parameters {
     parameters.iter().map(|(name, value)| (path_of(name), *value)).collect()
 }
 
+/// Waits, unless somebody interrupts it.
 #[expect(clippy::disallowed_methods, reason = "a pause that was asked for")]
-fn pause(ns: i64) {
-    std::thread::sleep(Duration::from_nanos(ns.unsigned_abs()));
+fn pause(ns: i64, stop: &StopSwitch) -> Result<()> {
+    let (begun, whole) = (Instant::now(), Duration::from_nanos(ns.unsigned_abs()));
+    if whole >= Duration::from_secs(1) {
+        out::stderr(&format!("\nThe next run begins in {} s\n", whole.as_secs_f64()))?;
+    }
+    while begun.elapsed() < whole && stop.asked() == Stop::No {
+        std::thread::sleep(LOOK.min(whole.saturating_sub(begun.elapsed())));
+    }
+    Ok(())
 }
 
 fn tell(order: &[(usize, u32)], n: usize, config: &SeriesConfig, cell: usize, repeat: u32) -> Result<()> {
@@ -148,10 +174,15 @@ fn record(ended: Result<ExitCode>, cell: usize, (dir, label): (&Path, &str), out
         }
         Err(error) => return Err(error),
     }
+    if interrupted(Manifest::read(dir)?) {
+        // A part of a run is no repeat of the others.
+        outcome.failed.push((label.to_owned(), INTERRUPTED.to_owned()));
+        return Ok(false);
+    }
     let (labels, summaries) = &mut outcome.ended[cell];
     labels.push(label.to_owned());
     summaries.push(summarise(&Recording::open(dir)?)?);
-    Ok(!interrupted(Manifest::read(dir)?))
+    Ok(true)
 }
 
 /// Writes what the runs say together, and prints it.
