@@ -100,6 +100,10 @@ def runs(scratch, faulty_url):
         "repeats": f"{TINY} --concurrency 2 --request-count 6 --warmup-request-count 2 --num-profile-runs 3",
         "sweep": f"{TINY} --concurrency 1,2 --request-count 6",
         "sweep-repeats": "--streaming --isl 20,40 --osl 4 --request-rate 40,80 --sweep-type zip --request-count 6 --num-profile-runs 2",
+        "raw": f"{TINY} --concurrency 2 --request-count 6 --warmup-request-count 2 --export-level raw --export-outputs-json",
+        "raw-unstreamed": "--isl 40 --osl 6 --concurrency 2 --request-count 6 --export-level raw --export-outputs-json",
+        "raw-errors": f"{TINY} {faulty} --concurrency 2 --request-count 15 --export-level raw --export-outputs-json",
+        "raw-messages": f"{TINY} --endpoint-type messages --concurrency 2 --request-count 4 --export-level raw",
         "summary-level": f"{TINY} --concurrency 2 --request-count 4 --export-level summary",
     }
 

@@ -237,6 +237,8 @@ fn collect(mut intake: Intake) -> (Vec<RequestRow>, Vec<TokenRow>) {
                 intake.recycle(chunk);
             }
             Some(Parcel::Request(row)) => requests.push(*row),
+            // It asks for none.
+            Some(Parcel::Exchange(_)) => {}
             None if intake.is_closed() => return (requests, tokens),
             None => std::thread::park_timeout(IDLE),
         }

@@ -19,6 +19,10 @@ pub struct ArtifactArgs {
     /// .csv). A request belongs to the slice that it was sent in.
     #[arg(long, value_name = "SECONDS", help_heading = OUTPUT)]
     pub slice_duration: Option<f64>,
+
+    /// Also write what the server said to each request (outputs.json).
+    #[arg(long, help_heading = OUTPUT)]
+    pub export_outputs_json: bool,
 }
 
 /// The same, checked.
@@ -28,13 +32,15 @@ pub struct ArtifactConfig {
     pub prefix: Option<String>,
     /// Length of a slice.
     pub slice_ns: Option<i64>,
+    /// Whether answers' texts are written.
+    pub outputs: bool,
 }
 
 impl ArtifactArgs {
     pub(super) fn resolve(&self) -> Result<ArtifactConfig> {
         let prefix = self.profile_export_prefix.as_deref().map(prefix).transpose()?;
         let slice_ns = self.slice_duration.map(|s| positive_ns("--slice-duration", s)).transpose()?;
-        Ok(ArtifactConfig { prefix, slice_ns })
+        Ok(ArtifactConfig { prefix, slice_ns, outputs: self.export_outputs_json })
     }
 }
 

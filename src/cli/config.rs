@@ -331,6 +331,7 @@ impl ProfileConfig {
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
             "api_key": self.api_key.as_ref().map(|_| MASK),
             "export_level": self.export_level.as_str(),
+            "export_outputs_json": self.artifacts.outputs,
             "series": self.series.as_ref().map(|s| json!({
                 "trial": s.trial,
                 "run_label": s.run_label,
@@ -345,6 +346,11 @@ impl ProfileConfig {
             "session_header": self.session_header.as_str(),
             "use_legacy_max_tokens": self.request.legacy_max_tokens,
         })
+    }
+
+    /// Whether a file is asked for that holds what requests and answers said.
+    pub fn keeps_exchanges(&self) -> bool {
+        self.export_level >= ExportLevel::Raw || self.artifacts.outputs
     }
 
     /// The load in a word, for directory names; aiperf's words.

@@ -247,8 +247,8 @@ pub struct ProfileArgs {
     #[arg(long, value_name = "DIR", help_heading = OUTPUT)]
     pub artifact_dir: Option<PathBuf>,
 
-    /// Files beside the recording: the numbers of the run alone, or also profile_export.jsonl and inputs.json, which have
-    /// an entry for each request.
+    /// Files beside the recording: the numbers of the run alone; or also profile_export.jsonl and inputs.json, which have
+    /// an entry for each request; or also profile_export_raw.jsonl, with each body as sent and each event as received.
     #[arg(long, value_enum, value_name = "LEVEL", default_value_t = ExportLevelArg::Records, help_heading = OUTPUT)]
     pub export_level: ExportLevelArg,
 
@@ -415,6 +415,8 @@ pub enum ExportLevelArg {
     Summary,
     /// Also each request.
     Records,
+    /// Also what was sent and received.
+    Raw,
 }
 
 /// HTTP clients, as typed.

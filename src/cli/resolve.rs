@@ -84,6 +84,7 @@ impl ProfileArgs {
             export_level: match self.export_level {
                 ExportLevelArg::Summary => ExportLevel::Summary,
                 ExportLevelArg::Records => ExportLevel::Records,
+                ExportLevelArg::Raw => ExportLevel::Raw,
             },
             series: None,
             artifacts: self.artifacts.resolve()?,

@@ -3,16 +3,17 @@
 //! A pure state machine: it is told what came and when, reads no clock and does no I/O. Token stamps leave it in
 //! chunks through the recorder.
 //! Invariants: the clock reading that an event bears is that of the read that completed its data line; nothing is
-//! allocated per event.
+//! allocated per event, unless the answer is to be kept as it came (`keep_exchange`).
 
 use super::reply::ReplyText;
 use super::transport::{Marks, ReadStamp};
 use crate::outcome::{EventKind, Outcome, TokenSource};
+use crate::record::exchange;
 use crate::record::ring::Recorder;
 use crate::record::row::{ERROR_TEXT_MAX, RequestRow, TokenChunk, TokenStamp};
 use crate::wire::delta::{Delta, Usage};
 use crate::wire::learned::Learned;
-use crate::wire::sse::Scanner;
+use crate::wire::sse::{Event, Scanner};
 
 /// Largest body that is kept of an answer that is not a stream.
 const ANSWER_BYTES_MAX: usize = 64 << 20;
@@ -58,6 +59,8 @@ struct Answer {
     http_status: Option<u16>,
     learned: Learned,
     reply: ReplyText,
+    /// The answer as it came, where it is kept; `Err` once it had no room.
+    heard: Option<Result<exchange::Answer, ()>>,
     chunk: Option<Box<TokenChunk>>,
     first_token_ns: Option<i64>,
     first_output_ns: Option<i64>,
@@ -105,6 +108,22 @@ impl Flight {
         self.answer.reply.whole()
     }
 
+    /// Keeps the answer as it comes.
+    pub fn keep_exchange(&mut self) {
+        self.answer.heard = Some(Ok(exchange::Answer::default()));
+    }
+
+    /// The answer as it came, where it was kept and had room.
+    pub fn take_heard(&mut self) -> Option<exchange::Answer> {
+        let mut heard = self.answer.heard.take()?.ok()?;
+        if self.body == Body::Stream {
+            heard.events.get_or_insert_default();
+            return Some(heard);
+        }
+        heard.text = std::mem::take(&mut self.answer.kept);
+        (heard.text.len() <= exchange::ANSWER_BYTES_MAX).then_some(heard)
+    }
+
     /// When the first event with output of any kind came.
     #[inline]
     pub fn first_token_ns(&self) -> Option<i64> {
@@ -127,7 +146,7 @@ impl Flight {
         answer.bytes_received += bytes.len() as u64;
         let before = answer.events;
         match body {
-            Body::Stream => scanner.push(bytes, stamp, |event| answer.on_event(event.data, event.stamp, recorder)),
+            Body::Stream => scanner.push(bytes, stamp, |event| answer.on_event(event, recorder)),
             Body::Document if answer.kept.len() + bytes.len() > ANSWER_BYTES_MAX => {
                 answer.fail(Outcome::ProtocolError, "the answer is larger than 64 MiB");
             }
@@ -151,7 +170,7 @@ impl Flight {
         let Flight { body, scanner, answer, .. } = self;
         match body {
             Body::Stream => {
-                scanner.finish(stamp, |event| answer.on_event(event.data, event.stamp, recorder));
+                scanner.finish(stamp, |event| answer.on_event(event, recorder));
                 if scanner.oversized() > 0 {
                     answer.fail(Outcome::ProtocolError, "an event is longer than 4 MiB");
                 }
@@ -175,7 +194,7 @@ impl Flight {
     /// The flight cannot go on. An answer that was already whole stays completed.
     pub fn on_failure(&mut self, outcome: Outcome, text: &str, recorder: &mut Recorder) -> (Outcome, Option<String>) {
         let Flight { scanner, answer, .. } = self;
-        scanner.cut(|event| answer.on_event(event.data, event.stamp, recorder));
+        scanner.cut(|event| answer.on_event(event, recorder));
         answer.flush(recorder);
         if answer.http_status.is_some_and(|status| !(200..300).contains(&status)) {
             let text = error_text(&answer.kept);
@@ -198,7 +217,14 @@ impl Flight {
 }
 
 impl Answer {
-    fn on_event(&mut self, data: &[u8], stamp: ReadStamp, recorder: &mut Recorder) {
+    fn on_event(&mut self, event: Event<'_, ReadStamp>, recorder: &mut Recorder) {
+        let Event { name, data, stamp } = event;
+        if let Some(heard) = &mut self.heard {
+            let has_room = heard.as_mut().is_ok_and(|answer| answer.push(name, data, stamp.seen_ns()));
+            if !has_room {
+                *heard = Err(());
+            }
+        }
         let (kind, tokens) = match self.learned.recognise(data) {
             Some(kind) => {
                 if self.reply.is_kept() && kind == EventKind::Output {

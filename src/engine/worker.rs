@@ -17,6 +17,7 @@ use super::places::Places;
 use super::stop::{Stop, StopSwitch};
 use super::transport::{FlightKey, Outgoing, ReadStamp, Signal, Transport};
 use crate::outcome::{ABORTED, DROPPED, LOST, ON_REQUEST, Outcome, OutcomeCounts};
+use crate::record::exchange::Exchange;
 use crate::record::ring::Recorder;
 use crate::record::row::RequestRow;
 use crate::schedule::conversation::History;
@@ -282,6 +283,9 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         if self.plan.history == History::Live && slot.is_continued {
             flight.keep_reply(slot.max_tokens);
         }
+        if self.recorder.keeps_exchanges() {
+            flight.keep_exchange();
+        }
         let request = match self.staged.take_if(|(ordinal, _)| *ordinal == due.ordinal) {
             Some((_, request)) => request,
             None => self.request(run, due.ordinal),
@@ -468,6 +472,13 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         row.outcome = outcome;
         row.error = error;
         row.end_ns = Some(end_ns);
+        if self.recorder.keeps_exchanges() && outcome != Outcome::NotSent {
+            // Before the conversation goes on: the body is put together once more, out of the same turns.
+            let body = || self.plan.body(run.phase, due.ordinal, self.conversations.before(run.phase, due.ordinal));
+            let (request_id, answer) = (row.request_id, flight.take_heard());
+            let exchange = answer.map(|answer| Exchange { request_id, body: body().to_vec(), answer });
+            self.recorder.push_exchange(exchange);
+        }
         if self.plan.history == History::Live && outcome != Outcome::NotSent {
             let text = if outcome == Outcome::Completed { flight.reply() } else { None };
             let tokens = row.output_tokens.map(|n| n.saturating_sub(row.reasoning_tokens.unwrap_or(0)));

@@ -25,20 +25,35 @@ const BUFFER_BYTES: usize = 64 << 20;
 /// Writes the file.
 pub(super) fn write(rows: &dyn Rows, _summary: &Summary, out: &mut dyn Write) -> Result<()> {
     let manifest = rows.manifest();
+    write_lines(rows, out, FILE_NAME, &mut |row, tokens, sent_ns| {
+        render(manifest, row, tokens, sent_ns).map_err(Error::io(FILE_NAME))
+    })
+}
+
+/// Makes a line of a request that was sent at a time.
+pub(super) type Render<'a> = dyn FnMut(&RequestRow, &[TokenRow], i64) -> Result<Vec<u8>> + 'a;
+
+/// Writes one line for each request that was sent, in the order in which they ended.
+pub(super) fn write_lines(
+    rows: &dyn Rows,
+    out: &mut dyn Write,
+    file_name: &str,
+    render: &mut Render<'_>,
+) -> Result<()> {
     let mut lines = EndOrder::new(out, BUFFER_BYTES);
     let mut failure = None;
     rows.for_each_request(&mut |row, tokens| {
         if let Some(sent_ns) = row.sent_ns.filter(|_| failure.is_none()) {
-            let written = render(manifest, row, tokens, sent_ns)
-                .and_then(|line| lines.push(row.end_ns.unwrap_or(sent_ns), row.request_id, line));
+            let written = render(row, tokens, sent_ns).and_then(|line| {
+                lines.push(row.end_ns.unwrap_or(sent_ns), row.request_id, line).map_err(Error::io(file_name))
+            });
             failure = written.err();
         }
     })?;
     match failure {
         Some(error) => Err(error),
-        None => lines.finish(),
+        None => lines.finish().map_err(Error::io(file_name)),
     }
-    .map_err(Error::io(FILE_NAME))
 }
 
 fn render(manifest: &Manifest, row: &RequestRow, tokens: &[TokenRow], sent_ns: i64) -> io::Result<Vec<u8>> {
@@ -64,18 +79,18 @@ struct Record<'a> {
 
 /// What aiperf tells of a request beside its metrics. Times are nanoseconds since 1970.
 #[derive(serde::Serialize)]
-struct Metadata<'a> {
-    session_num: u64,
-    x_request_id: &'a str,
+pub(super) struct Metadata<'a> {
+    pub(super) session_num: u64,
+    pub(super) x_request_id: &'a str,
     x_correlation_id: &'a str,
-    conversation_id: String,
-    turn_index: u32,
+    pub(super) conversation_id: String,
+    pub(super) turn_index: u32,
     credit_issued_ns: i64,
-    request_start_ns: i64,
+    pub(super) request_start_ns: i64,
     #[serde(skip_serializing_if = "Option::is_none")]
     request_ack_ns: Option<i64>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    request_end_ns: Option<i64>,
+    pub(super) request_end_ns: Option<i64>,
     worker_id: String,
     record_processor_id: &'static str,
     benchmark_phase: &'static str,
@@ -92,7 +107,7 @@ struct Metadata<'a> {
     root_correlation_id: &'a str,
 }
 
-fn metadata<'a>(manifest: &Manifest, row: &'a RequestRow, sent_ns: i64) -> Metadata<'a> {
+pub(super) fn metadata<'a>(manifest: &Manifest, row: &'a RequestRow, sent_ns: i64) -> Metadata<'a> {
     let unix = |t_ns: i64| manifest.anchor.to_unix(t_ns);
     let session = row.session_id.as_deref();
     let correlation = session.unwrap_or(&row.x_request_id);

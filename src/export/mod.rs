@@ -12,7 +12,9 @@ mod aiperf_config;
 mod aiperf_csv;
 mod aiperf_json;
 mod aiperf_jsonl;
+mod aiperf_outputs;
 mod aiperf_phases;
+mod aiperf_raw;
 pub mod aiperf_sweep;
 mod aiperf_timeslices;
 mod aiperf_words;
@@ -55,6 +57,8 @@ pub enum ExportLevel {
     Summary,
     /// Also files with an entry for each request.
     Records,
+    /// Also what was sent and received.
+    Raw,
 }
 
 impl ExportLevel {
@@ -63,13 +67,14 @@ impl ExportLevel {
         match self {
             ExportLevel::Summary => "summary",
             ExportLevel::Records => "records",
+            ExportLevel::Raw => "raw",
         }
     }
 
     /// The level that a run was asked for; the usual one where its manifest does not say.
     pub fn of(manifest: &Manifest) -> ExportLevel {
-        let summary = manifest.config["export_level"] == ExportLevel::Summary.as_str();
-        if summary { ExportLevel::Summary } else { ExportLevel::Records }
+        let is_it = |level: &ExportLevel| manifest.config["export_level"] == level.as_str();
+        [ExportLevel::Summary, ExportLevel::Raw].into_iter().find(is_it).unwrap_or(ExportLevel::Records)
     }
 }
 
@@ -105,6 +110,8 @@ pub static EXPORTERS: &[Exporter] = &[
     Exporter::new(aiperf_json::FILE_NAME, Some(".json"), aiperf_json::write),
     Exporter::new(aiperf_csv::FILE_NAME, Some(".csv"), aiperf_csv::write),
     Exporter::new(aiperf_jsonl::FILE_NAME, Some(".jsonl"), aiperf_jsonl::write).at(ExportLevel::Records),
+    Exporter::new(aiperf_raw::FILE_NAME, Some("_raw.jsonl"), aiperf_raw::write).at(ExportLevel::Raw),
+    Exporter::new(aiperf_outputs::FILE_NAME, None, aiperf_outputs::write).when(aiperf_outputs::is_wanted),
     Exporter::new(aiperf_timeslices::JSON_NAME, Some("_timeslices.json"), aiperf_timeslices::write_json)
         .when(aiperf_timeslices::are_wanted),
     Exporter::new(aiperf_timeslices::CSV_NAME, Some("_timeslices.csv"), aiperf_timeslices::write_csv)

@@ -58,6 +58,9 @@ pub struct Counts {
     pub tokens_recorded: u64,
     /// Token rows that found the ring full and are missing.
     pub tokens_lost: u64,
+    /// Requests whose body and answer were to be kept and had no room.
+    #[serde(default)]
+    pub exchanges_lost: u64,
 }
 
 impl Counts {

@@ -2,7 +2,7 @@
 //!
 //! Workers hand rows to bounded rings ([`ring`]); one writer thread ([`writer`]) turns them into `requests.parquet`
 //! and `tokens.parquet`; [`reader`] streams them back; [`manifest`] is `run.json`. What the server's metrics said is apart
-//! ([`server`]).
+//! ([`server`]), and so is what was said, where that is kept ([`exchange`]).
 //! Between them and the `parquet` crate: [`schema`] (columns), [`encode`] and `decode` (values), `merge` (the order
 //! over row groups), [`durable`] (a file that survives a kill), `source` and `pages` (bytes that nobody vouches
 //! for).
@@ -12,6 +12,7 @@
 mod decode;
 pub mod durable;
 pub mod encode;
+pub mod exchange;
 pub mod host;
 pub mod manifest;
 mod merge;

@@ -12,6 +12,7 @@ use bytes::Bytes;
 use parquet::errors::ParquetError;
 
 use super::decode;
+use super::exchange::Exchanges;
 use super::manifest::{Counts, Manifest, RunState};
 use super::merge::TokenMerge;
 use super::row::{RequestRow, TokenRow};
@@ -37,6 +38,10 @@ pub trait Rows {
     fn manifest(&self) -> &Manifest;
     /// Visits every request once, in order of `request_id`, with its events (none for a request that has none).
     fn for_each_request(&self, visit: &mut Visit<'_>) -> Result<()>;
+    /// What requests and answers said, where it was kept.
+    fn exchanges(&self) -> Option<&Exchanges> {
+        None
+    }
 }
 
 /// The recording in a run directory.
@@ -46,6 +51,7 @@ pub struct Recording {
     manifest: Manifest,
     requests: Vec<RequestRow>,
     tokens: TableFile,
+    exchanges: Option<Exchanges>,
     recovered: bool,
 }
 
@@ -65,7 +71,8 @@ impl Recording {
             manifest.counts = Counts::new(manifest.counts.scheduled.max(outcomes.total()), &outcomes);
             manifest.counts.tokens_recorded = tokens.rows();
         }
-        Ok(Recording { dir: dir.to_owned(), manifest, requests, tokens, recovered })
+        let exchanges = Exchanges::open(dir)?;
+        Ok(Recording { dir: dir.to_owned(), manifest, requests, tokens, exchanges, recovered })
     }
 
     /// All request rows, in order of `request_id`.
@@ -102,6 +109,10 @@ impl Rows for Recording {
             visit(request, &events);
         }
         Ok(())
+    }
+
+    fn exchanges(&self) -> Option<&Exchanges> {
+        self.exchanges.as_ref()
     }
 }
 

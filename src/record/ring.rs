@@ -2,7 +2,8 @@
 //!
 //! In: chunks of token stamps and request rows, from the worker's thread. Out: [`Parcel`]s, on the writer's.
 //! Invariants: the worker never waits (unless it is told to) and, once its chunks circulate, never allocates for a token; a chunk that finds
-//! the ring full is counted in `tokens_lost`; a request row is never lost; what was pushed before the end is popped
+//! the ring full is counted in `tokens_lost`; a request row is never lost; exchanges that wait are
+//! bounded by their bytes, and one without room is counted in `exchanges_lost`; what was pushed before the end is popped
 //! before the intake says that it is closed.
 //! Not here: files, and the engine's live counters.
 
@@ -14,6 +15,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use crossbeam_queue::ArrayQueue;
 
+use super::exchange::{Exchange, WAITING_BYTES_MAX};
 use super::row::{RequestRow, TokenChunk};
 
 /// What travels from a worker to the writer.
@@ -23,6 +25,8 @@ pub enum Parcel {
     Tokens(Box<TokenChunk>),
     /// A request whose outcome is known.
     Request(Box<RequestRow>),
+    /// What a request and its answer said.
+    Exchange(Box<Exchange>),
 }
 
 #[derive(Debug)]
@@ -31,9 +35,12 @@ struct Shared {
     full: ArrayQueue<Parcel>,
     /// Writer to worker: emptied chunks.
     empty: ArrayQueue<Box<TokenChunk>>,
-    /// Request rows that were still waiting for a place when the worker ended.
-    remainder: Mutex<VecDeque<Box<RequestRow>>>,
+    /// What was still waiting for a place when the worker ended.
+    remainder: Mutex<VecDeque<Parcel>>,
     tokens_lost: AtomicU64,
+    /// Bytes of exchanges that were pushed and not popped.
+    exchange_bytes: AtomicU64,
+    exchanges_lost: AtomicU64,
     closed: AtomicBool,
 }
 
@@ -45,6 +52,8 @@ pub fn ring(capacity: usize) -> (Recorder, Intake) {
         empty: ArrayQueue::new(capacity),
         remainder: Mutex::default(),
         tokens_lost: AtomicU64::new(0),
+        exchange_bytes: AtomicU64::new(0),
+        exchanges_lost: AtomicU64::new(0),
         closed: AtomicBool::new(false),
     });
     let recorder = Recorder {
@@ -53,6 +62,7 @@ pub fn ring(capacity: usize) -> (Recorder, Intake) {
         waiting: VecDeque::new(),
         chunks_allocated: 0,
         waits_for_room: false,
+        keeps_exchanges: false,
         one_thread: PhantomData,
     };
     (recorder, Intake { shared })
@@ -64,10 +74,11 @@ pub struct Recorder {
     shared: Arc<Shared>,
     /// The chunk of the last lost tokens, for the next caller.
     spare: Option<Box<TokenChunk>>,
-    /// Request rows that found the ring full, oldest first. Bounded by the schedule.
-    waiting: VecDeque<Box<RequestRow>>,
+    /// Request rows and exchanges that found the ring full, oldest first. Bounded by the schedule and by bytes.
+    waiting: VecDeque<Parcel>,
     chunks_allocated: u64,
     waits_for_room: bool,
+    keeps_exchanges: bool,
     one_thread: PhantomData<Cell<()>>,
 }
 
@@ -75,6 +86,17 @@ impl Recorder {
     /// Has the worker wait for the writer rather than lose a token: for simulated time, which stands still meanwhile.
     pub fn wait_for_room(&mut self) {
         self.waits_for_room = true;
+    }
+
+    /// Has the worker keep what requests and answers say.
+    pub fn keep_exchanges(&mut self) {
+        self.keeps_exchanges = true;
+    }
+
+    /// Whether what requests and answers say is kept.
+    #[inline]
+    pub fn keeps_exchanges(&self) -> bool {
+        self.keeps_exchanges
     }
 
     /// An empty chunk: one that the writer has emptied, else a new one.
@@ -108,16 +130,37 @@ impl Recorder {
 
     /// Hands a request's row over; if the ring is full, it waits here for a later call.
     pub fn push_request(&mut self, row: RequestRow) {
-        self.waiting.push_back(Box::new(row));
+        self.waiting.push_back(Parcel::Request(Box::new(row)));
         self.flush();
     }
 
-    /// Hands over the request rows that wait, as far as there is room.
+    /// Hands over what a request and its answer said; `None` if it had no room. It goes before the request's row.
+    pub fn push_exchange(&mut self, exchange: Option<Exchange>) {
+        let Some(exchange) = exchange else { return self.lose_exchange() };
+        let bytes = exchange.bytes();
+        // Only this thread adds.
+        while self.shared.exchange_bytes.load(Ordering::Relaxed).saturating_add(bytes) > WAITING_BYTES_MAX {
+            if !self.waits_for_room || bytes > WAITING_BYTES_MAX {
+                return self.lose_exchange();
+            }
+            self.flush();
+            std::thread::yield_now();
+        }
+        self.shared.exchange_bytes.fetch_add(bytes, Ordering::Relaxed);
+        self.waiting.push_back(Parcel::Exchange(Box::new(exchange)));
+        self.flush();
+    }
+
+    fn lose_exchange(&self) {
+        self.shared.exchanges_lost.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Hands over the request rows and exchanges that wait, as far as there is room.
     #[inline]
     pub fn flush(&mut self) {
-        while let Some(row) = self.waiting.pop_front() {
-            if let Err(Parcel::Request(row)) = self.shared.full.push(Parcel::Request(row)) {
-                self.waiting.push_front(row);
+        while let Some(parcel) = self.waiting.pop_front() {
+            if let Err(parcel) = self.shared.full.push(parcel) {
+                self.waiting.push_front(parcel);
                 return;
             }
         }
@@ -157,10 +200,14 @@ impl Intake {
     pub fn pop(&mut self) -> Option<Parcel> {
         // The flag is read first: whatever was pushed before it was set is then visible in the queue.
         let closed = self.shared.closed.load(Ordering::Acquire);
-        self.shared.full.pop().or_else(|| {
+        let parcel = self.shared.full.pop().or_else(|| {
             let mut remainder = closed.then(|| self.remainder())?;
-            remainder.pop_front().map(Parcel::Request)
-        })
+            remainder.pop_front()
+        })?;
+        if let Parcel::Exchange(exchange) = &parcel {
+            self.shared.exchange_bytes.fetch_sub(exchange.bytes(), Ordering::Relaxed);
+        }
+        Some(parcel)
     }
 
     /// Whether the worker has ended and everything of it was popped.
@@ -180,7 +227,12 @@ impl Intake {
         self.shared.tokens_lost.load(Ordering::Relaxed)
     }
 
-    fn remainder(&self) -> std::sync::MutexGuard<'_, VecDeque<Box<RequestRow>>> {
+    /// Exchanges that found no room so far.
+    pub fn exchanges_lost(&self) -> u64 {
+        self.shared.exchanges_lost.load(Ordering::Relaxed)
+    }
+
+    fn remainder(&self) -> std::sync::MutexGuard<'_, VecDeque<Parcel>> {
         self.shared.remainder.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -189,6 +241,7 @@ impl Intake {
 mod tests {
     use super::*;
     use crate::outcome::EventKind;
+    use crate::record::exchange::Answer;
     use crate::record::row::TokenStamp;
 
     fn stamp(t_ns: i64) -> TokenStamp {
@@ -232,6 +285,7 @@ mod tests {
             match parcel {
                 Parcel::Tokens(chunk) => stamps += chunk.stamps.len(),
                 Parcel::Request(row) => requests.push(row.request_id),
+                Parcel::Exchange(_) => unreachable!(),
             }
         }
         assert_eq!((requests, stamps), (vec![0, 1, 2, 3, 4], 7));
@@ -250,6 +304,27 @@ mod tests {
         assert!(intake.pop().is_none() && !intake.is_closed());
         drop(recorder);
         assert!(intake.is_closed());
+    }
+
+    #[test]
+    fn exchanges_wait_within_their_bound_and_those_beyond_it_are_counted() {
+        let (mut recorder, mut intake) = ring(1);
+        let of =
+            |request_id, bytes: u64| Exchange { request_id, body: vec![0; bytes as usize], answer: Answer::default() };
+        recorder.push_exchange(Some(of(0, 10)));
+        recorder.push_exchange(Some(of(1, WAITING_BYTES_MAX)));
+        recorder.push_exchange(Some(of(2, WAITING_BYTES_MAX / 2)));
+        recorder.push_exchange(Some(of(3, WAITING_BYTES_MAX / 2)));
+        recorder.push_exchange(None);
+        recorder.push_request(RequestRow::scheduled(2, 0));
+        assert_eq!(intake.exchanges_lost(), 3, "1 and 3 had no room, and one was cut");
+        assert!(matches!(intake.pop(), Some(Parcel::Exchange(e)) if e.request_id == 0));
+        recorder.flush();
+        assert!(matches!(intake.pop(), Some(Parcel::Exchange(e)) if e.request_id == 2));
+        recorder.push_exchange(Some(of(4, WAITING_BYTES_MAX / 2)));
+        drop(recorder);
+        assert!(matches!(intake.pop(), Some(Parcel::Request(_))), "in the order in which they were pushed");
+        assert!(matches!(intake.pop(), Some(Parcel::Exchange(e)) if e.request_id == 4) && intake.is_closed());
     }
 
     #[test]
@@ -273,6 +348,7 @@ mod tests {
                     assert_eq!(row.request_id, requests, "request rows keep their order");
                     requests += 1;
                 }
+                Some(Parcel::Exchange(_)) => unreachable!(),
                 None => std::thread::yield_now(),
             }
         }

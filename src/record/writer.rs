@@ -1,12 +1,12 @@
 //! Parcels of all workers → the recording's files, on one thread.
 //!
-//! In: the workers' [`Intake`]s. Out: `requests.parquet` and `tokens.parquet`, flushed by rows and by time, and a
-//! [`WriterReport`].
+//! In: the workers' [`Intake`]s. Out: `requests.parquet` and `tokens.parquet`, flushed by rows and by time,
+//! `exchanges.bin` where workers keep exchanges, and a [`WriterReport`].
 //! Invariants: within a row group, rows are in order of requests; what was flushed can be read whatever happens
 //! afterwards; when a file fails, its rows are counted as lost, the other goes on, and the workers never notice.
 //! Not here: the files' form ([`super::durable`], [`super::encode`]).
 
-use std::io;
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -16,6 +16,7 @@ use parquet::file::writer::SerializedFileWriter;
 
 use super::durable::{Directory, DurableFile, Storage};
 use super::encode::{TokenRows, request_group, token_group};
+use super::exchange::{self, Exchange};
 use super::ring::{Intake, Parcel};
 use super::row::RequestRow;
 use super::schema::Table;
@@ -60,6 +61,8 @@ pub struct WriterReport {
     pub tokens_written: u64,
     /// Token rows that found a ring full.
     pub tokens_lost: u64,
+    /// Exchanges that were to be kept and had no room.
+    pub exchanges_lost: u64,
     /// Length of both files in bytes.
     pub bytes: u64,
     /// Row groups of both files.
@@ -156,6 +159,36 @@ impl<S: Storage> Output<S> {
     }
 }
 
+/// The file of exchanges, which is there as soon as there is one.
+struct Spool<S: Storage> {
+    storage: S,
+    file: Option<BufWriter<S::File>>,
+    failure: Option<io::Error>,
+}
+
+impl<S: Storage> Spool<S> {
+    fn append(&mut self, exchange: &Exchange) {
+        self.attempt(|spool| {
+            let file = match &mut spool.file {
+                Some(file) => file,
+                none => none.insert(BufWriter::new(spool.storage.create(exchange::FILE_NAME)?)),
+            };
+            exchange.write(file)
+        });
+    }
+
+    fn flush(&mut self) {
+        self.attempt(|spool| spool.file.as_mut().map_or(Ok(()), Write::flush));
+    }
+
+    /// After its first failure it writes no more: what stands in the file is whole up to there.
+    fn attempt(&mut self, write: impl FnOnce(&mut Self) -> io::Result<()>) {
+        if self.failure.is_none() {
+            self.failure = write(self).err();
+        }
+    }
+}
+
 /// What the writer's thread does, one turn at a time.
 struct Drain<S: Storage, C> {
     intakes: Vec<Intake>,
@@ -165,6 +198,7 @@ struct Drain<S: Storage, C> {
     flushed_ns: i64,
     requests: Output<S>,
     tokens: Output<S>,
+    exchanges: Spool<S>,
     request_rows: Vec<RequestRow>,
     token_rows: TokenRows,
 }
@@ -179,7 +213,8 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
             started_ns: now_ns,
             flushed_ns: now_ns,
             requests: Output::create(storage.clone(), Table::Requests, run_id)?,
-            tokens: Output::create(storage, Table::Tokens, run_id)?,
+            tokens: Output::create(storage.clone(), Table::Tokens, run_id)?,
+            exchanges: Spool { storage, file: None, failure: None },
             request_rows: Vec::new(),
             token_rows: TokenRows::default(),
         })
@@ -222,11 +257,13 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
                     self.flush();
                 }
             }
+            Parcel::Exchange(exchange) => self.exchanges.append(&exchange),
         }
     }
 
     fn flush(&mut self) {
         // Tokens first, and never requests alone: a request whose row survives a kill has its tokens there too.
+        self.exchanges.flush();
         self.flush_tokens();
         self.flush_requests();
         self.flushed_ns = self.clock.now_ns();
@@ -254,6 +291,9 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
         self.flush();
         self.tokens.finish();
         self.requests.finish();
+        if let Some(cause) = self.exchanges.failure.take() {
+            return Err(Error::io(&self.exchanges.storage.path(exchange::FILE_NAME))(cause));
+        }
         let (requests_lost, tokens_lost) = (self.requests.rows_lost, self.tokens.rows_lost);
         for output in [&mut self.requests, &mut self.tokens] {
             if let Some(cause) = output.failure.take() {
@@ -271,6 +311,7 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
             requests_written: self.requests.rows_written,
             tokens_written: self.tokens.rows_written,
             tokens_lost: self.intakes.iter().map(Intake::tokens_lost).sum(),
+            exchanges_lost: self.intakes.iter().map(Intake::exchanges_lost).sum(),
             bytes: self.requests.bytes + self.tokens.bytes,
             flushes: self.requests.flushes + self.tokens.flushes,
         }

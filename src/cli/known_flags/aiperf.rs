@@ -296,7 +296,7 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--slice-duration", One, "", Same),
             flag("--auto-plot --no-auto-plot", Nothing, "", PAGE),
             flag("--plot-required", Nothing, "off", PAGE),
-            flag("--export-outputs-json", Nothing, "off", Outside("answers' text is not kept")),
+            flag("--export-outputs-json", Nothing, "off", Same),
             flag("--otel-url", One, "", TELEMETRY),
             flag("--stream", Many, "", TELEMETRY),
             flag("--otel-resource-attributes", Many, "", TELEMETRY),

@@ -25,9 +25,11 @@ use crate::engine::simulated::{self, SimulatedSpec};
 use crate::engine::stop::{Stop, StopSwitch};
 use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity, limits, realtime};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::remove_stale;
+use crate::record::exchange;
 use crate::record::host::steal_ns;
 use crate::record::manifest::{Counts, Host, Manifest, RunState, SCHEMA_VERSION};
-use crate::record::ring::ring;
+use crate::record::ring::{Recorder, ring};
 use crate::record::writer::{Writer, WriterOptions, WriterReport};
 use crate::report::out;
 use crate::report::progress::Progress;
@@ -81,7 +83,11 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     warn(config, &destined, &plan, open_files)?;
     control::before(config, &destined)?;
     let workers = if config.simulate { 1 } else { workers(config, &plan, cores.len()) };
-    let (recorders, intakes) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
+    let (mut recorders, intakes): (Vec<_>, _) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
+    remove_stale(&dir.join(exchange::FILE_NAME))?;
+    if config.keeps_exchanges() {
+        recorders.iter_mut().for_each(Recorder::keep_exchanges);
+    }
     let writer = Writer::spawn(&dir, &manifest.run_id, intakes, WriterOptions::default(), clock)?;
     let unused = destined.unused_cores(&cores, workers as usize);
     let scraper = server_metrics::start(config, &destined, (&dir, &manifest.run_id), clock, unused)?;
@@ -128,6 +134,12 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let code = report::exit_code(&verdict, config.fail_on);
     manifest.verdict = Some(verdict);
     manifest.write(&dir)?;
+    if manifest.counts.exchanges_lost > 0 {
+        out::stderr(&format!(
+            "warning: the bodies and answers of {} requests had no room and are not in the files\n",
+            manifest.counts.exchanges_lost
+        ))?;
+    }
     ended(config, &ran, &stop)?;
     Ok(if ran.too_many_failed { ExitCode::ThresholdFailed } else { code })
 }
@@ -255,6 +267,7 @@ fn complete(manifest: &mut Manifest, ran: &EngineReport, written: Option<WriterR
     manifest.counts = Counts::new(ran.scheduled, &ran.outcomes);
     manifest.counts.tokens_recorded = written.map_or(0, |w| w.tokens_written);
     manifest.counts.tokens_lost = ran.tokens_lost;
+    manifest.counts.exchanges_lost = written.map_or(0, |w| w.exchanges_lost);
     manifest.warmup = ran.warmup;
     manifest.profiling = ran.profiling;
     manifest.workers.clone_from(&ran.workers);
