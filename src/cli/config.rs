@@ -330,8 +330,7 @@ impl ProfileConfig {
             "realtime": self.realtime,
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
             "api_key": self.api_key.as_ref().map(|_| MASK),
-            "export_level": self.export_level.as_str(),
-            "export_outputs_json": self.artifacts.outputs,
+            "export_level": self.export_level.as_str(), "export_outputs_json": self.artifacts.outputs,
             "series": self.series.as_ref().map(|s| json!({
                 "trial": s.trial,
                 "run_label": s.run_label,

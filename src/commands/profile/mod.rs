@@ -29,7 +29,7 @@ use crate::export::remove_stale;
 use crate::record::exchange;
 use crate::record::host::steal_ns;
 use crate::record::manifest::{Counts, Host, Manifest, RunState, SCHEMA_VERSION};
-use crate::record::ring::{Recorder, ring};
+use crate::record::ring::{Intake, Recorder, ring};
 use crate::record::writer::{Writer, WriterOptions, WriterReport};
 use crate::report::out;
 use crate::report::progress::Progress;
@@ -83,11 +83,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     warn(config, &destined, &plan, open_files)?;
     control::before(config, &destined)?;
     let workers = if config.simulate { 1 } else { workers(config, &plan, cores.len()) };
-    let (mut recorders, intakes): (Vec<_>, _) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
-    remove_stale(&dir.join(exchange::FILE_NAME))?;
-    if config.keeps_exchanges() {
-        recorders.iter_mut().for_each(Recorder::keep_exchanges);
-    }
+    let (recorders, intakes) = rings(config, workers, &dir)?;
     let writer = Writer::spawn(&dir, &manifest.run_id, intakes, WriterOptions::default(), clock)?;
     let unused = destined.unused_cores(&cores, workers as usize);
     let scraper = server_metrics::start(config, &destined, (&dir, &manifest.run_id), clock, unused)?;
@@ -134,18 +130,27 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let code = report::exit_code(&verdict, config.fail_on);
     manifest.verdict = Some(verdict);
     manifest.write(&dir)?;
-    if manifest.counts.exchanges_lost > 0 {
-        out::stderr(&format!(
-            "warning: the bodies and answers of {} requests had no room and are not in the files\n",
-            manifest.counts.exchanges_lost
-        ))?;
-    }
-    ended(config, &ran, &stop)?;
+    ended(config, &ran, manifest.counts.exchanges_lost, &stop)?;
     Ok(if ran.too_many_failed { ExitCode::ThresholdFailed } else { code })
 }
 
-/// Tells of a run that was stopped, or failed, by a bound that the user set.
-fn ended(config: &ProfileConfig, ran: &EngineReport, stop: &StopSwitch) -> Result<()> {
+/// A ring for each worker; what an earlier run in the directory kept of what was said goes.
+fn rings(config: &ProfileConfig, workers: u32, dir: &Path) -> Result<(Vec<Recorder>, Vec<Intake>)> {
+    remove_stale(&dir.join(exchange::FILE_NAME))?;
+    let (mut recorders, intakes): (Vec<_>, _) = (0..workers).map(|_| ring(RING_PARCELS)).unzip();
+    if config.keeps_exchanges() {
+        recorders.iter_mut().for_each(Recorder::keep_exchanges);
+    }
+    Ok((recorders, intakes))
+}
+
+/// Tells of what found no room, and of a run that was stopped, or failed, by a bound that the user set.
+fn ended(config: &ProfileConfig, ran: &EngineReport, exchanges_lost: u64, stop: &StopSwitch) -> Result<()> {
+    if exchanges_lost > 0 {
+        out::stderr(&format!(
+            "warning: the bodies and answers of {exchanges_lost} requests had no room and are not in the files\n"
+        ))?;
+    }
     if ran.too_many_failed {
         let share = config.failed_max.map_or(0.0, |most| most.share);
         let stopped = if stop.is_given_up() { "the run was stopped: " } else { "" };
