@@ -47,6 +47,9 @@ pub mod forecast;
 // What this host's client can do, measured against that deployment.
 pub mod calibration;
 
+// Many command lines as one.
+pub mod plan;
+
 // The program around it.
 pub mod cli;
 pub mod commands;

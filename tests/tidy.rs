@@ -24,6 +24,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // `wire` takes the labels of the server's metrics apart.
     ("analysis", &["arrival", "wire", "record", "metrics"]),
     ("comparison", &["metrics"]),
+    ("plan", &[]),
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
     ("profiler", &[]),
@@ -36,7 +37,10 @@ const LAYERS: &[(&str, &[&str])] = &[
         "calibration",
         &["trace", "arrival", "prompt", "schedule", "endpoint", "engine", "record", "metrics", "sim", "profiler"],
     ),
-    ("report", &["record", "metrics", "analysis", "comparison", "inspection", "calibration", "profiler", "forecast"]),
+    (
+        "report",
+        &["record", "metrics", "analysis", "comparison", "inspection", "calibration", "profiler", "forecast", "plan"],
+    ),
     (
         "cli",
         &[
@@ -77,6 +81,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "sim",
             "forecast",
             "calibration",
+            "plan",
         ],
     ),
 ];

@@ -17,6 +17,7 @@ pub mod known_flags;
 pub mod lengths;
 pub mod network;
 pub mod opening;
+pub mod plan;
 pub mod plugin;
 pub mod profile;
 pub mod prompt;
@@ -77,6 +78,8 @@ pub enum Verb {
     Sweep(Box<sweep::SweepArgs>),
     /// Measure what this host's client can be believed at.
     Calibrate(calibrate::CalibrateArgs),
+    /// Run many command lines as one plan, and go on where it was killed.
+    Plan(plan::PlanArgs),
     /// Make a trace.
     Synth {
         /// Which kind.

@@ -3,6 +3,7 @@
 pub mod calibrate;
 pub mod inspect;
 mod interrupt;
+mod plan;
 mod plugin;
 pub mod profile;
 pub mod report;
@@ -37,6 +38,7 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
             Some(points) => sweep::score(points, args.output.as_deref(), style),
             None => sweep::run(&args.resolve()?, style),
         },
+        Verb::Plan(args) => plan::run(args, style),
         Verb::Calibrate(args) => calibrate::run(&args.resolve()?, style),
         Verb::Serve(args) => {
             serve::run(args, &mut |url| {

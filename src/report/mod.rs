@@ -11,6 +11,7 @@ pub mod dashboard;
 pub mod html;
 pub mod inspection;
 pub mod out;
+pub mod plan;
 pub mod points;
 pub mod progress;
 pub mod sweep;
