@@ -204,7 +204,16 @@ fn errors_have_a_status_and_openais_body() {
     let head = check("GET", CHAT, "", 405, "takes POST");
     assert_eq!(head.get("allow"), Some("POST"));
     assert_eq!(check("DELETE", "/health", "", 405, "takes GET").get("allow"), Some("GET"));
-    assert_eq!(server.counts().refused, 4);
+    for (field, value, says) in [
+        ("temperature", json!(-1), "temperature must be non-negative, got -1."),
+        ("top_p", json!(1.5), "top_p must be in (0, 1], got 1.5."),
+        ("min_tokens", json!(6), "min_tokens must be less than or equal to max_tokens=5, got 6."),
+    ] {
+        let mut body = chat(5, true);
+        body[field] = value;
+        check("POST", CHAT, &body.to_string(), 400, says);
+    }
+    assert_eq!(server.counts().refused, 7);
     // A body that is too large is refused by its announced length, before it is sent.
     let mut wire = Wire::to(&server);
     let request = format!("POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: {}\r\n\r\n", (64 << 20) + 1);

@@ -27,7 +27,8 @@ use crate::time::{MILLISECOND_NS, SECOND_NS};
 /// /v1/models/NAME, GET /health.
 ///
 /// A prompt counts one token per whitespace-separated word, or per token id. An answer has exactly `max_tokens`
-/// tokens (256 for a chat and 16 for a completion that names no limit); sampling parameters and stop words are ignored.
+/// tokens; one without that limit has 256 (a chat) or 16 (a completion), or `min_tokens` where that is more. Sampling parameters and
+/// stop words change nothing, but are checked: what vLLM refuses gets its 400 here too.
 ///
 /// The server runs until Ctrl-C or SIGTERM, then gives answers in flight half a second.
 #[derive(Clone, Debug, clap::Args)]

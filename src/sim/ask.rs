@@ -3,15 +3,17 @@
 //! In: the bytes of a body. Out: an [`Ask`], or the reason for a 400.
 //! A prompt's tokens are its whitespace-separated words (the rule of the built-in tokenizer), each message and each text
 //! part for itself and nothing added for a chat template; of an array of token ids, their number.
-//! Not here: fields that change nothing in a simulated answer (temperature, stop, seed, `min_tokens`, …); they are accepted
-//! and ignored, as are unknown ones.
+//! Not here: fields that change nothing in a simulated answer (temperature, stop, seed, `ignore_eos`, …): [`super::parameters`]
+//! checks them, and they have no effect, as unknown ones have none.
 
 use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 
 use super::content::word_hash;
+use super::parameters;
 
 /// The ways of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +87,7 @@ pub struct BadAsk {
 }
 
 impl BadAsk {
-    fn new(message: impl Into<String>, param: Option<&'static str>) -> BadAsk {
+    pub(super) fn new(message: impl Into<String>, param: Option<&'static str>) -> BadAsk {
         BadAsk { message: message.into(), param }
     }
 }
@@ -101,12 +103,69 @@ struct Body<'a> {
     /// What is to be ranked, by the names of the three APIs.
     #[serde(alias = "texts", alias = "passages")]
     documents: Option<Text>,
-    max_tokens: Option<i64>,
-    max_completion_tokens: Option<i64>,
-    max_output_tokens: Option<i64>,
-    n: Option<i64>,
     stream: Option<bool>,
     stream_options: Option<StreamOptions>,
+    #[serde(borrow)]
+    max_tokens: Option<&'a RawValue>,
+    max_completion_tokens: Option<&'a RawValue>,
+    max_output_tokens: Option<&'a RawValue>,
+    min_tokens: Option<&'a RawValue>,
+    n: Option<&'a RawValue>,
+    temperature: Option<&'a RawValue>,
+    top_p: Option<&'a RawValue>,
+    top_k: Option<&'a RawValue>,
+    min_p: Option<&'a RawValue>,
+    presence_penalty: Option<&'a RawValue>,
+    frequency_penalty: Option<&'a RawValue>,
+    repetition_penalty: Option<&'a RawValue>,
+    seed: Option<&'a RawValue>,
+    ignore_eos: Option<&'a RawValue>,
+    stop: Option<&'a RawValue>,
+}
+
+impl Body<'_> {
+    /// Checks the fields of sampling, none of which changes an answer here.
+    fn check_sampling(&self) -> Result<(), BadAsk> {
+        for (name, raw) in [
+            ("temperature", self.temperature),
+            ("top_p", self.top_p),
+            ("top_k", self.top_k),
+            ("min_p", self.min_p),
+            ("presence_penalty", self.presence_penalty),
+            ("frequency_penalty", self.frequency_penalty),
+            ("repetition_penalty", self.repetition_penalty),
+            ("seed", self.seed),
+            ("ignore_eos", self.ignore_eos),
+            ("stop", self.stop),
+        ] {
+            parameters::check(name, raw)?;
+        }
+        Ok(())
+    }
+
+    /// Tokens of the answer, and of the prompt and it at most `max_model_tokens`.
+    fn output_tokens(&self, api: Api, prompt_tokens: usize, max_model_tokens: u32) -> Result<u32, BadAsk> {
+        let max_tokens = parameters::check("max_tokens", self.max_tokens)?;
+        let max_completion_tokens = parameters::check("max_completion_tokens", self.max_completion_tokens)?;
+        let limit = match api {
+            Api::Chat => max_completion_tokens.or(max_tokens),
+            Api::Completions | Api::Messages => max_tokens,
+            Api::Responses => parameters::check("max_output_tokens", self.max_output_tokens)?,
+            Api::Embeddings | Api::CohereRank | Api::TeiRank | Api::NimRank => None,
+        };
+        let least = parameters::check("min_tokens", self.min_tokens)?;
+        let room = i64::from(max_model_tokens) - prompt_tokens as i64;
+        let output_tokens = parameters::answer_tokens(limit, least, api.default_output_tokens(), room)?;
+        if output_tokens <= room {
+            // At most `max_model_tokens` now.
+            return Ok(output_tokens as u32);
+        }
+        let message = format!(
+            "This model's maximum context length is {max_model_tokens} tokens. However, you requested {output_tokens} \
+             output tokens and your prompt contains {prompt_tokens} input tokens. Reduce one of them."
+        );
+        Err(BadAsk::new(message, Some("max_tokens")))
+    }
 }
 
 #[derive(serde::Deserialize)]
@@ -132,34 +191,23 @@ impl<'a> Ask<'a> {
         let inputs = body.input.as_ref().or(body.documents.as_ref()).map_or(1, |input| input.texts);
         let tokens = prompt(api, &mut body)?;
         let prompt_tokens = tokens.len();
-        if body.n.is_some_and(|n| n != 1) {
+        body.check_sampling()?;
+        if parameters::check("n", body.n)?.is_some_and(|n| n != 1) {
             return Err(BadAsk::new("n must be 1: a simulated deployment gives one answer per request", Some("n")));
         }
-        let limit = match api {
-            Api::Chat => body.max_completion_tokens.or(body.max_tokens),
-            Api::Completions | Api::Messages => body.max_tokens,
-            Api::Responses => body.max_output_tokens,
-            Api::Embeddings | Api::CohereRank | Api::TeiRank | Api::NimRank => None,
-        };
-        let room = i64::from(max_model_tokens) - prompt_tokens as i64;
-        let output_tokens = limit.unwrap_or(i64::from(api.default_output_tokens()).min(room.max(1)));
-        if output_tokens < 1 {
-            return Err(BadAsk::new(format!("max_tokens must be at least 1, got {output_tokens}"), Some("max_tokens")));
+        let stream = body.stream.unwrap_or(false);
+        if body.stream_options.is_some() && !stream {
+            let message = "Stream options can only be defined when `stream=True`.";
+            return Err(BadAsk::new(message, Some("stream_options")));
         }
-        if output_tokens > room {
-            let message = format!(
-                "This model's maximum context length is {max_model_tokens} tokens. However, you requested {output_tokens} \
-                 output tokens and your prompt contains {prompt_tokens} input tokens. Reduce one of them."
-            );
-            return Err(BadAsk::new(message, Some("max_tokens")));
-        }
+        let output_tokens = body.output_tokens(api, prompt_tokens, max_model_tokens)?;
         Ok(Ask {
             model: body.model,
-            // Both are at most `max_model_tokens` now.
+            // At most `max_model_tokens` now.
             prompt_tokens: prompt_tokens as u32,
             tokens,
-            output_tokens: output_tokens as u32,
-            stream: body.stream.unwrap_or(false) && api.gives_tokens(),
+            output_tokens,
+            stream: stream && api.gives_tokens(),
             include_usage: !api.says_done() || body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
             inputs: if api.gives_tokens() { 1 } else { inputs as u32 },
         })

@@ -26,6 +26,7 @@ pub mod network;
 pub mod offline;
 pub mod oracle;
 pub mod oracle_files;
+mod parameters;
 pub mod replicas;
 pub mod reply;
 pub mod server;
