@@ -222,6 +222,48 @@ fn errors_have_a_status_and_openais_body() {
 }
 
 #[test]
+fn the_server_says_what_an_event_costs_it() {
+    let mut server = start(&fast());
+    let mut wire = Wire::to(&server);
+    wire.send("POST", CHAT, "", &chat(50, true).to_string());
+    wire.head();
+    assert_eq!(wire.chunks().len(), 52);
+    wire.send("GET", "/metrics", "", "");
+    let head = wire.head();
+    let mut text = vec![0; head.get("content-length").unwrap().parse().unwrap()];
+    wire.stream.read_exact(&mut text).unwrap();
+    let text = String::from_utf8(text).unwrap();
+    let value = |name: &str| -> f64 {
+        let line = text.lines().find(|l| l.strip_prefix(name).is_some_and(|rest| rest.starts_with(' ')));
+        line.unwrap().rsplit(' ').next().unwrap().parse().unwrap()
+    };
+    let (cpu_s, each_s) = (value("loadline:cpu_seconds_total"), value("loadline:cpu_seconds_per_event"));
+    assert_eq!(value("loadline:events_total"), 52.0);
+    assert!(cpu_s > 0.0 && (each_s * 52.0 / cpu_s - 1.0).abs() < 1e-9, "{cpu_s} {each_s}");
+    assert!(server.shutdown().unwrap().cpu_ns as f64 / 1e9 >= cpu_s);
+}
+
+#[test]
+fn a_stop_tells_what_was_served_and_what_it_cost() {
+    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_loadline"));
+    command.args(["serve", "--port", "0", "--speedup", "100"]).stderr(std::process::Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    let address = line.split("http://").nth(1).unwrap().split(';').next().unwrap();
+    let mut wire = Wire { stream: BufReader::new(TcpStream::connect(address).unwrap()) };
+    wire.send("POST", CHAT, "", &chat(5, true).to_string());
+    wire.head();
+    assert_eq!(wire.chunks().len(), 7);
+    let stopped = std::process::Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+    assert!(stopped.success() && child.wait().unwrap().success());
+    let mut rest = String::new();
+    said.read_to_string(&mut rest).unwrap();
+    assert!(rest.contains("served 1 requests and 7 events in ") && rest.contains("µs of CPU time per event"), "{rest}");
+}
+
+#[test]
 fn a_client_that_goes_away_frees_its_place() {
     for stream in [true, false] {
         let mut server = start(&ServeConfig { max_num_seqs: 1, speedup: 10.0, ..fast() });

@@ -30,7 +30,8 @@ use crate::time::{MILLISECOND_NS, SECOND_NS};
 /// tokens; one without that limit has 256 (a chat) or 16 (a completion), or `min_tokens` where that is more. Sampling parameters and
 /// stop words change nothing, but are checked: what vLLM refuses gets its 400 here too.
 ///
-/// The server runs until Ctrl-C or SIGTERM, then gives answers in flight half a second.
+/// The server runs until Ctrl-C or SIGTERM, then gives answers in flight half a second, and says what CPU time it took per event
+/// (`loadline:cpu_seconds_per_event` at /metrics).
 #[derive(Clone, Debug, clap::Args)]
 #[command(after_long_help = EXAMPLES)]
 pub struct ServeArgs {

@@ -6,6 +6,7 @@ use crate::cli::serve::ServeArgs;
 use crate::engine::limits;
 use crate::error::{Error, Result};
 use crate::report::out;
+use crate::sim::oracle::ServerCounts;
 use crate::sim::{oracle_files, server};
 
 /// Starts the server, calls `on_ready` with its URL once it listens, and runs until Ctrl-C or SIGTERM.
@@ -27,7 +28,8 @@ pub fn run(args: &ServeArgs, on_ready: &mut dyn FnMut(&str)) -> Result<()> {
             _ = terminate.recv() => {}
             () = handle.ended() => {}
         }
-        let seen = handle.finish()?;
+        let seen = handle.shutdown()?;
+        out::stderr(&cost(handle.counts(), seen.cpu_ns))?;
         let Some(dir) = &args.oracle else { return Ok(()) };
         oracle_files::write(&seen, dir)?;
         if seen.lost > 0 {
@@ -35,4 +37,19 @@ pub fn run(args: &ServeArgs, on_ready: &mut dyn FnMut(&str)) -> Result<()> {
         }
         Ok(())
     })
+}
+
+/// What the server did, and what that cost: the same figures as at its `/metrics`.
+fn cost(counts: ServerCounts, cpu_ns: i64) -> String {
+    let ServerCounts { requests, events, .. } = counts;
+    let cpu_s = cpu_ns as f64 / 1e9;
+    let each = match events {
+        0 => String::new(),
+        n => format!(
+            " ({:.2} µs of CPU time per event, {:.0} events per CPU second)",
+            cpu_s * 1e6 / n as f64,
+            n as f64 / cpu_s
+        ),
+    };
+    format!("served {requests} requests and {events} events in {cpu_s:.2} s of CPU time{each}\n")
 }

@@ -1,7 +1,7 @@
 //! What a simulated deployment says of itself at `/metrics`, in vLLM's names and in Prometheus' text format.
 //!
 //! In: the tokens that come out, and the engine's load. Out: text. Durations are those of the simulated times, not of the
-//! sockets. One thread.
+//! sockets; but what the server itself costs ([`own_cost`]) is real. One thread.
 
 use std::cell::RefCell;
 use std::fmt::Write as _;
@@ -141,6 +141,21 @@ impl Metrics {
     }
 }
 
+/// Adds what the server costs: the CPU time of its thread, the events that it sent, and the one divided by the other (0 before
+/// the first event). The labels are none: these numbers are of this program and not of the engine it plays.
+pub(super) fn own_cost(text: &mut String, cpu_ns: i64, events: u64) {
+    let cpu_s = cpu_ns as f64 / 1e9;
+    let per_event = if events == 0 { 0.0 } else { cpu_s / events as f64 };
+    for (name, kind, help, value) in [
+        ("loadline:cpu_seconds_total", "counter", "CPU time of the simulated server's thread.", cpu_s),
+        ("loadline:events_total", "counter", "Stream events handed to sockets.", events as f64),
+        ("loadline:cpu_seconds_per_event", "gauge", "CPU time of the server's thread by its events.", per_event),
+    ] {
+        declare(text, name, kind, help);
+        let _ = writeln!(text, "{name} {value:?}");
+    }
+}
+
 fn declare(text: &mut String, name: &str, kind: &str, help: &str) {
     // Writing to a String cannot fail.
     let _ = write!(text, "# HELP {name} {help}\n# TYPE {name} {kind}\n");
@@ -154,6 +169,19 @@ fn line(text: &mut String, name: &str, labels: &str, value: f64) {
 mod tests {
     use super::*;
     use crate::wire::exposition::{self, FamilyKind};
+
+    #[test]
+    fn what_the_server_costs_is_prometheus_and_no_event_costs_nothing() {
+        for (events, per_event) in [(0, 0.0), (4, 0.5)] {
+            let mut text = String::new();
+            own_cost(&mut text, 2_000_000_000, events);
+            let mut found = Vec::new();
+            let counts = exposition::read(&text, |s| found.push((s.name.to_owned(), s.value)));
+            assert_eq!((counts.bad_lines, found.len()), (0, 3), "{text}");
+            assert_eq!(found[0], ("loadline:cpu_seconds_total".into(), 2.0));
+            assert_eq!(found[2], ("loadline:cpu_seconds_per_event".into(), per_event));
+        }
+    }
 
     #[test]
     fn the_text_is_prometheus_and_its_counts_are_what_was_observed() {

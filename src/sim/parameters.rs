@@ -77,8 +77,10 @@ pub(super) fn check(name: &str, raw: Option<&RawValue>) -> Result<Option<i64>, B
     let value = serde_json::from_str(raw.get()).unwrap_or(Value::Null);
     if !kind.fits(&value) {
         let (error, message) = kind.mismatch();
+        // What is long is not said back.
+        let input = Some(raw.get()).filter(|text| text.len() <= ECHO_MAX).unwrap_or("…");
         let message =
-            format!("[{{'type': '{error}', 'loc': ('body', '{name}'), 'msg': '{message}', 'input': {value}}}]");
+            format!("[{{'type': '{error}', 'loc': ('body', '{name}'), 'msg': '{message}', 'input': {input}}}]");
         return Err(BadAsk::new(message, Some(name)));
     }
     let Some(number) = value.as_f64() else { return Ok(None) };
@@ -107,7 +109,6 @@ pub(super) fn answer_tokens(limit: Option<i64>, min: Option<i64>, default: u32, 
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use crate::sim::ask::{Api, Ask};
 
     /// What is said of a body with these fields beside its prompt, and of which field; the answer's tokens, if nothing.

@@ -25,11 +25,12 @@ use super::driver::Engine;
 use super::oracle::{Counters, Oracle, OracleLog, ServerCounts};
 use super::service::Service;
 use super::tls;
+use crate::engine::interference::CpuTimes;
 use crate::engine::recv;
 use crate::engine::stamped::WireClock;
 use crate::error::{Error, Result};
 use crate::time::alarm::Alarm;
-use crate::time::{Anchor, SECOND_NS, SystemClock, monotonic_ns};
+use crate::time::{Anchor, SystemClock, monotonic_ns};
 
 /// How long answers in flight may go on after a stop.
 const DRAIN: Duration = Duration::from_millis(500);
@@ -272,8 +273,7 @@ impl Server {
             }
         });
         drop(local);
-        let cpu = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
-        let cpu_ns = cpu.tv_sec * SECOND_NS + cpu.tv_nsec;
+        let cpu_ns = CpuTimes::of_this_thread().cpu_ns;
         outcome.map(|()| Oracle { cpu_ns, ..service.oracle.take() })
     }
 }

@@ -21,9 +21,11 @@ use super::content::Content;
 use super::deployment::{Job, Refusal as Refused};
 use super::driver::Engine;
 use super::fault::{self, Fault, FaultRule};
+use super::metrics;
 use super::oracle::{Counters, OracleLog, OracleRequest};
 use super::reply::{Reply, error_body, model_card};
 use super::stream::{Answer, Faulted, Flight, Next};
+use crate::engine::interference::CpuTimes;
 use crate::engine::stamped::{WireClock, WireLog};
 use crate::rng::Seed;
 use crate::time::{SECOND_NS, monotonic_ns, realtime_ns};
@@ -152,7 +154,9 @@ impl Service {
             }),
             None if path == "/health" => Response::new(Answer::Whole(Bytes::new())),
             None if path == "/metrics" => {
-                let text = self.engine.metrics_text(&self.model_json);
+                let mut text = self.engine.metrics_text(&self.model_json);
+                // This is the server's thread.
+                metrics::own_cost(&mut text, CpuTimes::of_this_thread().cpu_ns, self.counters.read().events);
                 let mut response = Response::new(Answer::Whole(text.into()));
                 let format = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
                 response.headers_mut().insert(CONTENT_TYPE, format);
