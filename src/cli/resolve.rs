@@ -127,6 +127,14 @@ impl ProfileArgs {
     }
 
     fn destination(&self) -> Result<Destination> {
+        if self.url.as_ref().is_some_and(|url| url.matches("://").count() > 1) {
+            return usage(
+                "--url takes one endpoint a run; put a load balancer in front of several, or run one process for each",
+            );
+        }
+        if self.model.as_ref().is_some_and(|model| model.contains(',')) {
+            return usage("--model takes one model a run; run once for each");
+        }
         match &self.url {
             Some(url) => Ok(Destination::Server(BaseUrl::parse(url)?)),
             None => Ok(Destination::Simulated(Box::new(self.engines.fill(ServeConfig {
@@ -455,6 +463,8 @@ pub(super) mod tests {
         refused("--local-address here", "invalid IP address");
         refused("--url http://u:p@x --model m", "credentials");
         refused("--url ftp://x --model m", "scheme");
+        refused("--url http://x,http://y --model m", "one endpoint a run");
+        refused("--url http://x --model m,n", "one model a run");
         refused("--input-file t --fixed-schedule --request-rate 3", "cannot be used with");
         refused("--backend llama", "llama");
         refused("--endpoint-type embeddings --streaming", "one piece");

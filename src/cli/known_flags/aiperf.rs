@@ -31,7 +31,7 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--endpoint-type", One, "chat", Same),
             flag("--streaming", Nothing, "off", Same),
             flag("--url -u", Many, "http://localhost:8000", Same),
-            flag("--url-strategy", One, "round_robin", Idle("round-robin is the only one")),
+            flag("--url-strategy", One, "round_robin", Idle("a run has one URL; round-robin is the only one")),
             flag("--request-timeout-seconds", One, "21600", Same),
             flag("--wait-for-model-timeout", One, "0", Same),
             flag("--wait-for-model-mode", One, "inference", Same),
