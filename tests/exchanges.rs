@@ -111,3 +111,64 @@ fn documents_error_pages_and_named_events_are_kept_as_they_came() {
         assert_eq!(outputs["data"][0]["response_text"].as_str(), said, "{flags}");
     }
 }
+
+/// The artifact of a run against a server that says just this.
+fn summary(scratch: &Scratch, server: &Scripted, flags: &str) -> Value {
+    let line = format!(
+        "profile --url {} --model m --streaming {flags} --request-count 1 --isl 5 --osl 9 --no-server-metrics --artifact-dir run",
+        server.url()
+    );
+    run_expecting(0, scratch, &line);
+    serde_json::from_str(&std::fs::read_to_string(scratch.path("run/profile_export_aiperf.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn tokens_of_the_first_event_are_no_gaps_and_without_usage_there_is_no_count() {
+    let scratch = Scratch::new("chunk-usage");
+    let event = |text: &str, usage: u32| {
+        format!(
+            "data: {{\"choices\":[{{\"index\":0,\"delta\":{{\"content\":\"{text}\"}},\"finish_reason\":null}}],\
+             \"usage\":{{\"prompt_tokens\":6,\"completion_tokens\":{usage}}}}}\n\n"
+        )
+    };
+    let pieces = [event("a b c", 3), event("d", 4), event("e f g h i", 9), "data: [DONE]\n\n".into()];
+    let server = Scripted::start(chunked("text/event-stream", &pieces.each_ref().map(String::as_str)), false);
+    for (flags, gaps) in
+        [("", 8.0), ("--use-server-token-count", 8.0), ("--use-server-token-count --per-chunk-usage", 6.0)]
+    {
+        let summary = summary(&scratch, &server, flags);
+        let metric = |name: &str| summary[name]["avg"].as_f64().unwrap();
+        assert_eq!((metric("output_sequence_length"), metric("input_sequence_length")), (9.0, 6.0), "{flags}");
+        let decode = metric("request_latency") - metric("time_to_first_token");
+        assert!((metric("inter_token_latency") * gaps - decode).abs() < 1e-6, "{flags}");
+    }
+    let tokens: Vec<_> = rows(&scratch.path("run"))[0].1.iter().map(|t| t.tokens).collect();
+    assert_eq!(tokens, [Some(3), Some(1), Some(5), None]);
+    let silent = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\"a\"},\"finish_reason\":\"stop\"}]}\n\n";
+    let server = Scripted::start(chunked("text/event-stream", &[silent]), false);
+    for (flags, counted) in [("", true), ("--use-server-token-count", false)] {
+        let summary = summary(&scratch, &server, flags);
+        assert_eq!(summary["request_count"]["avg"], 1.0);
+        for name in ["output_sequence_length", "input_sequence_length", "output_token_throughput"] {
+            assert_eq!(summary.get(name).is_some(), counted, "{name} {flags}");
+        }
+    }
+    run_expecting(2, &scratch, "profile --streaming --per-chunk-usage --request-count 1");
+}
+
+#[test]
+fn a_simulated_server_tells_its_usage_in_every_event_where_it_is_asked_to() {
+    let scratch = Scratch::new("continuous");
+    for simulate in ["", "--simulate"] {
+        let line = format!(
+            "profile --tp 8 {simulate} --streaming --per-chunk-usage --use-server-token-count --request-count 3 --isl 10 --osl 4 \
+             --artifact-dir run{simulate}"
+        );
+        run_expecting(0, &scratch, &line);
+        for (row, tokens) in rows(&scratch.path(&format!("run{simulate}"))) {
+            assert_eq!((row.prompt_tokens, row.output_tokens), (Some(10), Some(4)));
+            let counted: Vec<_> = tokens.iter().filter(|t| t.kind.is_content()).map(|t| t.tokens).collect();
+            assert_eq!(counted, [Some(1); 4], "{simulate}");
+        }
+    }
+}

@@ -67,7 +67,7 @@ impl Measured {
         let mut requests = Vec::new();
         rows.for_each_request(&mut |row, tokens| {
             if row.phase == Phase::Profiling {
-                requests.push(measure(&metrics::Request { row, tokens, streaming: manifest.streaming }, slo.as_ref()));
+                requests.push(measure(&metrics::Request::of(manifest, row, tokens), slo.as_ref()));
             }
         })?;
         Ok(Measured { requests, window: manifest.profiling })

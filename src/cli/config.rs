@@ -224,6 +224,10 @@ pub struct ProfileConfig {
     pub series: Option<Series>,
     /// aiperf's files.
     pub artifacts: ArtifactConfig,
+    /// Whether tokens are counted by the server's usage and in no other way.
+    pub server_counts_alone: bool,
+    /// Whether usage is asked for in every event.
+    pub per_chunk_usage: bool,
     /// The service-level objective.
     pub slo: Vec<SloBound>,
     /// What is shown while the run goes on; `None` for what suits standard error.
@@ -330,7 +334,7 @@ impl ProfileConfig {
             "realtime": self.realtime,
             "headers": self.headers.iter().map(shown).collect::<Map<String, Value>>(),
             "api_key": self.api_key.as_ref().map(|_| MASK),
-            "export_level": self.export_level.as_str(), "export_outputs_json": self.artifacts.outputs,
+            "use_server_token_count": self.server_counts_alone, "export_level": self.export_level.as_str(), "export_outputs_json": self.artifacts.outputs,
             "series": self.series.as_ref().map(|s| json!({
                 "trial": s.trial,
                 "run_label": s.run_label,
@@ -343,7 +347,7 @@ impl ProfileConfig {
             "slice_duration_s": self.artifacts.slice_ns.map(|ns| ns as f64 / SECOND_NS as f64),
             "extra_inputs": self.request.extra,
             "session_header": self.session_header.as_str(),
-            "use_legacy_max_tokens": self.request.legacy_max_tokens,
+            "use_legacy_max_tokens": self.request.legacy_max_tokens, "per_chunk_usage": self.per_chunk_usage,
         })
     }
 

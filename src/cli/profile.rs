@@ -99,6 +99,16 @@ pub struct ProfileArgs {
     #[arg(long, help_heading = ENDPOINT)]
     pub use_legacy_max_tokens: bool,
 
+    /// Count tokens as the server's usage does, and not at all where it has none; else its events are counted, and the prompt is
+    /// as long as was asked for.
+    #[arg(long, help_heading = ENDPOINT)]
+    pub use_server_token_count: bool,
+
+    /// Ask for usage in every event of a chat (stream_options.continuous_usage_stats), so that inter_token_latency knows how many
+    /// tokens came with the first one. Needs --streaming and --use-server-token-count.
+    #[arg(long, help_heading = ENDPOINT)]
+    pub per_chunk_usage: bool,
+
     /// Give a request up after this time; it counts as a timeout.
     #[arg(long, value_name = "SECONDS", default_value_t = 21_600.0, help_heading = ENDPOINT)]
     pub request_timeout_seconds: f64,

@@ -30,6 +30,17 @@ use crate::time::SECOND_NS;
 use crate::trace::transform::Transforms;
 
 impl ProfileArgs {
+    /// Asks for usage in every event, beside what the user asks of a stream.
+    fn ask_for_chunk_usage(extra: &mut Map<String, Value>) -> Result<()> {
+        let options = extra.entry("stream_options").or_insert_with(|| Map::new().into());
+        let Some(options) = options.as_object_mut() else {
+            return usage("--extra-inputs: stream_options is not an object, and --per-chunk-usage adds to it");
+        };
+        options.entry("include_usage").or_insert(true.into());
+        options.insert("continuous_usage_stats".into(), true.into());
+        Ok(())
+    }
+
     /// Checks the arguments against each other and gives them their meaning. Draws a seed where none was given.
     pub fn resolve(&self) -> Result<ProfileConfig> {
         let destination = self.destination()?;
@@ -88,6 +99,8 @@ impl ProfileArgs {
             },
             series: None,
             artifacts: self.artifacts.resolve()?,
+            server_counts_alone: self.use_server_token_count,
+            per_chunk_usage: self.per_chunk_usage,
             slo: if self.goodput.is_empty() { Vec::new() } else { metrics::parse_goodput(&self.goodput.join(" "))? },
             workers: match self.workers {
                 Some(0) => return usage("--workers must be at least 1"),
@@ -116,11 +129,18 @@ impl ProfileArgs {
                 return usage("--url needs --model: the name that the server knows the model by");
             }
         };
+        let mut extra = extra_fields(&self.extra_inputs)?;
+        if self.per_chunk_usage {
+            if !(self.streaming && self.use_server_token_count && endpoint == EndpointType::Chat) {
+                return usage("--per-chunk-usage needs --streaming, --use-server-token-count and --endpoint-type chat");
+            }
+            Self::ask_for_chunk_usage(&mut extra)?;
+        }
         Ok(RequestOptions {
             endpoint,
             model,
             streaming: self.streaming,
-            extra: extra_fields(&self.extra_inputs)?,
+            extra,
             force_output: self.prompt.force_osl,
             legacy_max_tokens: self.use_legacy_max_tokens,
         })

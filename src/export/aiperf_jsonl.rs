@@ -60,7 +60,7 @@ fn render(manifest: &Manifest, row: &RequestRow, tokens: &[TokenRow], sent_ns: i
     let class = row.outcome.class();
     let record = Record {
         metadata: metadata(manifest, row, sent_ns),
-        metrics: Metrics(Request { row, tokens, streaming: manifest.streaming }),
+        metrics: Metrics(Request::of(manifest, row, tokens)),
         error: (class != OutcomeClass::Completed)
             .then(|| ErrorDetails::new(row.outcome, row.http_status, row.error.as_deref())),
     };

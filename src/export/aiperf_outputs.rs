@@ -75,7 +75,7 @@ fn entry(
 ) -> io::Result<()> {
     let about = metadata(manifest, row, sent_ns);
     let mut metrics = Map::new();
-    for_each_value(&Request { row, tokens, streaming: manifest.streaming }, &mut |def, value| {
+    for_each_value(&Request::of(manifest, row, tokens), &mut |def, value| {
         if let (RequestValue::One(v), true) = (value, METRICS.contains(&def.name)) {
             let value = if def.unit == Unit::Tokens { Value::from(v as u64) } else { Value::from(v) };
             metrics.insert(def.name.into(), value);

@@ -101,11 +101,11 @@ fn write_to(out: &mut dyn Write, rows: &dyn Rows, summary: &Summary, asked: &Ask
 /// Writes one list, in the recording's order.
 fn write_list(out: &mut dyn Write, rows: &dyn Rows, key: &str, entry: Entry) -> Result<()> {
     write!(out, ",\n  \"{key}\": [").map_err(Error::io(FILE_NAME))?;
-    let streaming = rows.manifest().streaming;
+    let manifest = rows.manifest();
     let (mut between, mut failure) = ("", None);
     rows.for_each_request(&mut |row, tokens| {
         if row.phase == Phase::Profiling && failure.is_none() {
-            failure = write!(out, "{between}{}", entry(&Request { row, tokens, streaming })).err();
+            failure = write!(out, "{between}{}", entry(&Request::of(manifest, row, tokens))).err();
             between = ", ";
         }
     })?;

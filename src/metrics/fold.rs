@@ -8,7 +8,7 @@ use super::errors::ErrorTable;
 use super::goodput::{Origin, Slo};
 use super::quantile::Distribution;
 use super::registry::{Compute, METRICS, Metric, REGISTRY};
-use super::request::Request;
+use super::request::{Request, counts_chunks};
 use super::sweep_line::{Curves, SweepLine};
 use super::totals::Totals;
 use super::{Summary, Value};
@@ -71,6 +71,7 @@ impl Fold {
 #[derive(Clone, Debug)]
 pub(super) struct PhaseFold {
     streaming: bool,
+    per_chunk_usage: bool,
     /// Whether requests were to be sent at a trace's own times.
     replayed: bool,
     slo: Slo,
@@ -88,6 +89,7 @@ impl PhaseFold {
         let totals = Totals { phase: window, has_slo: !slo.is_empty(), ..Totals::default() };
         Ok(PhaseFold {
             streaming: manifest.streaming,
+            per_chunk_usage: counts_chunks(manifest),
             replayed: manifest.config["load"]["fixed_schedule"] == true,
             slo,
             totals,
@@ -99,7 +101,7 @@ impl PhaseFold {
 
     /// Adds one request and its stream events.
     pub(super) fn add(&mut self, row: &RequestRow, tokens: &[TokenRow]) {
-        let request = Request { row, tokens, streaming: self.streaming };
+        let request = self.request(row, tokens);
         self.totals.add(&request);
         self.sweep.add(&request);
         for (metric, distribution) in REGISTRY.iter().zip(&mut self.distributions) {
@@ -117,7 +119,12 @@ impl PhaseFold {
 
     /// Takes in what a request has to do with courses over time, and nothing else.
     pub(super) fn sweep(&mut self, row: &RequestRow, tokens: &[TokenRow]) {
-        self.sweep.add(&Request { row, tokens, streaming: self.streaming });
+        let request = self.request(row, tokens);
+        self.sweep.add(&request);
+    }
+
+    fn request<'a>(&self, row: &'a RequestRow, tokens: &'a [TokenRow]) -> Request<'a> {
+        Request { row, tokens, streaming: self.streaming, per_chunk_usage: self.per_chunk_usage }
     }
 
     fn merge(&mut self, other: PhaseFold) {

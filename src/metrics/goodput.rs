@@ -213,7 +213,7 @@ mod tests {
         row.output_tokens = Some(5);
         let met = |row: &RequestRow, text: &str, origin| {
             let slo = Slo::new(&parse_goodput(text).unwrap()).unwrap();
-            slo.is_met_by(&Request { row, tokens: &[], streaming: true }, origin)
+            slo.is_met_by(&Request { row, tokens: &[], streaming: true, per_chunk_usage: false }, origin)
         };
         assert!(met(&row, "ttft:100 itl:10", Origin::Sent), "both exactly at their bounds");
         assert!(!met(&row, "ttft:99.9", Origin::Sent));

@@ -10,7 +10,7 @@ pub(super) const INTER_TOKEN_LATENCY: Metric = Metric {
         title: "Inter Token Latency",
         unit: Unit::Milliseconds,
         better: Better::Lower,
-        formula: "(last token − first token) / (output tokens − 1)",
+        formula: "(last token − first token) / (output tokens − tokens of the first event)",
     },
     compute: Compute::Valid(itl_ms),
 };
@@ -38,6 +38,6 @@ pub(super) const OUTPUT_TOKEN_THROUGHPUT_PER_USER: Metric = Metric {
 };
 
 fn itl_ms(r: &Request<'_>) -> Option<f64> {
-    let gaps = r.row.output_tokens.filter(|&n| n >= 2)? - 1;
+    let gaps = r.row.output_tokens.filter(|&n| n >= 2)? - r.first_event_tokens();
     Some(between_ms(r.first_token_ns()?, r.row.last_token_ns?) / f64::from(gaps))
 }

@@ -5,6 +5,7 @@
 //! event between them is missing from the recording.
 //! Not here: which requests count (that is [`super::fold`]).
 
+use crate::record::manifest::Manifest;
 use crate::record::row::{RequestRow, TokenRow};
 
 /// A request as metrics see it.
@@ -16,6 +17,13 @@ pub struct Request<'a> {
     pub tokens: &'a [TokenRow],
     /// Whether the run asked for streams; without, no event has a time of its own.
     pub streaming: bool,
+    /// Whether the run asked for usage in every event, and so for the tokens of each.
+    pub per_chunk_usage: bool,
+}
+
+/// Whether a run asked for usage in every event.
+pub(super) fn counts_chunks(manifest: &Manifest) -> bool {
+    manifest.config["per_chunk_usage"] == true
 }
 
 /// Milliseconds of nanoseconds.
@@ -29,6 +37,18 @@ pub(crate) fn between_ms(from_ns: i64, to_ns: i64) -> f64 {
 }
 
 impl<'a> Request<'a> {
+    /// A request of a run.
+    pub fn of(manifest: &Manifest, row: &'a RequestRow, tokens: &'a [TokenRow]) -> Request<'a> {
+        Request { row, tokens, streaming: manifest.streaming, per_chunk_usage: counts_chunks(manifest) }
+    }
+
+    /// Tokens of the first event with output: as its usage says, where that was asked for and can be; else 1.
+    pub(crate) fn first_event_tokens(&self) -> u32 {
+        let first = self.tokens.iter().find(|t| t.kind.is_content()).filter(|_| self.per_chunk_usage);
+        let counted = first.and_then(|t| t.tokens).map(u32::from);
+        counted.filter(|&n| n > 0 && self.row.output_tokens.is_some_and(|all| n < all)).unwrap_or(1)
+    }
+
     /// First event with output of any kind; null unless streamed.
     pub(crate) fn first_token_ns(&self) -> Option<i64> {
         self.row.first_token_ns.filter(|_| self.streaming)
@@ -137,7 +157,7 @@ mod tests {
             event(6, 90, EventKind::Output),
             event(7, 91, EventKind::Output),
         ];
-        let request = Request { row: &row, tokens: &tokens, streaming: true };
+        let request = Request { row: &row, tokens: &tokens, streaming: true, per_chunk_usage: false };
         assert_eq!(request.content_gaps_ns().collect::<Vec<_>>(), [7, 1]);
         assert_eq!(request.first_gap_ns(), Some(7));
         assert_eq!(Request { tokens: &tokens[3..], ..request }.first_gap_ns(), None, "its first events are lost");
@@ -154,7 +174,7 @@ mod tests {
             stamped(2, 51, Some(30), 1),
             stamped(3, 60, None, 2),
         ];
-        let request = Request { row: &row, tokens: &tokens, streaming: true };
+        let request = Request { row: &row, tokens: &tokens, streaming: true, per_chunk_usage: false };
         assert_eq!(request.content_gaps_ns().collect::<Vec<_>>(), [0, 20, 30]);
         assert_eq!(request.client_delays_ns().collect::<Vec<_>>(), [40, 21]);
         assert_eq!(request.coalesced_share(), Some(0.5));
@@ -164,7 +184,8 @@ mod tests {
     #[test]
     fn the_servers_count_of_the_prompt_comes_first() {
         let mut row = RequestRow::scheduled(0, 0);
-        let count = |row: &RequestRow| Request { row, tokens: &[], streaming: true }.input_tokens();
+        let count =
+            |row: &RequestRow| Request { row, tokens: &[], streaming: true, per_chunk_usage: false }.input_tokens();
         assert_eq!(count(&row), None, "0 means unknown");
         row.input_tokens = 7;
         assert_eq!(count(&row), Some(7));

@@ -62,7 +62,10 @@ impl Recording {
         let mut manifest = Manifest::read(dir)?;
         let requests_file = TableFile::open(dir, Table::Requests).map_err(failure(dir, Table::Requests))?;
         let tokens = TableFile::open(dir, Table::Tokens).map_err(failure(dir, Table::Tokens))?;
-        let requests = read_requests(&requests_file).map_err(failure(dir, Table::Requests))?;
+        let mut requests = read_requests(&requests_file).map_err(failure(dir, Table::Requests))?;
+        if manifest.config["use_server_token_count"] == true {
+            requests.iter_mut().for_each(RequestRow::keep_usage_alone);
+        }
         let recovered = requests_file.is_recovered() || tokens.is_recovered();
         if manifest.state == RunState::Running {
             // Nobody was left to count; the rows that were flushed are what is known.

@@ -77,6 +77,16 @@ pub struct RequestRow {
 pub const ERROR_TEXT_MAX: usize = 512;
 
 impl RequestRow {
+    /// Leaves of the token counts those that the server stated.
+    pub fn keep_usage_alone(&mut self) {
+        if self.output_tokens_source != TokenSource::Usage {
+            self.output_tokens = None;
+        }
+        if self.prompt_tokens.is_none() {
+            self.input_tokens = 0;
+        }
+    }
+
     /// A row of a request of which nothing is known yet but its place in the schedule.
     pub fn scheduled(request_id: u64, scheduled_ns: i64) -> Self {
         RequestRow {

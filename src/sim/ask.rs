@@ -73,6 +73,8 @@ pub struct Ask<'a> {
     pub stream: bool,
     /// Whether the stream ends with a usage event.
     pub include_usage: bool,
+    /// Whether each event tells the usage so far.
+    pub continuous_usage: bool,
     /// Texts to make vectors of, or to rank; 1 where the answer is text.
     pub inputs: u32,
 }
@@ -173,9 +175,10 @@ struct Message {
     content: Option<Text>,
 }
 
-#[derive(serde::Deserialize)]
+#[derive(Clone, Copy, Default, serde::Deserialize)]
 struct StreamOptions {
     include_usage: Option<bool>,
+    continuous_usage_stats: Option<bool>,
 }
 
 impl<'a> Ask<'a> {
@@ -201,6 +204,8 @@ impl<'a> Ask<'a> {
             return Err(BadAsk::new(message, Some("stream_options")));
         }
         let output_tokens = body.output_tokens(api, prompt_tokens, max_model_tokens)?;
+        let options = body.stream_options.filter(|_| api.says_done()).unwrap_or_default();
+        let include_usage = !api.says_done() || options.include_usage.unwrap_or(false);
         Ok(Ask {
             model: body.model,
             // At most `max_model_tokens` now.
@@ -208,7 +213,9 @@ impl<'a> Ask<'a> {
             tokens,
             output_tokens,
             stream: stream && api.gives_tokens(),
-            include_usage: !api.says_done() || body.stream_options.and_then(|o| o.include_usage).unwrap_or(false),
+            include_usage,
+            // As to vLLM, it means something beside the other alone.
+            continuous_usage: include_usage && options.continuous_usage_stats.unwrap_or(false),
             inputs: if api.gives_tokens() { 1 } else { inputs as u32 },
         })
     }
@@ -385,8 +392,16 @@ mod tests {
         );
         let tokens = words("a b c d e");
         let model = Some("m".into());
-        let expected =
-            Ask { model, prompt_tokens: 5, tokens, output_tokens: 9, stream: true, include_usage: true, inputs: 1 };
+        let expected = Ask {
+            model,
+            prompt_tokens: 5,
+            tokens,
+            output_tokens: 9,
+            stream: true,
+            include_usage: true,
+            continuous_usage: false,
+            inputs: 1,
+        };
         assert_eq!(ask.unwrap(), expected);
     }
 

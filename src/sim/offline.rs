@@ -13,7 +13,7 @@ use super::ask::{Api, Ask};
 use super::config::ServeConfig;
 use super::content::Content;
 use super::deployment::{Deployment, Job, Refusal, SequenceId, Token};
-use super::reply::{Reply, Usage, done_event, error_body};
+use super::reply::{Reply, Usage, done_event, error_body, with_usage};
 use crate::engine::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
 use crate::error::Result;
 use crate::rng::Seed;
@@ -28,6 +28,7 @@ struct Flight {
     reply: Reply,
     stream: bool,
     include_usage: bool,
+    continuous_usage: bool,
     prompt_tokens: u32,
     produced_tokens: u32,
     /// Reads of its body so far.
@@ -163,6 +164,10 @@ impl Flight {
         Usage { prompt_tokens: self.prompt_tokens, output_tokens, cached_tokens: token.cached_tokens }
     }
 
+    fn counted(&self, event: bytes::Bytes, token: Token, output_tokens: u32) -> bytes::Bytes {
+        if self.continuous_usage { with_usage(&event, self.usage(token, output_tokens)) } else { event }
+    }
+
     fn write(&self, into: &mut Vec<u8>, token: Token) {
         // Of a stream, reads count tokens.
         let position = self.reads;
@@ -171,9 +176,15 @@ impl Flight {
             return;
         }
         if position == 0 && self.reply.has_role() {
-            into.extend_from_slice(&self.reply.role_event(self.usage(token, 0)));
+            let role = self.reply.role_event(self.usage(token, 0));
+            into.extend_from_slice(&self.counted(role, token, 0));
         }
-        self.reply.put_token_event(into, position, token.last);
+        if self.continuous_usage {
+            let event = self.reply.token_event(position, token.last);
+            into.extend_from_slice(&self.counted(event, token, position + 1));
+        } else {
+            self.reply.put_token_event(into, position, token.last);
+        }
         if token.last {
             if self.include_usage {
                 into.extend_from_slice(&self.reply.usage_event(self.usage(token, position + 1)));
@@ -219,6 +230,7 @@ impl Transport for Offline {
             reply,
             stream: ask.stream,
             include_usage: ask.include_usage,
+            continuous_usage: ask.continuous_usage,
             prompt_tokens: ask.prompt_tokens,
             produced_tokens: 0,
             reads: 0,

@@ -32,6 +32,12 @@ pub fn done_event() -> Bytes {
     Bytes::from_static(b"data: [DONE]\n\n")
 }
 
+/// An event of a chat or a completion, with the usage so far in it.
+pub fn with_usage(event: &[u8], usage: Usage) -> Bytes {
+    let open = event.strip_suffix(b"}\n\n").unwrap_or(event);
+    [open, b",\"usage\":", usage_json(usage).as_bytes(), b"}\n\n"].concat().into()
+}
+
 /// Token counts of a finished answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Usage {

@@ -258,7 +258,15 @@ impl Service {
             Reply::typed(api, id, &self.model, ask.inputs, hash)
         };
         let service = Rc::clone(self);
-        Ok(Flight { service, ticket, reply, prompt_tokens, entry, completed: false })
+        Ok(Flight {
+            service,
+            ticket,
+            reply,
+            prompt_tokens,
+            continuous_usage: ask.continuous_usage,
+            entry,
+            completed: false,
+        })
     }
 
     /// What a client is told that the engine refuses.

@@ -17,7 +17,7 @@ use tokio::time::{Sleep, sleep};
 use super::driver::Ticket;
 use super::fault::Fault;
 use super::oracle::Counters;
-use super::reply::{Reply, Usage, done_event};
+use super::reply::{Reply, Usage, done_event, with_usage};
 use super::service::Service;
 use crate::time::monotonic_ns;
 
@@ -28,6 +28,8 @@ pub(super) struct Flight {
     pub(super) ticket: Ticket,
     pub(super) reply: Reply,
     pub(super) prompt_tokens: u32,
+    /// Whether each event tells the usage so far.
+    pub(super) continuous_usage: bool,
     /// The request's entry in the oracle.
     pub(super) entry: Option<usize>,
     pub(super) completed: bool,
@@ -40,6 +42,11 @@ impl Flight {
             output_tokens: self.ticket.output_tokens(),
             cached_tokens: self.ticket.cached_tokens(),
         }
+    }
+
+    /// An event as it goes out when so many tokens are there.
+    fn counted(&self, event: Bytes, output_tokens: u32) -> Bytes {
+        if self.continuous_usage { with_usage(&event, Usage { output_tokens, ..self.usage() }) } else { event }
     }
 
     fn stamp(&self) {
@@ -102,7 +109,7 @@ impl Answer {
             Next::Role => {
                 ready!(flight.ticket.poll_tokens(cx, 1));
                 *next = Next::Token(0);
-                flight.reply.role_event(flight.usage())
+                flight.counted(flight.reply.role_event(flight.usage()), 0)
             }
             Next::Token(position) => {
                 ready!(flight.ticket.poll_tokens(cx, position + 1));
@@ -112,7 +119,7 @@ impl Answer {
                     (true, true) => Next::Usage,
                     (true, false) => Next::Done,
                 };
-                flight.reply.token_event(position, last)
+                flight.counted(flight.reply.token_event(position, last), position + 1)
             }
             Next::Usage => {
                 *next = if flight.reply.api().says_done() { Next::Done } else { Next::End };

@@ -46,15 +46,8 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--api-key", One, "", Same),
             flag("--transport --transport-type", One, "", Idle("HTTP is the only one")),
             flag("--use-legacy-max-tokens", Nothing, "off", Same),
-            flag("--use-server-token-count", Nothing, "off", Idle("the server's usage is used where it sends one")),
-            flag(
-                "--per-chunk-usage",
-                Nothing,
-                "off",
-                Instead(
-                    "--extra-inputs '{\"stream_options\":{\"include_usage\":true,\"continuous_usage_stats\":true}}'",
-                ),
-            ),
+            flag("--use-server-token-count", Nothing, "off", Same),
+            flag("--per-chunk-usage", Nothing, "off", Same),
             flag("--connection-reuse-strategy", One, "pooled", Same),
             flag("--download-video-content", Nothing, "off", MEDIA),
             flag("--request-content-type", One, "", Same),
