@@ -264,6 +264,31 @@ fn a_stop_tells_what_was_served_and_what_it_cost() {
 }
 
 #[test]
+fn tokenize_counts_as_answers_do_and_its_ids_are_the_same_prompt() {
+    let server = start(&fast());
+    let mut wire = Wire::to(&server);
+    let text = "ship deck keel mast sail tide wind port star cargo draft ".repeat(12);
+    let (head, said) = wire.ask("/tokenize", &json!({"model": "Qwen/Qwen3-32B", "prompt": text}));
+    assert_eq!((head.status, &said["count"], &said["max_model_len"]), (200, &json!(132), &json!(262_144)));
+    let usage = |wire: &mut Wire, prompt: &Value| {
+        wire.ask(COMPLETIONS, &json!({"prompt": prompt, "max_tokens": 1})).1["usage"].clone()
+    };
+    assert_eq!(usage(&mut wire, &json!(text))["prompt_tokens"], said["count"]);
+    let again = usage(&mut wire, &said["tokens"]);
+    assert_eq!(again["prompt_tokens_details"]["cached_tokens"], 128, "the ids find the blocks of the text");
+    let (_, chat) = wire.ask("/tokenize", &chat(1, false));
+    assert_eq!((&chat["count"], chat["tokens"].as_array().unwrap().len()), (&json!(3), 3));
+    let (_, back) = wire.ask("/detokenize", &json!({"tokens": chat["tokens"]}));
+    assert_eq!(back, json!({"prompt": "one two three"}));
+    let (head, bad) = wire.ask("/tokenize", &json!({"text": "a"}));
+    assert_eq!((head.status, &bad["error"]["param"]), (400, &json!("prompt")));
+    let (head, bad) = wire.ask("/detokenize", &json!({"model": "gpt-5", "tokens": [1]}));
+    assert_eq!((head.status, &bad["error"]["type"]), (404, &json!("NotFoundError")));
+    wire.send("GET", "/tokenize", "", "");
+    assert_eq!(wire.whole().0.get("allow"), Some("POST"));
+}
+
+#[test]
 fn a_client_that_goes_away_frees_its_place() {
     for stream in [true, false] {
         let mut server = start(&ServeConfig { max_num_seqs: 1, speedup: 10.0, ..fast() });

@@ -23,10 +23,11 @@ use crate::time::{MILLISECOND_NS, SECOND_NS};
 /// sequence is thrown out and computed again. The time of an iteration is predicted from the model's dimensions and the GPU's
 /// measured kernels; no GPU, weights or tokenizer are needed. The words of an answer mean nothing.
 ///
-/// Routes: POST /v1/chat/completions, POST /v1/completions (both streaming or not), GET /v1/models, GET
-/// /v1/models/NAME, GET /health.
+/// Routes: POST /v1/chat/completions, /v1/completions, /v1/responses, /v1/messages (streaming or not), /v1/embeddings, /tokenize and
+/// /detokenize; GET /v1/models, /v1/models/NAME, /metrics and /health.
 ///
-/// A prompt counts one token per whitespace-separated word, or per token id. An answer has exactly `max_tokens`
+/// A prompt counts one token per whitespace-separated word, or per token id. /tokenize gives the ids by which the simulation knows
+/// words, which are not those of the model's own vocabulary. An answer has exactly `max_tokens`
 /// tokens; one without that limit has 256 (a chat) or 16 (a completion), or `min_tokens` where that is more. Sampling parameters and
 /// stop words change nothing, but are checked: what vLLM refuses gets its 400 here too.
 ///

@@ -1,7 +1,7 @@
 //! Turns the tokens of a prompt into the names of its KV blocks, so that a cache knows what it has seen.
 //!
 //! In: a number per token, in order. Out: a name per full block: two blocks have one name where everything from the start
-//! of the prompt to their end is the same (but for a collision of 64-bit hashes).
+//! of the prompt to their end is the same (but for a collision: of 31 bits where one word differs, of 64 for blocks).
 //! Not here: what a token is ([`super::ask`]) and who keeps blocks ([`super::kv`]).
 
 use crate::rng::mix;
@@ -60,7 +60,8 @@ impl Content {
     }
 }
 
-/// A word's number: equal words, equal numbers. Eight bytes at a time, since prompts are long.
+/// A word's number, its id as a token: equal words, equal numbers, of 31 bits, as clients take ids to be. Eight bytes at a time,
+/// since prompts are long.
 #[inline]
 pub fn word_hash(word: &[u8]) -> u64 {
     let mut hash = word.len() as u64;
@@ -69,7 +70,8 @@ pub fn word_hash(word: &[u8]) -> u64 {
         bytes[..part.len()].copy_from_slice(part);
         hash = (hash.rotate_left(29) ^ u64::from_le_bytes(bytes)).wrapping_mul(0xff51_afd7_ed55_8ccd);
     }
-    hash
+    // The upper bits of a product depend on all of its factors'.
+    hash >> 33
 }
 
 #[cfg(test)]

@@ -33,4 +33,5 @@ pub mod server;
 mod service;
 mod stream;
 pub mod tls;
+mod tokenize;
 mod typed;

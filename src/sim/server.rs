@@ -25,6 +25,7 @@ use super::driver::Engine;
 use super::oracle::{Counters, Oracle, OracleLog, ServerCounts};
 use super::service::Service;
 use super::tls;
+use super::tokenize::Words;
 use crate::engine::interference::CpuTimes;
 use crate::engine::recv;
 use crate::engine::stamped::WireClock;
@@ -204,6 +205,7 @@ fn start(
         faults: config.faults.clone(),
         faults_drawn: Cell::new(0),
         started_ns: monotonic_ns(),
+        words: Words::default(),
     });
     let duration = |ns: i64| Duration::from_nanos(ns.max(0).unsigned_abs());
     let (accept_delay, restart) = (duration(config.accept_delay_ns), config.restart_ns.map(duration));

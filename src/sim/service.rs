@@ -3,7 +3,7 @@
 //! In: a request of a connection. Out: a response whose body is an [`Answer`].
 //! Routes: `POST /v1/chat/completions`, `POST /v1/completions`, `POST /v1/responses`, `POST /v1/messages`,
 //! `POST /v1/embeddings`, `POST /v2/rerank`, `POST /rerank`, `POST /v1/ranking`, `GET /v1/models`, `GET /v1/models/NAME`,
-//! `GET /health`, `GET /metrics`.
+//! `POST /tokenize`, `POST /detokenize`, `GET /health`, `GET /metrics`.
 //! Invariant: every error answer has OpenAI's body, `{"error": {message, type, param, code}}`.
 
 use std::cell::Cell;
@@ -25,6 +25,7 @@ use super::metrics;
 use super::oracle::{Counters, OracleLog, OracleRequest};
 use super::reply::{Reply, error_body, model_card};
 use super::stream::{Answer, Faulted, Flight, Next};
+use super::tokenize::{self, Words};
 use crate::engine::interference::CpuTimes;
 use crate::engine::stamped::{WireClock, WireLog};
 use crate::rng::Seed;
@@ -55,6 +56,7 @@ pub(super) struct Service {
     pub(super) faults: Vec<FaultRule>,
     pub(super) faults_drawn: Cell<u64>,
     pub(super) started_ns: i64,
+    pub(super) words: Words,
 }
 
 impl std::fmt::Debug for Service {
@@ -136,6 +138,7 @@ impl Service {
             "/v2/rerank" => (Method::POST, Some(Api::CohereRank)),
             "/rerank" => (Method::POST, Some(Api::TeiRank)),
             "/v1/ranking" => (Method::POST, Some(Api::NimRank)),
+            "/tokenize" | "/detokenize" => (Method::POST, None),
             "/v1/models" | "/health" | "/metrics" => (Method::GET, None),
             _ if named.is_some() => (Method::GET, None),
             _ => return refuse(&Refusal::new(StatusCode::NOT_FOUND, format!("there is no {path} here"))),
@@ -152,6 +155,7 @@ impl Service {
                 Counters::add(&self.counters.refused);
                 refuse(&refusal)
             }),
+            None if allowed == Method::POST => self.translate(request).await.unwrap_or_else(|refusal| refuse(&refusal)),
             None if path == "/health" => Response::new(Answer::Whole(Bytes::new())),
             None if path == "/metrics" => {
                 let mut text = self.engine.metrics_text(&self.model_json);
@@ -179,6 +183,20 @@ impl Service {
             message: format!("The model `{name}` does not exist; this server has `{}`.", self.model),
             param: Some("model"),
         }
+    }
+
+    /// Text into token ids, or the other way.
+    async fn translate(&self, request: Request<Incoming>) -> Result<Response<Answer>, Refusal> {
+        let (head, body) = request.into_parts();
+        let body = read_body(&head.headers, body).await?;
+        if let Some(model) = tokenize::model_of(&body)?.filter(|model| *model != self.model) {
+            return Err(self.unknown_model(&model));
+        }
+        let said = match head.uri.path() {
+            "/tokenize" => self.words.tokenize(&body, self.max_model_tokens)?,
+            _ => self.words.detokenize(&body)?,
+        };
+        Ok(json(StatusCode::OK, said.to_string().into()))
     }
 
     async fn generate(
