@@ -23,7 +23,7 @@ const LAYERS: &[(&str, &[&str])] = &[
     // The index of dispersion is that of `arrival`, so that planned and sent times are judged as generated ones are.
     // `wire` takes the labels of the server's metrics apart.
     ("analysis", &["arrival", "wire", "record", "metrics"]),
-    ("comparison", &["metrics"]),
+    ("comparison", &["record", "metrics"]),
     ("plan", &[]),
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),

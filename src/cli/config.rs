@@ -232,6 +232,8 @@ pub struct ProfileConfig {
     pub slo: Vec<SloBound>,
     /// What is shown while the run goes on; `None` for what suits standard error.
     pub ui: Option<Ui>,
+    /// Whether nothing is said of the run beside warnings: it is one of many, and what they say together is printed.
+    pub quiet: bool,
     /// Worker threads.
     pub workers: Option<u32>,
     /// The verdict that fails the run.

@@ -35,8 +35,10 @@ pub mod session;
 pub mod spelling;
 pub mod sweep;
 pub mod synth;
+mod target;
 pub mod telemetry;
 pub mod trace;
+pub mod validate;
 mod vllm;
 pub mod warmup;
 
@@ -76,6 +78,9 @@ pub enum Verb {
     /// Predict TTFT, ITL, capacity and cost for each tensor-parallel size, and say what to deploy.
     #[command(visible_alias = "profile-sla")]
     Sweep(Box<sweep::SweepArgs>),
+    /// Hold a prediction against a deployment at four levels of load.
+    #[command(visible_alias = "validate-deployment")]
+    Validate(Box<validate::ValidateArgs>),
     /// Measure what this host's client can be believed at.
     Calibrate(calibrate::CalibrateArgs),
     /// Run many command lines as one plan, and go on where it was killed.

@@ -54,6 +54,7 @@ impl ProfileArgs {
         let caps =
             self.caps(self.max_in_flight.or(self.concurrency.filter(|_| !matches!(load, LoadConfig::Lanes(_)))))?;
         Ok(ProfileConfig {
+            quiet: false,
             readiness: self.readiness(&destination)?,
             destination,
             simulate: self.simulate,

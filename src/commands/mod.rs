@@ -10,6 +10,7 @@ pub mod report;
 pub mod serve;
 pub mod sweep;
 pub mod synth;
+pub mod validate;
 
 use clap::CommandFactory;
 
@@ -39,6 +40,9 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
             None => sweep::run(&args.resolve()?, style),
         },
         Verb::Plan(args) => plan::run(args, style),
+        Verb::Validate(args_of_validate) => {
+            validate::run(&args_of_validate.resolve()?, &secret::masked_command(args), style)
+        }
         Verb::Calibrate(args) => calibrate::run(&args.resolve()?, style),
         Verb::Serve(args) => {
             serve::run(args, &mut |url| {

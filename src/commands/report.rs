@@ -24,17 +24,20 @@ const PAGE: &str = "report.html";
 pub fn run(args: &ReportArgs, style: Style) -> Result<ExitCode> {
     let into = args.output_dir.as_deref().unwrap_or(&args.run_dir);
     std::fs::create_dir_all(into).map_err(Error::io(into))?;
-    Ok(exit_code(&conclude(&args.run_dir, into, style)?, args.fail_on))
+    Ok(exit_code(&conclude(&args.run_dir, into, Some(style))?, args.fail_on))
 }
 
-/// Reads the recording in `run_dir`, judges it, writes artifacts and page into `into`, and prints the table.
-pub fn conclude(run_dir: &Path, into: &Path, style: Style) -> Result<Verdict> {
+/// Reads the recording in `run_dir`, judges it, writes artifacts and page into `into`, and prints the table; without a style
+/// it prints nothing.
+pub fn conclude(run_dir: &Path, into: &Path, style: Option<Style>) -> Result<Verdict> {
     let recording = Recording::open(run_dir)?;
     let findings = findings(&recording)?;
     let written = write(run_dir, &recording, &findings, into)?;
     let Findings { summary, fidelity, verdict } = findings;
-    out::stdout(&terminal::render(recording.manifest(), &summary, &fidelity, &verdict, style))?;
-    out::stderr(&terminal::files(&written, style))?;
+    if let Some(style) = style {
+        out::stdout(&terminal::render(recording.manifest(), &summary, &fidelity, &verdict, style))?;
+        out::stderr(&terminal::files(&written, style))?;
+    }
     if recording.is_recovered() {
         let lost = recording.lost_rows();
         out::stderr(&format!("The run was cut off: {lost} of its requests were never flushed and are missing.\n"))?;

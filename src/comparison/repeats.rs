@@ -47,6 +47,26 @@ pub struct Spread {
     pub t_critical: Option<f64>,
 }
 
+/// The mean of one number over several runs.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Interval {
+    /// Runs that have it.
+    pub n: usize,
+    /// Mean over them.
+    pub mean: f64,
+    /// Student's interval of the mean; null of one run.
+    pub ends: Option<(f64, f64)>,
+}
+
+/// The mean of `values` with its interval; null where there are none. `confidence` lies in (0, 1).
+pub fn interval(values: &[f64], confidence: f64) -> Option<Interval> {
+    let n = values.len();
+    let mean = (n > 0).then(|| values.iter().sum::<f64>() / n as f64)?;
+    let squares = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>();
+    let margin = (n > 1).then(|| two_sided(confidence, n as u32 - 1) * (squares / (n - 1) as f64 / n as f64).sqrt());
+    Some(Interval { n, mean, ends: margin.map(|m| (mean - m, mean + m)) })
+}
+
 /// Every finite number of a run, in the order of its metrics.
 pub fn statistics(summary: &Summary) -> Vec<Statistic> {
     let mut all = Vec::new();

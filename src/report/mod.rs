@@ -23,4 +23,5 @@ mod number;
 mod screen;
 mod table;
 mod text;
+pub mod validation;
 mod words;

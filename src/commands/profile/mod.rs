@@ -79,7 +79,9 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     let mut viewer = Viewer::new(progress, title, stop.clone(), &plan);
     let tell = if viewer.shows_notices() { tell_nothing } else { tell_stop };
     let interrupts = Interrupts::listen(stop.clone(), tell)?;
-    announce(&manifest, &plan, &dir)?;
+    if !config.quiet {
+        announce(&manifest, &plan, &dir)?;
+    }
     warn(config, &destined, &plan, open_files)?;
     control::before(config, &destined)?;
     let workers = if config.simulate { 1 } else { workers(config, &plan, cores.len()) };
@@ -123,7 +125,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     written?;
     check_conservation(&manifest.counts)?;
     drop(destined);
-    let verdict = report::conclude(&dir, &dir, style)?;
+    let verdict = report::conclude(&dir, &dir, (!config.quiet).then_some(style))?;
     if let Some(asked) = &config.result_file {
         run_dir::copy_result(&dir, &asked.path(&manifest))?;
     }

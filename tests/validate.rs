@@ -1,0 +1,100 @@
+//! `validate` from the outside: its levels, their directories, the file it writes, and when it fails.
+
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use std::path::Path;
+
+use serde_json::Value as Json;
+use support::{Scratch, run_expecting};
+
+const TARGETS: &str = "validate --simulate --ttft-target 500 --itl-target 50 --isl 64 --osl 4 --random-seed 1";
+
+fn read(path: &Path) -> Json {
+    serde_json::from_str(&std::fs::read_to_string(path).unwrap()).unwrap()
+}
+
+#[test]
+fn four_levels_are_measured_in_their_steady_state_and_held_against_the_prediction() {
+    let scratch = Scratch::new("validate");
+    let line = format!("{TARGETS} --max-batch-size 8 --predicted-ttft 40 --requests-per-level 60 --output-dir out");
+    let output = run_expecting(0, &scratch, &line);
+    let validation = read(&scratch.path("out/validation.json"));
+    for key in ["timestamp", "model", "url", "ttft_target", "itl_target", "max_batch_size", "isl", "osl"] {
+        assert!(!validation[key].is_null(), "{key} in {validation}");
+    }
+    assert_eq!((&validation["predicted_ttft"], &validation["predicted_itl"]), (&40.0.into(), &Json::Null));
+    let levels = validation["load_level_results"].as_array().unwrap();
+    let names: Vec<&str> = levels.iter().map(|l| l["load_level"].as_str().unwrap()).collect();
+    assert_eq!(names, ["idle", "medium", "saturation", "overload"]);
+    for (level, clients) in levels.iter().zip([1_u64, 4, 7, 9]) {
+        assert_eq!(level["concurrency"], clients);
+        let dir = scratch.path(&format!("out/validation/{}", level["load_level"].as_str().unwrap()));
+        let whole = read(&dir.join("profile_export_aiperf.json"));
+        assert_eq!(whole["request_count"]["avg"], 60.0);
+        assert!(whole["warmup_metrics"].is_object(), "each level warms up");
+        let steady = level["runs"][0]["steady_state_requests"].as_u64().unwrap();
+        assert_eq!(level["runs"][0]["numbers_are_of"], "steady_state");
+        assert!(steady <= 60 - 2 * clients && steady >= 60 - 3 * clients, "{steady} of {clients} clients");
+        assert_eq!(level["runs"][0]["requests"], steady);
+        let p50 = level["ttft_p50"].as_f64().unwrap();
+        let error = 100.0 * (40.0 - p50) / p50;
+        assert!((level["ttft_error_pct"].as_f64().unwrap() - error).abs() < 1e-9, "{level}");
+        assert!((level["ttft"]["p50"]["absolute_error_pct"].as_f64().unwrap() - error.abs()).abs() < 1e-9);
+        assert!(level["itl_error_pct"].is_null() && level["itl_p99"].as_f64().unwrap() > 0.0);
+        assert_eq!(level["sla_hit_rate"], 1.0);
+        let rates = [&level["goodput_rps"], &level["request_throughput_rps"]["mean"]].map(|r| r.as_f64().unwrap());
+        assert!((rates[0] / rates[1] - 1.0).abs() < 1e-9, "all of them are good: {rates:?}");
+    }
+    let idle = levels[0]["ttft_p50"].as_f64().unwrap();
+    let measured = read(&scratch.path("out/validation/idle/profile_export_aiperf.json"));
+    assert!(
+        (idle / measured["time_to_first_token"]["p50"].as_f64().unwrap() - 1.0).abs() < 0.05,
+        "idle is steady throughout"
+    );
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("validation at 4 levels") && text.lines().all(|l| l.chars().count() <= 100), "{text}");
+}
+
+#[test]
+fn an_error_beyond_the_bound_fails_and_too_few_requests_are_suspect() {
+    let scratch = Scratch::new("validate-bound");
+    let line = "--max-batch-size 16 --requests-per-level 24 --predicted-itl 900";
+    let output =
+        run_expecting(1, &scratch, &format!("{TARGETS} {line} --repeats 2 --fail-on-error-pct 50 --output-dir out"));
+    let validation = read(&scratch.path("out/validation.json"));
+    let overload = &validation["load_level_results"][3];
+    assert_eq!((&overload["concurrency"], &overload["runs"][1]["numbers_are_of"]), (&18.into(), &"whole_run".into()));
+    assert_eq!((&overload["verdict"]["judgement"], &overload["runs"][0]["requests"]), (&"suspect".into(), &24.into()));
+    let p50 = &overload["itl"]["p50"]["actual"];
+    let [low, mean, high] = ["low", "mean", "high"].map(|key| p50[key].as_f64().unwrap());
+    assert!(low <= mean && mean <= high && p50["runs"] == 2, "{p50}");
+    assert!(scratch.path("out/validation/overload/repeats/run_0002/requests.parquet").is_file());
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("overload is suspect") && text.contains("interval over 2 runs"), "{text}");
+    run_expecting(0, &scratch, &format!("{TARGETS} {line} --fail-on-error-pct 1e9 --output-dir b"));
+}
+
+#[test]
+fn an_open_loop_offers_shares_of_the_capacity_that_was_measured() {
+    let scratch = Scratch::new("validate-open");
+    run_expecting(
+        0,
+        &scratch,
+        &format!("{TARGETS} --max-batch-size 4 --requests-per-level 80 --open-loop --output-dir out"),
+    );
+    let validation = read(&scratch.path("out/validation.json"));
+    let capacity = validation["capacity_rps"].as_f64().unwrap();
+    assert_eq!(validation["capacity_is_measured"], true);
+    for (at, share) in [(1, 0.5), (2, 0.9), (3, 1.1)] {
+        let level = &validation["load_level_results"][at];
+        assert!(level["concurrency"].is_null());
+        let rate = level["request_rate_rps"].as_f64().unwrap();
+        assert!((rate / capacity - share).abs() < 1e-9, "{rate} of {capacity}");
+        assert_eq!(level["runs"][0]["steady_state_requests"], 64, "a tenth is left out at each end");
+    }
+    assert_eq!(validation["load_level_results"][0]["concurrency"], 1);
+    assert!(scratch.path("out/validation/capacity/profile_export_aiperf.json").is_file());
+}
