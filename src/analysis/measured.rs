@@ -14,6 +14,8 @@ use crate::record::reader::Rows;
 /// One request of the measurement. Times are nanoseconds since `t0`, latencies milliseconds.
 #[derive(Clone, Debug)]
 pub struct Request {
+    /// Its place in the schedule.
+    pub id: u64,
     /// When it should have been sent.
     pub scheduled_ns: i64,
     /// When it was sent; null if it was not.
@@ -84,6 +86,7 @@ fn measure(request: &metrics::Request<'_>, slo: Option<&Slo>) -> Request {
         Some(between_ms(first_token_ns?, answered_ns?) / f64::from(gaps))
     };
     Request {
+        id: row.request_id,
         scheduled_ns: row.scheduled_ns,
         sent_ns: row.sent_ns,
         first_token_ns,

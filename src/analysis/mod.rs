@@ -7,6 +7,7 @@
 pub mod fidelity;
 pub mod measured;
 pub mod plane;
+pub mod raster;
 pub mod server;
 pub mod spread;
 pub mod timeline;

@@ -287,6 +287,8 @@ pub(super) struct TokenCursor {
     columns: Columns,
     batch: Vec<TokenRow>,
     at: usize,
+    /// Whether the columns after `kind` are read.
+    whole: bool,
 }
 
 const NO_TOKEN: TokenRow = TokenRow {
@@ -301,9 +303,10 @@ const NO_TOKEN: TokenRow = TokenRow {
 };
 
 impl TokenCursor {
-    /// A cursor before the first row of a group.
-    pub(super) fn open(file: &TableFile, group: usize) -> Result<TokenCursor> {
-        let mut cursor = TokenCursor { columns: Columns::open(file, group)?, batch: Vec::new(), at: 0 };
+    /// A cursor before the first row of a group. Unless `whole`, its rows have no `bytes` and no `tokens`, whose columns are
+    /// not read then.
+    pub(super) fn open(file: &TableFile, group: usize, whole: bool) -> Result<TokenCursor> {
+        let mut cursor = TokenCursor { columns: Columns::open(file, group)?, batch: Vec::new(), at: 0, whole };
         cursor.refill()?;
         Ok(cursor)
     }
@@ -359,8 +362,10 @@ impl TokenCursor {
         c.i64(n, |i, v| rows[i].kernel_ns = Some(v))?;
         c.i32(n, |i, v| rows[i].read = v as u32)?;
         c.name(n, |i, v| EventKind::parse(v).map(|v| rows[i].kind = v))?;
-        c.i32(n, |i, v| rows[i].bytes = v as u32)?;
-        c.u16(n, |i, v| rows[i].tokens = Some(v))?;
+        if self.whole {
+            c.i32(n, |i, v| rows[i].bytes = v as u32)?;
+            c.u16(n, |i, v| rows[i].tokens = Some(v))?;
+        }
         let keys = || rows.iter().map(|row| (row.request_id, row.seq));
         let first = before.into_iter().chain(keys());
         if first.zip(keys().skip(usize::from(before.is_none()))).any(|(a, b)| a >= b) {

@@ -24,6 +24,8 @@ pub(super) struct TokenMerge<'f> {
     /// Groups that are not open yet: least request id and number, least first.
     ahead: VecDeque<(u64, usize)>,
     open: Vec<TokenCursor>,
+    /// Whether every request is asked for, and every column.
+    whole: bool,
 }
 
 impl<'f> TokenMerge<'f> {
@@ -32,7 +34,13 @@ impl<'f> TokenMerge<'f> {
         let groups = file.metadata().row_groups().iter();
         let mut ahead: Vec<_> = groups.map(least_request_id).zip(0..).collect();
         ahead.sort_unstable();
-        TokenMerge { file, ahead: ahead.into(), open: Vec::new() }
+        TokenMerge { file, ahead: ahead.into(), open: Vec::new(), whole: true }
+    }
+
+    /// The same for a few requests: groups that hold none of them by their statistics are not opened, and the columns of
+    /// sizes are not read.
+    pub(super) fn of_few(file: &'f TableFile) -> TokenMerge<'f> {
+        TokenMerge { whole: false, ..TokenMerge::new(file) }
     }
 
     /// Puts the events of `request_id` into `rows`, in order. Ids must be asked for in growing order; events of ids
@@ -40,7 +48,7 @@ impl<'f> TokenMerge<'f> {
     pub(super) fn take(&mut self, request_id: u64, rows: &mut Vec<TokenRow>) -> Result<()> {
         rows.clear();
         while self.ahead.front().is_some_and(|(least, _)| *least <= request_id) {
-            self.open_next()?;
+            self.open_next(request_id)?;
         }
         for cursor in &mut self.open {
             cursor.skip_before(request_id)?;
@@ -55,15 +63,26 @@ impl<'f> TokenMerge<'f> {
         Ok(())
     }
 
-    fn open_next(&mut self) -> Result<()> {
+    fn open_next(&mut self, request_id: u64) -> Result<()> {
         let Some((least, group)) = self.ahead.pop_front() else { return Ok(()) };
-        let cursor = TokenCursor::open(self.file, group)?;
+        if !self.whole && greatest_request_id(self.file.metadata().row_group(group)) < request_id {
+            return Ok(());
+        }
+        let cursor = TokenCursor::open(self.file, group, self.whole)?;
         let Some(first) = cursor.peek() else { return Ok(()) };
         if first.request_id < least {
             return Err(bad("a row group's statistics are wrong"));
         }
         self.open.push(cursor);
         Ok(())
+    }
+}
+
+/// The greatest request id of a group by its statistics; the last of all, which is never too early, if it has none.
+fn greatest_request_id(group: &RowGroupMetaData) -> u64 {
+    match group.columns().first().and_then(|column| column.statistics()) {
+        Some(Statistics::Int64(s)) => s.max_opt().map_or(u64::MAX, |greatest| *greatest as u64),
+        _ => u64::MAX,
     }
 }
 

@@ -42,6 +42,15 @@ pub trait Rows {
     fn exchanges(&self) -> Option<&Exchanges> {
         None
     }
+
+    /// Visits those of `ids`, which rise, in the same order. Their events may lack `bytes` and `tokens`, so that less is read.
+    fn for_some_requests(&self, ids: &[u64], visit: &mut Visit<'_>) -> Result<()> {
+        self.for_each_request(&mut |row, events| {
+            if ids.binary_search(&row.request_id).is_ok() {
+                visit(row, events);
+            }
+        })
+    }
 }
 
 /// The recording in a run directory.
@@ -116,6 +125,16 @@ impl Rows for Recording {
 
     fn exchanges(&self) -> Option<&Exchanges> {
         self.exchanges.as_ref()
+    }
+
+    fn for_some_requests(&self, ids: &[u64], visit: &mut Visit<'_>) -> Result<()> {
+        let mut merge = TokenMerge::of_few(&self.tokens);
+        let mut events = Vec::new();
+        for request in self.requests.iter().filter(|r| ids.binary_search(&r.request_id).is_ok()) {
+            merge.take(request.request_id, &mut events).map_err(failure(&self.dir, Table::Tokens))?;
+            visit(request, &events);
+        }
+        Ok(())
     }
 }
 

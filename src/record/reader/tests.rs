@@ -168,3 +168,27 @@ fn write_the_corpus() {
     std::fs::create_dir_all(CORPUS).unwrap();
     seeds.into_iter().for_each(|(name, bytes)| std::fs::write(format!("{CORPUS}/{name}"), bytes).unwrap());
 }
+
+#[test]
+fn a_few_requests_are_read_without_the_columns_of_sizes_and_the_groups_of_others() {
+    let file = TableFile::from_bytes(valid(Table::Tokens, zstd()).into(), Table::Tokens).unwrap();
+    let (mut whole, mut few) = (TokenMerge::new(&file), TokenMerge::of_few(&file));
+    let (mut expected, mut rows) = (Vec::new(), Vec::new());
+    for id in [2, 5, REQUESTS - 1] {
+        whole.take(id, &mut expected).unwrap();
+        few.take(id, &mut rows).unwrap();
+        assert_eq!(rows.len(), 20);
+        expected.iter_mut().for_each(|row| (row.bytes, row.tokens) = (0, None));
+        assert_eq!(rows, expected);
+    }
+    // The first group is damaged; who asks for a request of the second only never opens it.
+    let mut bytes = valid(Table::Tokens, zstd());
+    let first = file.metadata().row_group(0);
+    let start = first.column(0).byte_range().0 as usize;
+    let end = file.metadata().row_group(1).column(0).byte_range().0 as usize;
+    bytes[start..end].fill(0xff);
+    let file = TableFile::from_bytes(bytes.into(), Table::Tokens).unwrap();
+    assert!(TokenMerge::new(&file).take(REQUESTS - 1, &mut rows).is_err());
+    TokenMerge::of_few(&file).take(REQUESTS - 1, &mut rows).unwrap();
+    assert_eq!(rows.len(), 20);
+}

@@ -14,6 +14,7 @@ mod figure;
 pub mod inspection;
 mod over_time;
 mod policy;
+mod raster;
 mod sections;
 mod slo_plane;
 mod svg;
@@ -21,11 +22,12 @@ pub mod sweep;
 
 use crate::analysis::fidelity::Fidelity;
 use crate::analysis::measured::Measured;
-use crate::analysis::{plane, spread, timeline};
+use crate::analysis::{plane, raster as streams, spread, timeline};
 use crate::error::Result;
 use crate::metrics::Summary;
 use crate::record::manifest::Verdict;
 use crate::record::reader::Rows;
+use crate::report::words;
 
 use escape::escape_cut;
 
@@ -49,6 +51,7 @@ pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: 
     let timeline = timeline::build(&measured, bins_max);
     let distributions = distributions::figures(&spread, manifest, summary);
     let plane = plane::build(&measured, slo_plane::bounds_ms(manifest));
+    let streams = streams::build(rows, &measured, typical_gap_ms(summary))?;
     let over_time = over_time::figures(&timeline, manifest);
     let body = [
         sections::header(manifest, verdict),
@@ -62,13 +65,22 @@ pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: 
         ),
         sections::metrics(summary),
         section("Distributions", &distributions),
-        section("Service-level objective", &[slo_plane::figure(plane.as_ref(), manifest, summary)]),
+        section(
+            "Limits and streams",
+            &[slo_plane::figure(plane.as_ref(), manifest, summary), raster::figure(streams.as_ref())],
+        ),
         section("Over time", &over_time),
         fidelity::section(fidelity, &timeline),
         "</main>\n".into(),
         sections::footer(manifest),
     ];
     Ok(page(&manifest.model, &body.concat()))
+}
+
+/// The larger of the median ITL and the median gap between events: of a server that sends several tokens at once, the latter.
+fn typical_gap_ms(summary: &Summary) -> f64 {
+    let median = |name| words::stats(summary, name).map_or(0.0, |s| words::percentile(s, 50.0));
+    median("inter_token_latency").max(median("inter_chunk_latency"))
 }
 
 /// A whole page around its body.

@@ -158,4 +158,46 @@
     plane.classList.add("live");
     show();
   }
+
+  /* Any request of the sample, on a scale of its own. */
+  for (const figure of all(document, "[data-raster]")) {
+    const box = figure.querySelector(".chosen");
+    const space = figure.querySelector("svg").namespaceURI;
+    const columns = Number(figure.dataset.raster);
+    const lines = figure.dataset.lines.split(";").filter(Boolean).map((text) => text.split(" "));
+    const [left, width] = [48, columns];
+    const draw = ([id, ttft, latency, events, coalesced, stalls, any, together, gaps]) => {
+      const at = (ms) => left + (ms / latency) * width;
+      const svg = document.createElementNS(space, "svg");
+      svg.setAttribute("viewBox", "0 0 460 30");
+      svg.setAttribute("role", "img");
+      const path = (kind, d) => {
+        const element = document.createElementNS(space, "path");
+        element.setAttribute("class", "line " + kind);
+        element.setAttribute("d", d);
+        svg.append(element);
+      };
+      path("ref", `M${left} 15H${at(Number(ttft))}`);
+      gaps.split(",").filter(Boolean).map((gap) => gap.split("-").map(Number)).forEach(([from, to]) => path("s3 wide", `M${at(from)} 15H${at(to)}`));
+      const bits = (hex) => [...hex].flatMap((digit, i) => [8, 4, 2, 1].flatMap((bit, j) => (parseInt(digit, 16) & bit ? [4 * i + j] : [])));
+      const several = new Set(bits(together));
+      const stroke = (from, to) => (i) => `M${left + i + 0.5} ${from}V${to}`;
+      path("s1 thin", bits(any).filter((i) => !several.has(i)).map(stroke(7, 23)).join(""));
+      path("s2 thick", [...several].map(stroke(2, 28)).join(""));
+      const says = make("span", { textContent: `TTFT ${short(Number(ttft))} ms, the whole width ${short(Number(latency))} ms; ` +
+        `${short(Number(events))} events with tokens, ${short(Number(coalesced))} of them together with others; stalls: ${short(Number(stalls))}` });
+      svg.setAttribute("aria-label", `request ${id}: ${says.textContent}`);
+      box.replaceChildren(svg, says);
+    };
+    const select = make("select");
+    lines.forEach((line, i) => select.append(make("option", { value: i, textContent: `request ${line[0]}, latency ${short(Number(line[2]))} ms` })));
+    select.addEventListener("change", () => draw(lines[Number(select.value)]));
+    const label = make("label", { textContent: "Another request, by latency: " });
+    label.append(select);
+    const tools = make("p", { className: "tools" });
+    tools.append(label);
+    box.before(tools);
+    select.value = String(lines.length - 1);
+    if (lines.length) draw(lines[lines.length - 1]);
+  }
 })();

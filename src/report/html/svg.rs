@@ -144,6 +144,30 @@ impl Chart {
         }
     }
 
+    /// Upright strokes at each of `xs`, between two levels.
+    pub(super) fn strokes(&mut self, class: &str, levels: (f64, f64), xs: impl Iterator<Item = f64>) {
+        let (y0, y1) = (self.y_at(levels.0), self.y_at(levels.1));
+        let mut path = String::new();
+        for x in xs {
+            let _ = write!(path, "M{:.1} {y0:.1}V{y1:.1}", self.x_at(x));
+        }
+        if !path.is_empty() {
+            let _ = write!(self.marks, "<path class=\"line {class}\" d=\"{path}\"/>");
+        }
+    }
+
+    /// A row between two levels that tells its numbers when the pointer rests on it.
+    pub(super) fn hover_row(&mut self, levels: (f64, f64), note: &str) {
+        let (bottom, top) = (self.y_at(levels.0), self.y_at(levels.1));
+        let _ = write!(
+            self.labels,
+            "<rect class=\"hover\" x=\"{LEFT}\" y=\"{top:.1}\" width=\"{}\" height=\"{:.1}\"><title>{}</title></rect>",
+            WIDTH - LEFT - RIGHT,
+            bottom - top,
+            escape(note)
+        );
+    }
+
     /// All above and to the right of a staircase that falls from left to right.
     pub(super) fn upper_right(&mut self, class: &str, edge: &[(f64, f64)]) {
         let Some(first) = edge.first() else { return };

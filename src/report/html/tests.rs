@@ -44,7 +44,7 @@ fn a_page_is_whole_small_and_needs_nothing_else() {
     assert_well_formed(&page);
     assert!(page.len() < 300_000, "{} bytes", page.len());
     assert_eq!(page.matches("<svg class=\"chart\"").count(), 10);
-    assert_eq!(page.matches(">no data<").count(), 1, "no server counted prompts");
+    assert_eq!(page.matches(">no data<").count(), 2, "no server counted prompts, and no events are in memory");
     let policy = policy::policy(STYLE, SCRIPT);
     assert!(page.contains(&format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")));
     for outside in ["http://", "https://", " style=", " onerror=", "<link", "@import", "url(", "src=", "href="] {
@@ -116,10 +116,10 @@ fn a_run_without_answers_shows_boxes_instead_of_plots() {
     let page_ = page(&Memory::new(manifest(), rows));
     assert_well_formed(&page_);
     // Two requests were due: their rate (twice) and the (empty) flight are drawn; no latency and no send lag is.
-    assert_eq!((page_.matches("<svg class=\"chart\"").count(), page_.matches(">no data<").count()), (3, 9));
+    assert_eq!((page_.matches("<svg class=\"chart\"").count(), page_.matches(">no data<").count()), (3, 10));
     let nothing = page(&run_of(0, 1));
     assert_well_formed(&nothing);
-    assert_eq!((nothing.matches("<svg class=\"chart\"").count(), nothing.matches(">no data<").count()), (0, 12));
+    assert_eq!((nothing.matches("<svg class=\"chart\"").count(), nothing.matches(">no data<").count()), (0, 13));
     assert!(!nothing.contains("NaN") && !page_.contains("NaN"));
 }
 
@@ -133,7 +133,7 @@ fn the_sections_stand_in_reading_order() {
         ">Outcomes and errors<",
         ">Metrics<",
         ">Distributions<",
-        ">Service-level objective<",
+        ">Limits and streams<",
         ">Over time<",
         ">Fidelity to the plan<",
         "<footer>",
@@ -142,4 +142,40 @@ fn the_sections_stand_in_reading_order() {
     .map(|part| page.find(part).unwrap_or_else(|| panic!("{part} is missing")))
     .collect();
     assert!(places.is_sorted(), "{places:?}");
+}
+
+#[test]
+fn streams_are_drawn_and_bounded_whatever_their_length() {
+    use crate::outcome::EventKind;
+    use crate::record::reader::MemoryRows;
+    use crate::record::row::TokenRow;
+    let run = run_of(300, 9);
+    // A token every 100 µs, each fifth read with two of them, for as long as the request lasts.
+    let events = |row: &RequestRow| -> Vec<TokenRow> {
+        let (Some(from), Some(to)) = (row.first_token_ns, row.last_token_ns) else { return vec![] };
+        let n = ((to - from) / 100_000).clamp(1, 3_000);
+        let event = |i: i64| TokenRow {
+            request_id: row.request_id,
+            seq: i as u32,
+            t_ns: from + (to - from) * i / n,
+            kernel_ns: None,
+            read: (i - i64::from(i % 5 == 4)) as u32,
+            kind: EventKind::Output,
+            bytes: 9,
+            tokens: None,
+        };
+        (0..=n).map(event).collect()
+    };
+    let (summary, fidelity) = (summary_of(&run), fidelity_of(&run));
+    let rows = run.rows.iter().map(|row| (row.clone(), events(row))).collect();
+    let rows = MemoryRows { manifest: run.manifest.clone(), rows };
+    let page = render(&rows, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap();
+    assert_well_formed(&page);
+    let figure = page.split_once("<figure data-raster=\"400\" data-lines=\"").unwrap().1;
+    let (lines, drawn) = figure.split_once('"').unwrap();
+    assert_eq!(lines.matches(';').count(), 200);
+    let drawn = drawn.split_once("</figure>").unwrap().0;
+    assert_eq!(drawn.matches("<title>request ").count(), 16);
+    assert!(drawn.contains("class=\"line s1 thin\"") && drawn.contains("class=\"line s2 thick\""));
+    assert!(page.len() < 400_000, "{} bytes", page.len());
 }

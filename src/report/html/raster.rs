@@ -1,0 +1,103 @@
+//! Streams of a few requests → the figure of their tokens: a row each, and any of a sample where the script runs.
+//!
+//! Invariant: what is coalesced is told by the height of its stroke, a stall by a bar, neither by colour alone.
+//! Not here: which requests, and what a stall is ([`crate::analysis::raster`]).
+
+use std::fmt::Write as _;
+
+use crate::analysis::raster::{COLUMNS, Column, Line, Raster, STALL_FACTOR};
+use crate::report::number::{count, number};
+
+use super::axis::Axis;
+use super::figure::{Key, no_data, with_legend};
+use super::svg::Chart;
+
+const HEADING: &str = "Token times of the slowest and of typical requests";
+const KEYS: [Key; 4] = [
+    Key::line("ref", "sent to first token"),
+    Key::line("s1", "a read with a token"),
+    Key::line("s2 thick", "with several at once"),
+    Key::area("s3", "stall"),
+];
+
+/// The figure.
+pub(super) fn figure(raster: Option<&Raster>) -> String {
+    let Some(raster) = raster else {
+        return no_data(HEADING, "No completed request has stream events.");
+    };
+    let lines: Vec<&Line> = raster.slowest.iter().chain(&raster.typical).collect();
+    let caption = caption(raster);
+    let mut names = vec![""; lines.len()];
+    // From below: those in the middle, then the slowest.
+    let mut name =
+        |first: usize, n: usize, word| names.get_mut(first + n / 2).filter(|_| n > 0).map(|slot| *slot = word);
+    name(0, raster.typical.len(), "mid");
+    name(raster.typical.len(), raster.slowest.len(), "slow");
+    let span_ms = lines.first().map_or(1.0, |l| l.span_ms);
+    let axes = (Axis::up_to("ms since sent", span_ms), Axis::classes("requests, a row each", &names));
+    let mut chart = Chart::new(HEADING, &caption, axes, 0);
+    for (i, line) in lines.iter().enumerate() {
+        row(&mut chart, line, (lines.len() - 1 - i) as f64);
+    }
+    let below = "<p class=\"chosen\"></p>";
+    let data = format!("data-raster=\"{COLUMNS}\" data-lines=\"{}\"", sample(&raster.sample));
+    with_legend(HEADING, &KEYS, chart, below, &caption, &data)
+}
+
+fn caption(raster: &Raster) -> String {
+    format!(
+        "Of n = {} completed requests by latency, the {} slowest and the {} in the middle; {} at even steps of rank can be chosen. \
+         A stall is a gap of more than {} ms, {STALL_FACTOR} times the larger of the median ITL and the median gap between events; of each \
+         request the 24 longest are drawn. Times are told to a {COLUMNS}th of the width.",
+        count(raster.n as u64),
+        raster.slowest.len(),
+        raster.typical.len(),
+        raster.sample.len(),
+        number(raster.stall_ms)
+    )
+}
+
+fn row(chart: &mut Chart, line: &Line, at: f64) {
+    let level = |share: f64| at + share;
+    chart.curve("ref", &[(0.0, level(0.5)), (line.ttft_ms, level(0.5))]);
+    let stall = |s: &(f64, f64)| [(s.0, s.1, Some((level(0.4), level(0.6)))), (s.1, s.1, None)];
+    chart.band("s3", &line.longest.iter().flat_map(stall).collect::<Vec<_>>());
+    let x = |i: usize| (i as f64 + 0.5) / COLUMNS as f64 * line.span_ms;
+    let columns = |coalesced: bool| {
+        line.columns.iter().enumerate().filter(move |(_, c)| c.any && c.coalesced == coalesced).map(move |(i, _)| x(i))
+    };
+    chart.strokes("s1 thin", (level(0.25), level(0.75)), columns(false));
+    chart.strokes("s2 thick", (level(0.05), level(0.95)), columns(true));
+    chart.hover_row((level(0.0), level(1.0)), &note(line));
+}
+
+fn note(line: &Line) -> String {
+    format!(
+        "request {}: TTFT {} ms, latency {} ms, {} events with tokens, {} of them together with others, {} stalls",
+        line.id,
+        number(line.ttft_ms),
+        number(line.latency_ms),
+        line.events,
+        line.coalesced,
+        line.stalls
+    )
+}
+
+/// Each request of the sample: its numbers, its columns as hexadecimal digits of four, and its stalls.
+fn sample(lines: &[Line]) -> String {
+    let mut text = String::new();
+    for l in lines {
+        let _ =
+            write!(text, "{} {:.1} {:.1} {} {} {} ", l.id, l.ttft_ms, l.latency_ms, l.events, l.coalesced, l.stalls);
+        let hex = |of: fn(&Column) -> bool| -> String {
+            let digit = |four: &[Column]| {
+                let bits = four.iter().fold(0, |bits, c| bits << 1 | u32::from(of(c)));
+                char::from_digit(bits, 16).unwrap_or('0')
+            };
+            l.columns.chunks(4).map(digit).collect()
+        };
+        let stalls: Vec<String> = l.longest.iter().map(|s| format!("{:.0}-{:.0}", s.0, s.1)).collect();
+        let _ = write!(text, "{} {} {};", hex(|c| c.any), hex(|c| c.coalesced), stalls.join(","));
+    }
+    text
+}
