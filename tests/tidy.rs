@@ -27,7 +27,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("plan", &[]),
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
-    ("profiler", &[]),
+    // Tables of measured kernels are Parquet, of anyone.
+    ("profiler", &["record"]),
     // Its oracle has the schema of every recording.
     ("sim", &["profiler", "prompt", "wire", "endpoint", "engine", "record"]),
     ("forecast", &["trace", "arrival", "metrics", "profiler", "sim"]),

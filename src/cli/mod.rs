@@ -32,6 +32,7 @@ pub mod secret;
 pub mod series;
 pub mod serve;
 pub mod session;
+mod site_packages;
 pub mod spelling;
 pub mod sweep;
 pub mod synth;

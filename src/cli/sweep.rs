@@ -5,12 +5,15 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::site_packages;
 use super::trace::TraceArgs;
 use crate::error::{Error, Result};
+use crate::profiler::aic::KernelTables;
 use crate::profiler::backend::Backend;
 use crate::profiler::calibrate::Calibration;
 use crate::profiler::capacity::{Sla, Workload};
 use crate::profiler::disaggregate::Handoff;
+use crate::profiler::gpu::Gpu;
 use crate::profiler::model::ModelShape;
 use crate::profiler::sweep::Spec;
 use crate::profiler::{config, gpu, model};
@@ -48,6 +51,14 @@ pub struct SweepArgs {
     /// PATH. It takes about 20 seconds; that it was used, or why not, is told.
     #[arg(long, value_enum, default_value_t = MethodArg::Model)]
     pub method: MethodArg,
+
+    /// Take the times of kernels from AI Configurator's own tables, by interpolation, in place of the constants of this program.
+    ///
+    /// The folder that the Python package aiconfigurator_core lies in, or its systems/data; `auto` for the one that is installed. No
+    /// Python is run. GEMMs, attention and all-reduces come from the tables of the GPU and the backend where these have the format,
+    /// the heads and the window; the rest, experts and latent attention always, from the constants. Which is which is told.
+    #[arg(long, value_name = "DIR|auto", conflicts_with = "points")]
+    pub aic_tables: Option<PathBuf>,
 
     /// Taken for the sake of profile_sla's command lines: predictions are made here in any case. To call AI Configurator as
     /// well: --method aic.
@@ -165,6 +176,9 @@ Examples:
   The same on 16 GPUs whose KV blocks travel over TCP, with costs:
     loadline sweep --max-gpus 16 --handoff-gb-per-s 0.4 --gpu-hour-price 3.5
 
+  With the kernels that the installed AI Configurator has measured:
+    loadline sweep --backend trtllm --aic-tables auto
+
   How far predictions are from a table of measurements:
     loadline sweep --points measured.csv --output scored.csv
 
@@ -261,7 +275,7 @@ impl SweepArgs {
         tps.dedup();
         let spec = Spec {
             model: shape(&self.model)?,
-            gpu: gpu::lookup(&self.aic_system)?,
+            gpu: self.gpu()?,
             backend: self.backend,
             tps,
             workload: Workload { isl_tokens: self.isl, osl_tokens: self.osl },
@@ -284,6 +298,20 @@ impl SweepArgs {
             output_dir: self.output_dir.clone(),
             notes: self.notes(),
         })
+    }
+
+    fn gpu(&self) -> Result<&'static Gpu> {
+        let gpu = gpu::lookup(&self.aic_system)?;
+        let Some(dir) = &self.aic_tables else { return Ok(gpu) };
+        let dir = match dir.to_str() {
+            Some("auto") => site_packages::holding(AIC_PACKAGE).into_iter().next().ok_or_else(|| {
+                Error::Usage(format!(
+                    "--aic-tables auto: no {AIC_PACKAGE} is installed; pip install aiconfigurator-core==0.12.0, or name its folder"
+                ))
+            })?,
+            _ => dir.clone(),
+        };
+        Ok(gpu.tabled(KernelTables::read(&dir, gpu, self.backend)?))
     }
 
     fn measured(&self) -> Option<Measured> {
@@ -315,6 +343,9 @@ impl SweepArgs {
         notes
     }
 }
+
+/// The Python package with AI Configurator's tables.
+const AIC_PACKAGE: &str = "aiconfigurator_core";
 
 /// The shape of a model that is named, or that a file describes.
 fn shape(name: &str) -> Result<&'static ModelShape> {

@@ -137,6 +137,7 @@ impl Question<'_> {
             model: spec.model.names[0].into(),
             shape: Some(spec.model),
             gpu: spec.gpu.name.into(),
+            hardware: Some(spec.gpu),
             backend: spec.backend,
             tp,
             replicas,

@@ -6,6 +6,7 @@
 //! `kernels.rs`; METHODOLOGY.md has the table of errors.
 //! Not here: host time, scheduling, sampling, HTTP.
 
+use super::aic::Spoken;
 use super::backend::Backend;
 use super::deployment::{Deployment, Layout};
 use super::gpu::Gpu;
@@ -248,6 +249,29 @@ impl CostModel {
     /// Layers of the model.
     pub fn layers(&self) -> f64 {
         self.layers
+    }
+
+    /// Whether measured tables speak for its operators, or the constants of this program.
+    pub fn spoken_by(&self, spoken: &mut Spoken) {
+        match &self.projections {
+            Projections::Grouped { in_, .. } => spoken.add("GEMMs", in_.is_tabled()),
+            Projections::Latent { down, .. } => spoken.add("GEMMs", down.is_tabled()),
+        }
+        spoken.add("attention of prompts", self.context.is_tabled());
+        spoken.add(
+            "attention of answers",
+            match &self.generation {
+                Generation::Grouped(all, None) => all.is_tabled(),
+                Generation::Grouped(all, Some(window)) => all.is_tabled() && window.is_tabled(),
+                Generation::Latent(_) => false,
+            },
+        );
+        if let Some(reduce) = &self.reduce {
+            spoken.add("all-reduces", reduce.is_tabled());
+        }
+        if self.routed.is_some() {
+            spoken.add("experts", false);
+        }
     }
 
     /// Seconds of one forward pass; 0 for an empty load.

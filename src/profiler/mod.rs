@@ -5,10 +5,11 @@
 //! closed loop ([`aggregated`]), from tables of measured kernels that are data in this tree. Each [`prediction`] names its stage.
 //! [`sweep`] puts sizes and layouts beside each other, [`calibrate`] fits host time to measurements, [`results`] are the files
 //! of Dynamo's profiler.
-//! Invariant: pure; no clock, no network, and no file but those that [`calibrate`] and [`results`] read by their names.
+//! Invariant: pure; no clock, no network, and no file but those that [`aic`], [`calibrate`] and [`results`] read by their names.
 //! Not here: a schedule request by request (that is what [`crate::sim`] simulates).
 
 pub mod aggregated;
+pub mod aic;
 pub mod backend;
 pub mod band;
 pub mod calibrate;

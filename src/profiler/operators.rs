@@ -4,6 +4,8 @@
 //! for its shape ([`super::kernels`]). `q`, `kv`: query and key/value heads on this GPU; `hd` the width of a head.
 //! Not here: which operators a model has; that is [`super::cost`].
 
+use super::aic::curve::{Grid, Line};
+use super::aic::{AttentionKey, KernelTables, NEIGHBOURS};
 use super::backend::Backend;
 use super::gpu::Gpu;
 use super::kernels::{self, Kernels, Operator};
@@ -32,6 +34,13 @@ pub(super) struct Source<'a> {
     pub(super) kernels: &'a Kernels,
     pub(super) gpu: &'static Gpu,
     pub(super) backend: Backend,
+}
+
+impl Source<'_> {
+    /// What was measured of this GPU and backend, where the tables of that were given.
+    fn tables(self) -> Option<&'static KernelTables> {
+        self.gpu.tables.filter(|tables| tables.backend == self.backend)
+    }
 }
 
 impl Format {
@@ -79,30 +88,75 @@ impl Format {
 /// A matrix product of `M` rows with weights of `N` × `K`.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Gemm {
+    roofline: GemmRoofline,
+    correction: GemmCorrection,
+}
+
+/// `max(2MNK/F, (MK + NK + MN bytes)/BW)`, s.
+#[derive(Clone, Copy, Debug)]
+struct GemmRoofline {
     compute_s: f64,
     row_s: f64,
     weights_s: f64,
-    correction: Curve<{ kernels::ROWS.len() }>,
+}
+
+impl GemmRoofline {
+    fn new(gpu: &Gpu, format: Format, n: f64, k: f64) -> GemmRoofline {
+        GemmRoofline {
+            compute_s: 2.0 * n * k / format.flops(gpu),
+            row_s: (format.input_bytes() * k + ACTIVATION_BYTES * n) / gpu.hbm_bytes_per_s,
+            weights_s: format.bytes() * n * k / gpu.hbm_bytes_per_s,
+        }
+    }
+
+    fn seconds(&self, rows: f64) -> f64 {
+        (self.compute_s * rows).max(self.row_s * rows + self.weights_s)
+    }
+}
+
+/// What a product takes beside its roofline.
+#[derive(Clone, Copy, Debug)]
+enum GemmCorrection {
+    Fitted(Curve<{ kernels::ROWS.len() }>),
+    /// As measured products take beside theirs: the share of each, its roofline and its times.
+    Tabled([Option<(f64, GemmRoofline, &'static Line)>; NEIGHBOURS]),
 }
 
 impl Gemm {
     pub(super) fn new(source: Source, format: Format, n: f64, k: f64) -> Option<Gemm> {
         let format = format.gemm();
+        let roofline = GemmRoofline::new(source.gpu, format, n, k);
+        let near = source.tables().map(|tables| tables.gemm(format, n, k)).unwrap_or_default();
+        if !near.is_empty() {
+            let mut sites = [None; NEIGHBOURS];
+            for (place, (share, site)) in sites.iter_mut().zip(near) {
+                *place = Some((share, GemmRoofline::new(source.gpu, format, site.n, site.k), &site.line));
+            }
+            return Some(Gemm { roofline, correction: GemmCorrection::Tabled(sites) });
+        }
         let (_, table) = source.kernels.find(source.backend, Operator::Gemm, format.variants())?;
         let table = narrow(&narrow(table, kernels::DEPTH, k.log2()), kernels::COLUMNS, n.log2());
-        let bandwidth = source.gpu.hbm_bytes_per_s;
-        Some(Gemm {
-            compute_s: 2.0 * n * k / format.flops(source.gpu),
-            row_s: (format.input_bytes() * k + ACTIVATION_BYTES * n) / bandwidth,
-            weights_s: format.bytes() * n * k / bandwidth,
-            correction: Curve::new(kernels::ROWS, &table)?,
-        })
+        Some(Gemm { roofline, correction: GemmCorrection::Fitted(Curve::new(kernels::ROWS, &table)?) })
+    }
+
+    pub(super) fn is_tabled(&self) -> bool {
+        matches!(self.correction, GemmCorrection::Tabled(_))
     }
 
     /// `max(2MNK/F, (MK + NK + MN bytes)/BW) · correction(M; N, K)`, s.
     pub(super) fn seconds(&self, rows: f64) -> f64 {
         let rows = rows.max(1.0);
-        (self.compute_s * rows).max(self.row_s * rows + self.weights_s) * self.correction.at(rows.log2())
+        let correction = match &self.correction {
+            GemmCorrection::Fitted(curve) => curve.at(rows.log2()),
+            GemmCorrection::Tabled(sites) => {
+                let ln = |(share, roofline, line): &(f64, GemmRoofline, &Line)| {
+                    let inside = line.inside(rows);
+                    share * (line.at(inside) / roofline.seconds(inside)).ln()
+                };
+                sites.iter().flatten().map(ln).sum::<f64>().exp()
+            }
+        };
+        self.roofline.seconds(rows) * correction
     }
 }
 
@@ -117,9 +171,14 @@ pub(super) struct ContextAttention {
     chunk_s: f64,
     /// Tokens that each token sees at most; 0 for all.
     window: f64,
+    tabled: Option<&'static Grid>,
 }
 
 impl ContextAttention {
+    pub(super) fn is_tabled(&self) -> bool {
+        self.tabled.is_some()
+    }
+
     pub(super) fn grouped(source: Source, heads: Heads, window: u32, fp8: bool) -> Option<ContextAttention> {
         let width = heads.tabled_width();
         let names = ["fp8", "bf16"].map(|f| [format!("{f}/{width}/{window}"), format!("{f}/{width}/0")]);
@@ -135,6 +194,10 @@ impl ContextAttention {
             token_s: 2.0 * hd * (c[2] * q + c[3] * kv) / bandwidth,
             chunk_s: c[4] * q * 1e-9,
             window: f64::from(window),
+            tabled: source.tables().and_then(|tables| {
+                let caches = if fp8 { &[(true, true), (false, true), (false, false)][..] } else { &[(false, false)] };
+                caches.iter().find_map(|&(fp8, cache)| tables.context(heads.key(window, fp8, cache)))
+            }),
         })
     }
 
@@ -148,14 +211,29 @@ impl ContextAttention {
             token_s: 2.0 * (c[2] * 320.0 * query_heads + c[3] * LATENT_WIDTH) / bandwidth,
             chunk_s: c[4] * query_heads * 1e-9,
             window: 0.0,
+            tabled: None,
         })
     }
 
     /// Seconds for `tokens` in `chunks` whose squares add up to `squares`.
     pub(super) fn seconds(&self, tokens: f64, squares: f64, chunks: f64) -> f64 {
+        if let Some(grid) = self.tabled {
+            return grid_s(grid, tokens, squares);
+        }
         let squares = if self.window > 0.0 { squares.min(2.0 * tokens * self.window) } else { squares };
         self.launch_s + self.square_s * squares + self.token_s * tokens + self.chunk_s * chunks
     }
+}
+
+/// What a grid over batches and lengths of prompts says of `tokens` whose squares add up to `squares`: as many prompts of one length have both.
+/// A chunk is a part of such a prompt.
+fn grid_s(grid: &Grid, tokens: f64, squares: f64) -> f64 {
+    let length = squares / tokens;
+    let prompts = tokens / length;
+    let quadratic = |batch: f64, length: f64| batch * length * length;
+    let whole = grid.at(prompts, length, quadratic);
+    let launch = grid.first();
+    if prompts < 1.0 { launch + prompts * (whole - launch).max(0.0) } else { whole }
 }
 
 /// Heads on one GPU, and their width.
@@ -171,6 +249,11 @@ impl Heads {
     fn tabled_width(self) -> u32 {
         if self.width <= 64.0 { 64 } else { 128 }
     }
+
+    fn key(self, window: u32, fp8: bool, fp8_cache: bool) -> AttentionKey {
+        let [query, kv, width] = [self.query, self.kv, self.width].map(|n| n as u32);
+        AttentionKey { query, kv, width, window, fp8, fp8_cache }
+    }
 }
 
 /// Attention of each sequence's next token to its cache.
@@ -180,9 +263,14 @@ pub(super) struct GenerationAttention {
     token_s: f64,
     window: f64,
     correction: Plane<{ kernels::SEQUENCES.len() }, { kernels::CONTEXT.len() }>,
+    tabled: Option<&'static Grid>,
 }
 
 impl GenerationAttention {
+    pub(super) fn is_tabled(&self) -> bool {
+        self.tabled.is_some()
+    }
+
     pub(super) fn new(source: Source, heads: Heads, window: u32, kv_bytes: u32) -> Option<GenerationAttention> {
         let width = heads.tabled_width();
         let format = if kv_bytes == 1 { "fp8" } else { "bf16" };
@@ -197,13 +285,21 @@ impl GenerationAttention {
             token_s: 2.0 * kv * hd * f64::from(kv_bytes) / bandwidth,
             window: f64::from(window),
             correction: Plane::new(kernels::SEQUENCES, kernels::CONTEXT, &table)?,
+            tabled: source.tables().and_then(|tables| tables.generation(heads.key(window, false, kv_bytes == 1))),
         })
     }
 
     /// `(4 µs + B·(4·q·hd + 2·kv·hd·S·bytes)/BW) · correction(B, S; q, kv)`, s, for `sequences` of mean context `context`.
     pub(super) fn seconds(&self, sequences: f64, context: f64) -> f64 {
+        let roofline = |sequences: f64, context: f64| {
+            let seen = if self.window > 0.0 { context.min(self.window) } else { context };
+            GENERATION_BASE_S + sequences * (self.sequence_s + self.token_s * seen)
+        };
+        let base = roofline(sequences, context);
+        if let Some(grid) = self.tabled {
+            return grid.at(sequences, context, roofline);
+        }
         let context = if self.window > 0.0 { context.min(self.window) } else { context };
-        let base = GENERATION_BASE_S + sequences * (self.sequence_s + self.token_s * context);
         base * self.correction.at(sequences.max(1.0).log2(), context.max(1.0).log2())
     }
 }
@@ -303,9 +399,14 @@ impl ExpertGemms {
 pub(super) struct AllReduce {
     byte_s: f64,
     correction: Curve<{ kernels::MESSAGE.len() }>,
+    tabled: Option<&'static Line>,
 }
 
 impl AllReduce {
+    pub(super) fn is_tabled(&self) -> bool {
+        self.tabled.is_some()
+    }
+
     /// `None` on one GPU, where there is nothing to do, and where it was not measured.
     pub(super) fn new(source: Source, gpus: u32) -> Option<AllReduce> {
         let variant = match gpus {
@@ -315,8 +416,10 @@ impl AllReduce {
             _ => "8",
         };
         let (_, table) = source.kernels.find(source.backend, Operator::Reduce, &[variant])?;
+        let tabled = source.tables().and_then(|tables| tables.reduce(gpus));
         let gpus = f64::from(gpus);
         Some(AllReduce {
+            tabled,
             byte_s: 2.0 * (gpus - 1.0) / gpus / source.gpu.nvlink_bytes_per_s,
             correction: Curve::new(kernels::MESSAGE, table)?,
         })
@@ -324,7 +427,14 @@ impl AllReduce {
 
     /// `(2 µs + 2(t−1)/t·bytes/NV) · correction(bytes; t)`, s.
     pub(super) fn seconds(&self, bytes: f64) -> f64 {
-        (REDUCE_BASE_S + self.byte_s * bytes) * self.correction.at(bytes.max(1.0).log2())
+        let base = |bytes: f64| REDUCE_BASE_S + self.byte_s * bytes;
+        match self.tabled {
+            Some(line) => {
+                let inside = line.inside(bytes);
+                line.at(inside) * base(bytes.max(inside)) / base(inside)
+            }
+            None => base(bytes) * self.correction.at(bytes.max(1.0).log2()),
+        }
     }
 }
 

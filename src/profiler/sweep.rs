@@ -4,6 +4,7 @@
 //! Not here: load with arrivals of its own.
 
 use super::aggregated::{Aggregated, AggregatedLoad};
+use super::aic::{KernelTables, Spoken};
 use super::backend::Backend;
 use super::calibrate::Calibration;
 use super::calibrate::file::ProfileFile;
@@ -113,6 +114,14 @@ impl Spec {
             spec.handoff = Handoff::measured(self.model, &stage);
         }
         spec
+    }
+
+    /// Where the times of kernels came from, for all sizes of a sweep: `None` where no tables were given.
+    pub fn spoken(&self, sweep: &Sweep) -> Option<(&'static KernelTables, Spoken)> {
+        let tables = self.gpu.tables?;
+        let mut spoken = Spoken::default();
+        sweep.capacities.iter().for_each(|c| c.engine.cost.spoken_by(&mut spoken));
+        Some((tables, spoken))
     }
 
     fn check(&self) -> Result<()> {

@@ -135,7 +135,7 @@ fn next<'r>(readers: &'r mut [ColumnReader], at: &mut usize) -> &'r mut ColumnRe
 }
 
 /// Reads the next `n` rows of a column: its values, and for each row whether it has one.
-fn fill<T: DataType>(
+pub(super) fn fill<T: DataType>(
     reader: &mut ColumnReaderImpl<T>,
     n: usize,
     values: &mut Vec<T::T>,

@@ -5,7 +5,7 @@
 //! ([`server`]), and so is what was said, where that is kept ([`exchange`]).
 //! Between them and the `parquet` crate: [`schema`] (columns), [`encode`] and `decode` (values), `merge` (the order
 //! over row groups), [`durable`] (a file that survives a kill), `source` and `pages` (bytes that nobody vouches
-//! for).
+//! for). [`foreign`] reads tables that are no recording.
 //! Invariants: a row that was flushed survives a kill; a row that found a ring full is counted, never silent.
 //! Not here: any metric.
 
@@ -13,6 +13,7 @@ mod decode;
 pub mod durable;
 pub mod encode;
 pub mod exchange;
+pub mod foreign;
 pub mod host;
 pub mod manifest;
 mod merge;

@@ -167,18 +167,7 @@ impl TableFile {
         let about = metadata.file_metadata();
         let pairs = about.key_value_metadata().map_or(&[][..], Vec::as_slice);
         schema::check(table, about.schema_descr(), pairs).map_err(bad)?;
-        for group in metadata.row_groups() {
-            if !(0..=GROUP_ROWS_MAX).contains(&group.num_rows()) {
-                return Err(bad(format!(
-                    "a row group of {} rows is not between 0 and {GROUP_ROWS_MAX}",
-                    group.num_rows()
-                )));
-            }
-            if group.num_columns() != table.schema().num_columns() {
-                return Err(bad("a row group lacks columns"));
-            }
-            group.columns().iter().try_for_each(|column| check_column(column, length))?;
-        }
+        check_groups(&metadata, table.schema().num_columns(), length)?;
         let page_bytes_max = match table {
             Table::Requests | Table::ServerMetrics => 64 << 20, // texts of any length
             Table::Tokens => 4 << 20,                           // numbers, so much less
@@ -209,12 +198,44 @@ impl TableFile {
 
     /// The pages of one column of one row group. Both must exist.
     pub(super) fn pages(&self, group: usize, column: usize) -> Result<Box<dyn PageReader>> {
-        let group = self.metadata.row_group(group);
-        let chunk = group.column(column);
-        let rows = group.num_rows() as usize;
-        let inner = SerializedPageReader::new(Arc::new(self.source.clone()), chunk, rows, None)?;
-        Ok(Box::new(CheckedPages::new(inner, chunk)))
+        column_pages(&self.source, &self.metadata, group, column)
     }
+}
+
+/// The pages of one column of one row group. Both must exist.
+pub(super) fn column_pages(
+    source: &Source,
+    metadata: &ParquetMetaData,
+    group: usize,
+    column: usize,
+) -> Result<Box<dyn PageReader>> {
+    let group = metadata.row_group(group);
+    let chunk = group.column(column);
+    let inner = SerializedPageReader::new(Arc::new(source.clone()), chunk, group.num_rows() as usize, None)?;
+    Ok(Box::new(CheckedPages::new(inner, chunk)))
+}
+
+/// A file that is no table of a recording: its bytes, and its footer, checked.
+pub(super) fn foreign(path: &Path) -> Result<(Source, ParquetMetaData)> {
+    let file = File::open(path)?;
+    let length = file.metadata()?.len();
+    let data = Arc::new(Data::File(file));
+    let metadata = ParquetMetaDataReader::decode_metadata(&read_footer(&data, length)?)?;
+    check_groups(&metadata, metadata.file_metadata().schema_descr().num_columns(), length)?;
+    Ok((Source { data, length, page_bytes_max: 64 << 20 }, metadata))
+}
+
+fn check_groups(metadata: &ParquetMetaData, columns: usize, length: u64) -> Result<()> {
+    for group in metadata.row_groups() {
+        if !(0..=GROUP_ROWS_MAX).contains(&group.num_rows()) {
+            return Err(bad(format!("a row group of {} rows is not between 0 and {GROUP_ROWS_MAX}", group.num_rows())));
+        }
+        if group.num_columns() != columns {
+            return Err(bad("a row group lacks columns"));
+        }
+        group.columns().iter().try_for_each(|column| check_column(column, length))?;
+    }
+    Ok(())
 }
 
 /// The footer's own bytes, of a file that ends with: footer, its length in 4 bytes, `PAR1`.

@@ -15,6 +15,7 @@ use crate::error::{Error, Result};
 use crate::profiler::backend::Backend;
 use crate::profiler::calibrate::Calibration;
 use crate::profiler::cost::CostModel;
+use crate::profiler::gpu::Gpu;
 use crate::profiler::model::ModelShape;
 use crate::profiler::{gpu, memory, model};
 use crate::rng::Seed;
@@ -61,6 +62,8 @@ pub struct ServeConfig {
     pub shape: Option<&'static ModelShape>,
     /// The GPU, by a name that [`gpu::lookup`] knows.
     pub gpu: String,
+    /// The GPU itself, where it bears tables of its own.
+    pub hardware: Option<&'static Gpu>,
     /// The serving engine.
     pub backend: Backend,
     /// Tensor-parallel size: GPUs of the deployment.
@@ -125,6 +128,7 @@ impl Default for ServeConfig {
             model: "Qwen/Qwen3-32B".into(),
             shape: None,
             gpu: "h200_sxm".into(),
+            hardware: None,
             backend: Backend::Vllm,
             tp: 1,
             timing: Timing::Model,
@@ -222,7 +226,7 @@ impl ServeConfig {
         if replicas == 0 || replicas > REPLICAS_MAX {
             return Err(Error::Usage(format!("{flag} must lie in 1..={REPLICAS_MAX}, not {replicas}")));
         }
-        let (shape, gpu) = (self.shape()?, gpu::lookup(&self.gpu)?);
+        let (shape, gpu) = (self.shape()?, self.hardware.map_or_else(|| gpu::lookup(&self.gpu), Ok)?);
         let Calibration { prefill, decode, .. } = self.calibration.as_deref().copied().unwrap_or_default();
         let cost = CostModel::new(shape, gpu, self.backend, tp)?.with_prefill_factor(prefill.map_or(1.0, |p| p.factor));
         let fitting = || {

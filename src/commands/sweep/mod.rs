@@ -9,6 +9,7 @@ use crate::error::{Error, ExitCode, Result};
 use crate::export::sweep as export;
 use crate::forecast::workload::Requests;
 use crate::forecast::{Forecast, Question};
+use crate::profiler::aic::{KernelTables, Spoken};
 use crate::profiler::calibrate::file::ProfileFile;
 use crate::profiler::calibrate::{self, observe};
 use crate::profiler::capacity::Engine;
@@ -34,6 +35,8 @@ pub fn run(config: &SweepConfig, style: Style) -> Result<ExitCode> {
     let spec =
         &profile.as_ref().map_or_else(|| config.spec.clone(), |p| config.spec.calibrated(p, config.handoff_given));
     let sweep = spec.sweep()?;
+    let kernels = spec.spoken(&sweep);
+    notes.extend(kernels.as_ref().map(|(tables, spoken)| note_of_tables(tables, spoken)));
     let forecasts = match &config.under_load {
         Some(under_load) => play(spec, &sweep, under_load, &mut notes)?,
         None => Vec::new(),
@@ -54,6 +57,10 @@ pub fn run(config: &SweepConfig, style: Style) -> Result<ExitCode> {
     };
     let mut json = export::json(spec, &sweep, &forecasts, config.gpu_hour_price, &notes)?;
     json["profile"] = serde_json::to_value(&profile).map_err(|e| Error::Internal(e.to_string()))?;
+    json["kernels"] = kernels.map_or(
+        serde_json::Value::Null,
+        |(tables, spoken)| serde_json::json!({"dir": tables.dir, "files": tables.sources, "operators": spoken}),
+    );
     json["aiconfigurator"] = aic.as_ref().map_or(serde_json::Value::Null, |table| {
         serde_json::json!({
             "kernels_version": table.version,
@@ -81,6 +88,20 @@ pub fn run(config: &SweepConfig, style: Style) -> Result<ExitCode> {
         Recommendation::Deploy { .. } => ExitCode::Ok,
         Recommendation::Infeasible { .. } => ExitCode::ThresholdFailed,
     })
+}
+
+fn note_of_tables(tables: &KernelTables, spoken: &Spoken) -> String {
+    let files: Vec<String> = tables.sources.iter().map(|s| format!("{} of {}", s.table, s.version)).collect();
+    let rest = match spoken.constants.join(", ") {
+        none if none.is_empty() => "nothing falls back to loadline's own constants".into(),
+        some => format!("from loadline's own constants: {some}"),
+    };
+    let from_tables = spoken.tables.join(", ");
+    format!(
+        "Kernel times from the tables below {}: {from_tables} ({}); {rest}. Element-wise kernels by formula.",
+        tables.dir.display(),
+        files.join(", ")
+    )
 }
 
 /// What was measured of the deployment: fitted now, or earlier.
