@@ -1,7 +1,7 @@
 //! What was said: the body of a request as it was sent, and its answer as it was received → `exchanges.bin`, and back.
 //!
 //! Kept only where it is asked for. The file is a row of frames, each of little-endian numbers: `request_id` (8 bytes), the lengths
-//! of the body and of the text (4 each), the number of events (4; [`DOCUMENT`] for an answer that is no stream), then 13 bytes for
+//! of the body and of the text (4 each), the number of events (4; `DOCUMENT` for an answer that is no stream), then 13 bytes for
 //! each event (`t_ns` 8, its end in the text 4, the length of its name 1), the body, the text. An event's part of the text is its
 //! name, then its data.
 //! Invariants: a frame that was cut off by a kill ends the file; a length is checked against the file before room is

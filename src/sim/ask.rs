@@ -3,7 +3,7 @@
 //! In: the bytes of a body. Out: an [`Ask`], or the reason for a 400.
 //! A prompt's tokens are its whitespace-separated words (the rule of the built-in tokenizer), each message and each text
 //! part for itself and nothing added for a chat template; of an array of token ids, their number.
-//! Not here: fields that change nothing in a simulated answer (temperature, stop, seed, `ignore_eos`, …): [`super::parameters`]
+//! Not here: fields that change nothing in a simulated answer (temperature, stop, seed, `ignore_eos`, …): `sim::parameters`
 //! checks them, and they have no effect, as unknown ones have none.
 
 use std::borrow::Cow;
