@@ -12,6 +12,7 @@ pub mod dataset;
 pub mod endpoint;
 mod environment;
 pub mod engines;
+pub mod goodput;
 pub mod inspect;
 pub mod known_flags;
 pub mod lengths;
@@ -82,6 +83,8 @@ pub enum Verb {
     /// Hold a prediction against a deployment at four levels of load.
     #[command(visible_alias = "validate-deployment")]
     Validate(Box<validate::ValidateArgs>),
+    /// Find the highest rate of requests at which enough of them meet their targets (the goodput search).
+    Goodput(Box<goodput::GoodputArgs>),
     /// Measure what this host's client can be believed at.
     Calibrate(calibrate::CalibrateArgs),
     /// Run many command lines as one plan, and go on where it was killed.

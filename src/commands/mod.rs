@@ -1,6 +1,7 @@
 //! One file per verb: wiring only. What is computed is computed elsewhere.
 
 pub mod calibrate;
+pub mod goodput;
 pub mod inspect;
 mod interrupt;
 mod plan;
@@ -42,6 +43,9 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
         Verb::Plan(args) => plan::run(args, style),
         Verb::Validate(args_of_validate) => {
             validate::run(&args_of_validate.resolve()?, &secret::masked_command(args), style)
+        }
+        Verb::Goodput(args_of_goodput) => {
+            goodput::run(&args_of_goodput.resolve()?, &secret::masked_command(args), style)
         }
         Verb::Calibrate(args) => calibrate::run(&args.resolve()?, style),
         Verb::Serve(args) => {

@@ -6,8 +6,8 @@
 
 use super::levels::Load;
 use crate::error::Result;
-use crate::metrics::{Fold, Stats, Summary, Value};
-use crate::outcome::Phase;
+use crate::metrics::{Fold, Origin, Request, Slo, Stats, Summary, Value};
+use crate::outcome::{OutcomeClass, Phase};
 use crate::record::manifest::PhaseWindow;
 use crate::record::reader::{Recording, Rows};
 use crate::record::row::RequestRow;
@@ -58,6 +58,27 @@ pub fn measure(recording: &Recording, load: Load) -> Result<Measured> {
         }
     })?;
     Ok(Measured::of(&fold.finish(), count, steady.is_some()))
+}
+
+/// Of each request of the steady part, in the order of the schedule, whether it was answered and met every bound of the run, its
+/// latencies counted from the scheduled time. Empty where there is no such part.
+///
+/// # Errors
+/// As the recording's.
+pub fn met(recording: &Recording, load: Load) -> Result<Vec<bool>> {
+    let Some(part) = window(recording.requests(), load) else { return Ok(Vec::new()) };
+    let (slo, streaming) = (Slo::new(&recording.manifest().slo)?, recording.manifest().streaming);
+    let mut met = Vec::new();
+    recording.for_each_request(&mut |row, tokens| {
+        // What was not sent would have been in it.
+        if row.phase == Phase::Profiling
+            && (part.start_ns..part.end_ns).contains(&row.sent_ns.unwrap_or(row.scheduled_ns))
+        {
+            let is_met = || slo.is_met_by(&Request { row, tokens, streaming }, Origin::Scheduled);
+            met.push(row.outcome.class() == OutcomeClass::Completed && is_met());
+        }
+    })?;
+    Ok(met)
 }
 
 impl Measured {

@@ -4,7 +4,7 @@
 //! One file per format, one line in [`EXPORTERS`]. Invariants: the same recording gives the same bytes; memory is
 //! bounded however long the run was; no number that JSON cannot hold is ever written.
 //! Not here: what people look at (that is `report`). [`inputs`] is apart: it needs the bodies, which no recording holds; so
-//! is [`fidelity`], which is an analysis and no summary, [`validation`], which is of several runs, [`server`], which is of the server's own numbers, [`sweep`], which is a
+//! is [`fidelity`], which is an analysis and no summary, [`validation`] and [`goodput`], which are of several runs, [`server`], which is of the server's own numbers, [`sweep`], which is a
 //! prediction, and [`vllm_json`], which is written on request.
 
 pub mod aiperf_aggregate;
@@ -19,6 +19,7 @@ pub mod aiperf_sweep;
 mod aiperf_timeslices;
 mod aiperf_words;
 pub mod fidelity;
+pub mod goodput;
 pub mod inputs;
 pub mod server;
 pub mod sweep;

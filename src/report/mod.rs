@@ -8,6 +8,7 @@
 
 pub mod calibration;
 pub mod dashboard;
+pub mod goodput;
 pub mod html;
 pub mod inspection;
 pub mod out;
