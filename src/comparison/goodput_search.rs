@@ -82,7 +82,7 @@ pub struct Found {
     pub curve: Vec<Probe>,
     /// The highest rate below all that fail whose share is at least the one asked for; null where there is none.
     pub rate_rps: Option<f64>,
-    /// The highest rate that keeps the share; 0 where none does.
+    /// The highest rate that keeps the share, as do all below it that were tried; 0 where none does.
     pub low_rps: f64,
     /// The lowest rate that fails; null where none does.
     pub high_rps: Option<f64>,
@@ -165,7 +165,7 @@ fn between(question: &Question, low: f64, high: f64) -> Option<f64> {
 struct Ends {
     low: f64,
     high: Option<f64>,
-    /// The lowest and the highest undecided rate between them.
+    /// The lowest and the highest rate between them.
     undecided: Option<(f64, f64)>,
 }
 
@@ -173,9 +173,9 @@ impl Ends {
     fn of(curve: &[Probe]) -> Ends {
         let high = curve.iter().find(|p| p.decision == Decision::Fails).map(|p| p.rate_rps);
         let below: Vec<&Probe> = curve.iter().filter(|p| high.is_none_or(|high| p.rate_rps < high)).collect();
-        let low = below.iter().rev().find(|p| p.decision == Decision::Keeps).map_or(0.0, |p| p.rate_rps);
-        let mut open =
-            below.iter().filter(|p| p.decision == Decision::Undecided && p.rate_rps > low).map(|p| p.rate_rps);
+        // Attainment falls as the rate rises: a rate above an undecided one that seems to keep the share was looked at too briefly.
+        let low = below.iter().take_while(|p| p.decision == Decision::Keeps).last().map_or(0.0, |p| p.rate_rps);
+        let mut open = below.iter().filter(|p| p.rate_rps > low).map(|p| p.rate_rps);
         let first = open.next();
         Ends { low, high, undecided: first.map(|first| (first, open.next_back().unwrap_or(first))) }
     }

@@ -67,14 +67,15 @@ pub fn measure(recording: &Recording, load: Load) -> Result<Measured> {
 /// As the recording's.
 pub fn met(recording: &Recording, load: Load) -> Result<Vec<bool>> {
     let Some(part) = window(recording.requests(), load) else { return Ok(Vec::new()) };
-    let (slo, streaming) = (Slo::new(&recording.manifest().slo)?, recording.manifest().streaming);
+    let manifest = recording.manifest();
+    let slo = Slo::new(&manifest.slo)?;
     let mut met = Vec::new();
     recording.for_each_request(&mut |row, tokens| {
         // What was not sent would have been in it.
         if row.phase == Phase::Profiling
             && (part.start_ns..part.end_ns).contains(&row.sent_ns.unwrap_or(row.scheduled_ns))
         {
-            let is_met = || slo.is_met_by(&Request { row, tokens, streaming }, Origin::Scheduled);
+            let is_met = || slo.is_met_by(&Request::of(manifest, row, tokens), Origin::Scheduled);
             met.push(row.outcome.class() == OutcomeClass::Completed && is_met());
         }
     })?;
