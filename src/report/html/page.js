@@ -17,6 +17,10 @@
     return x.toLocaleString("en-US", { minimumFractionDigits: digits, maximumFractionDigits: digits });
   };
 
+  /* Shares as the page writes them: what is not all is never shown as 100 %. */
+  const percent = (share) => (share > 0.999 && share !== 1 ?
+    (Math.floor(share * 1e4) / 1e2).toFixed(2) : (share * 100).toFixed(1)) + " %";
+
   const sortBy = (table, head, column) => {
     const down = head.getAttribute("aria-sort") === "ascending";
     all(table, "thead th").forEach((other) => other.removeAttribute("aria-sort"));
@@ -122,7 +126,7 @@
       const [ttft, itl] = corner.map((i, axis) => short(limits[axis][i]));
       const rate = seconds ? short(n / seconds) + " good req/s, " : "";
       says.textContent = `TTFT at most ${ttft} ms and ITL at most ${itl} ms: ${rate}` +
-        `attainment ${short((100 * n) / ended)} % (${short(n)} of ${short(ended)})`;
+        `attainment ${percent(n / ended)} (${short(n)} of ${short(ended)})`;
       inputs.forEach(({ input }, axis) => {
         input.value = corner[axis];
         input.setAttribute("aria-valuetext", short(limits[axis][corner[axis]]) + " ms");
