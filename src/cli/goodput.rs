@@ -16,7 +16,7 @@ use crate::schedule::Caps;
 /// Poisson arrivals come at one rate after the other: doubled until too few requests meet both targets, then halfway between what
 /// holds and what does not. A rate is decided by the interval of its attainment (Wilson's, of as many independent requests as its run is
 /// worth); where it is undecided it is measured again with twice the requests, up to --requests-max. The answer is a rate that was
-/// measured, and the interval between the highest rate that surely holds and the lowest that surely does not.
+/// measured, and the interval between the highest rate that holds and the lowest that does not, each decided at --confidence-level.
 ///
 /// A request counts from the moment that it was scheduled for, so that a late client cannot make the deployment look better; a
 /// failed one meets no target. The first tenth and the last tenth of each run are left out.
