@@ -30,6 +30,8 @@ A plan is TOML:
   run = \"profile --simulate --model {model} --tp {tp} --input-file {trace}/trace.jsonl --artifact-dir {dir}\"
 
   {dir} is the step's own directory, {STEP} that of a step among its needs, {STEP:FILE:/POINTER} a value of a JSON file there.
+  A value may be a list of words, and hold other values: deployment = [\"--url\", \"http://tp{tp}:8000\"]; a {deployment} by
+  itself in a line is then two words. Values under [simulated] replace those of the same name with --simulate.
   inputs = [FILES] are files whose contents matter; accepted_exit_codes = [0, 1] takes a failed threshold as an answer.
   Paths are as seen from where loadline is started.
 
@@ -38,7 +40,10 @@ Examples:
     loadline plan plans/quick.toml --dry-run
 
   Run it, and go on after Ctrl-C:
-    loadline plan plans/quick.toml --output-dir results/quick")]
+    loadline plan plans/quick.toml --output-dir results/quick
+
+  The full-size plan in simulated time, with a trace from elsewhere:
+    loadline plan plans/qwen3-32b-h200.toml --simulate --set trace=conversation_trace.jsonl")]
 pub struct PlanArgs {
     /// The plan.
     pub file: PathBuf,
@@ -48,6 +53,12 @@ pub struct PlanArgs {
     /// Print the steps, what they wait for, and the time and GPU hours expected; run nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Take the plan's `[simulated]` values: the same steps on simulated deployments, in simulated time.
+    #[arg(long)]
+    pub simulate: bool,
+    /// Replace one of the plan's values; can be given several times.
+    #[arg(long, value_name = "NAME=VALUE", value_parser = assignment)]
+    pub set: Vec<(String, String)>,
     /// Steps that run at the same time, at most; by default one for each core.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub jobs: Option<u16>,
@@ -59,4 +70,9 @@ impl PlanArgs {
         let stem = self.file.file_stem().unwrap_or(self.file.as_os_str());
         self.output_dir.clone().unwrap_or_else(|| PathBuf::from("results").join(stem))
     }
+}
+
+fn assignment(text: &str) -> Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or("is not of the form NAME=VALUE")?;
+    Ok((name.into(), value.into()))
 }

@@ -13,6 +13,19 @@ use crate::error::InputError;
 
 /// Steps of a plan, at most.
 const STEPS_MAX: usize = 10_000;
+/// How deep values may stand in values.
+const DEPTH_MAX: usize = 8;
+/// Longest word, in bytes: values in values may double it many times over.
+const WORD_BYTES_MAX: usize = 1 << 16;
+
+/// How a plan is read.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// Whether the file's `[simulated]` values replace those of `[values]`.
+    pub is_simulated: bool,
+    /// Values that replace the file's, by name.
+    pub set: Vec<(String, String)>,
+}
 
 /// A plan.
 #[derive(Clone, Debug, Default)]
@@ -46,7 +59,9 @@ pub struct Step {
 #[serde(deny_unknown_fields)]
 struct FileText {
     #[serde(default)]
-    values: BTreeMap<String, Scalar>,
+    values: BTreeMap<String, Value>,
+    #[serde(default)]
+    simulated: BTreeMap<String, Value>,
     #[serde(rename = "step", default)]
     steps: Vec<StepText>,
 }
@@ -62,7 +77,7 @@ struct StepText {
     each: BTreeMap<String, Vec<Scalar>>,
     on: Option<String>,
     gpus: Option<Scalar>,
-    expected_s: Option<f64>,
+    expected_s: Option<Scalar>,
     #[serde(default)]
     inputs: Vec<String>,
     accepted_exit_codes: Option<Vec<i32>>,
@@ -83,6 +98,24 @@ enum Scalar {
     Real(f64),
 }
 
+/// A value: text inside a word, or the words that a `{NAME}` by itself stands for.
+#[derive(Clone, Deserialize)]
+#[serde(untagged)]
+enum Value {
+    One(Scalar),
+    Words(Vec<Scalar>),
+}
+
+impl Value {
+    /// The value in words, as a line of a step would have them.
+    fn words(&self) -> Vec<String> {
+        match self {
+            Value::One(one) => vec![one.text()],
+            Value::Words(words) => words.iter().map(Scalar::text).collect(),
+        }
+    }
+}
+
 impl Scalar {
     fn text(&self) -> String {
         match self {
@@ -98,12 +131,13 @@ impl Plan {
     ///
     /// # Errors
     /// [`InputError`] with the line and field at fault.
-    pub fn parse(file: &str, text: &str) -> Result<Plan, InputError> {
+    pub fn parse(file: &str, text: &str, how: &Reading) -> Result<Plan, InputError> {
         let line = |at: usize| text.as_bytes()[..at.min(text.len())].iter().filter(|b| **b == b'\n').count() as u64 + 1;
         let read: FileText = toml::from_str(text).map_err(|e| InputError {
             line: e.span().map_or(0, |span| line(span.start)),
             ..InputError::of_file(file, e.message(), "see `loadline plan --help` for the fields of a plan")
         })?;
+        let values = values(&read, how).map_err(|problem| InputError::of_file(file, problem, ""))?;
         let mut plan = Plan::default();
         let mut families: BTreeMap<String, Vec<usize>> = BTreeMap::new();
         for step in &read.steps {
@@ -112,19 +146,17 @@ impl Plan {
                 field: Some(field.into()),
                 ..InputError::of_file(file, format!("step `{}`: {problem}", step.name.get_ref()), "")
             };
-            for values in combinations(&step.each) {
+            for own in combinations(&step.each) {
                 if plan.steps.len() == STEPS_MAX {
                     return Err(wrong("each", format!("unfolds to more than {STEPS_MAX} steps")));
                 }
-                let known = |name: &str| values.iter().find(|(n, _)| *n == name).map(|(_, v)| v.clone());
-                let known = |name: &str| known(name).or_else(|| read.values.get(name).map(Scalar::text));
-                let unfolded = Unfolded { step, values: &values, known: &known, families: &families };
+                let unfolded = Unfolded { step, own: &own, values: &values, families: &families };
                 let made = unfolded.step().map_err(|(field, problem)| wrong(field, problem))?;
                 if families.contains_key(&made.name) {
                     return Err(wrong("name", format!("there are two steps `{}`", made.name)));
                 }
                 families.entry(made.name.clone()).or_default().push(plan.steps.len());
-                if !values.is_empty() {
+                if !own.is_empty() {
                     families.entry(step.name.get_ref().clone()).or_default().push(plan.steps.len());
                 }
                 plan.steps.push(made);
@@ -135,6 +167,27 @@ impl Plan {
         }
         Ok(plan)
     }
+}
+
+/// The values that hold for every step.
+fn values<'a>(read: &'a FileText, how: &Reading) -> Result<BTreeMap<&'a str, Vec<String>>, String> {
+    let simulated = read.simulated.iter().filter(|_| how.is_simulated);
+    let mut values: BTreeMap<&str, Vec<String>> =
+        read.values.iter().chain(simulated).map(|(name, value)| (name.as_str(), value.words())).collect();
+    if how.is_simulated && read.simulated.is_empty() {
+        return Err("has no [simulated] values: it does not say what --simulate would change".into());
+    }
+    for (name, text) in &how.set {
+        let Some((known, value)) = read.values.get_key_value(name) else {
+            return Err(format!("has no value `{name}` that could be set"));
+        };
+        let words = match value {
+            Value::One(_) => vec![text.clone()],
+            Value::Words(_) => split(text)?,
+        };
+        values.insert(known, words);
+    }
+    Ok(values)
 }
 
 /// Every combination of the lists' values, the last list fastest.
@@ -158,8 +211,9 @@ fn combinations(each: &BTreeMap<String, Vec<Scalar>>) -> Vec<Vec<(&str, String)>
 /// A step of the file with one combination of its values.
 struct Unfolded<'a> {
     step: &'a StepText,
-    values: &'a [(&'a str, String)],
-    known: &'a dyn Fn(&str) -> Option<String>,
+    /// The values of `each`.
+    own: &'a [(&'a str, String)],
+    values: &'a BTreeMap<&'a str, Vec<String>>,
     families: &'a BTreeMap<String, Vec<usize>>,
 }
 
@@ -167,7 +221,7 @@ impl Unfolded<'_> {
     fn step(&self) -> Result<Step, (&'static str, String)> {
         let step = self.step;
         let mut name = step.name.get_ref().clone();
-        for (_, value) in self.values {
+        for (_, value) in self.own {
             name.push('-');
             name.push_str(value);
         }
@@ -179,7 +233,7 @@ impl Unfolded<'_> {
         }
         let mut needs = Vec::new();
         for need in &step.needs {
-            let need = self.filled(need);
+            let need = self.filled(need, 0).map_err(|problem| ("needs", problem))?;
             let numbers = self.families.get(&need).ok_or(("needs", format!("`{need}` is no step before it")))?;
             needs.extend(numbers);
         }
@@ -193,31 +247,63 @@ impl Unfolded<'_> {
             Some([number]) if needs.contains(number) => Some(*number),
             _ => None,
         };
-        let words = words.iter().map(|word| pieces(&self.filled(word), &needed)).collect::<Result<_, _>>();
-        let gpus = step.gpus.as_ref().map_or(Ok(0.0), |gpus| self.filled(&gpus.text()).parse());
+        let words = self.spliced(&words, 0).map_err(|problem| ("run", problem))?;
+        let words = words.iter().map(|word| pieces(word, &needed)).collect::<Result<_, _>>();
+        let number = |field: &'static str, scalar: &Option<Scalar>| match scalar {
+            None => Ok(None),
+            Some(scalar) => {
+                let text = self.filled(&scalar.text(), 0).map_err(|problem| (field, problem))?;
+                text.parse::<f64>().map(Some).map_err(|_| (field, format!("`{text}` is not a number")))
+            }
+        };
+        let on = step.on.as_ref().map(|on| self.filled(on, 0)).transpose().map_err(|problem| ("on", problem))?;
+        let inputs = step.inputs.iter().map(|input| self.filled(input, 0).map(PathBuf::from)).collect::<Result<_, _>>();
         Ok(Step {
             name,
             words: words.map_err(|problem| ("run", problem))?,
             needs,
-            on: step.on.as_ref().map(|on| self.filled(on)),
-            gpus: gpus.map_err(|_| ("gpus", "is not a number".to_owned()))?,
-            expected_s: step.expected_s,
-            inputs: step.inputs.iter().map(|input| self.filled(input).into()).collect(),
+            on,
+            gpus: number("gpus", &step.gpus)?.unwrap_or(0.0),
+            expected_s: number("expected_s", &step.expected_s)?,
+            inputs: inputs.map_err(|problem| ("inputs", problem))?,
             accepted: step.accepted_exit_codes.clone().unwrap_or_else(|| vec![0]),
         })
     }
 
+    /// The words of a value: the step's own, or else the plan's.
+    fn known(&self, name: &str) -> Option<Vec<String>> {
+        let own = self.own.iter().find(|(known, _)| *known == name).map(|(_, value)| vec![value.clone()]);
+        own.or_else(|| self.values.get(name).cloned())
+    }
+
+    /// The words with values in place; a word that is a value and nothing else becomes as many words as that has.
+    fn spliced(&self, words: &[String], depth: usize) -> Result<Vec<String>, String> {
+        let mut all = Vec::new();
+        for word in words {
+            let name = word.strip_prefix('{').and_then(|rest| rest.strip_suffix('}'));
+            match name.and_then(|name| self.known(name)) {
+                Some(_) if depth == DEPTH_MAX => return Err(format!("values stand in each other around `{word}`")),
+                Some(inner) => all.extend(self.spliced(&inner, depth + 1)?),
+                None => all.push(self.filled(word, depth)?),
+            }
+        }
+        Ok(all)
+    }
+
     /// The text with the plan's and the step's values in place; what else stands in braces stays.
-    fn filled(&self, text: &str) -> String {
+    fn filled(&self, text: &str, depth: usize) -> Result<String, String> {
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find('{') {
             filled.push_str(&rest[..at]);
             rest = &rest[at..];
             let name: String = rest[1..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            let value = (self.known)(&name).filter(|_| rest[1 + name.len()..].starts_with('}'));
-            let taken = if let Some(value) = value {
-                filled.push_str(&value);
+            let value = self.known(&name).filter(|_| rest[1 + name.len()..].starts_with('}'));
+            let taken = if let Some(words) = value {
+                if depth == DEPTH_MAX || filled.len() > WORD_BYTES_MAX {
+                    return Err(format!("values stand in each other around `{{{name}}}`"));
+                }
+                filled.push_str(&self.filled(&words.join(" "), depth + 1)?);
                 name.len() + 2
             } else {
                 filled.push('{');
@@ -225,7 +311,7 @@ impl Unfolded<'_> {
             };
             rest = &rest[taken..];
         }
-        filled + rest
+        Ok(filled + rest)
     }
 }
 

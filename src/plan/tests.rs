@@ -2,7 +2,7 @@
 
 use super::address::address;
 use super::agenda::{Agenda, State};
-use super::file::Plan;
+use super::file::{Plan, Reading};
 use super::reference::{Places, resolve};
 
 const PLAN: &str = r#"
@@ -43,7 +43,7 @@ fn line(plan: &Plan, n: usize, dirs: &[&std::path::Path]) -> Result<Vec<String>,
 
 #[test]
 fn each_unfolds_and_references_lead_to_earlier_steps() {
-    let plan = Plan::parse("p.toml", PLAN).unwrap();
+    let plan = Plan::parse("p.toml", PLAN, &Reading::default()).unwrap();
     let names: Vec<&str> = plan.steps.iter().map(|s| s.name.as_str()).collect();
     assert_eq!(names, ["trace", "measure-1", "measure-2", "second-1", "second-2", "compare"]);
     let needs: Vec<&[usize]> = plan.steps.iter().map(|s| s.needs.as_slice()).collect();
@@ -84,7 +84,7 @@ fn each_unfolds_and_references_lead_to_earlier_steps() {
 
 #[test]
 fn what_is_wrong_with_a_plan_is_told_with_its_line() {
-    let why = |text: &str| Plan::parse("p.toml", text).unwrap_err().to_string();
+    let why = |text: &str| Plan::parse("p.toml", text, &Reading::default()).unwrap_err().to_string();
     assert!(why("").starts_with("p.toml: has no step"));
     assert!(why("[[step]]\nname = 'a'\nrun = 'x'\nrum = 1\n").starts_with("p.toml:4: unknown field `rum`"));
     let step = |rest: &str| why(&format!("\n[[step]]\nname = 'a'\n{rest}\n"));
@@ -122,6 +122,7 @@ fn a_step_waits_for_its_needs_and_its_endpoint_and_falls_with_them() {
         "p.toml",
         "[[step]]\nname='a'\non='x'\nrun='1'\n[[step]]\nname='b'\non='x'\nrun='2'\n[[step]]\nname='c'\non='y'\nrun='3'\n\
          [[step]]\nname='d'\nneeds=['b']\nrun='4'\n[[step]]\nname='e'\nneeds=['d', 'c']\nrun='5'\n",
+        &Reading::default(),
     )
     .unwrap();
     let mut agenda = Agenda::new(&plan);
@@ -137,4 +138,26 @@ fn a_step_waits_for_its_needs_and_its_endpoint_and_falls_with_them() {
     assert_eq!(agenda.next(), None);
     let expected = [State::Done, State::Failed, State::Kept, State::Skipped, State::Skipped];
     assert_eq!(agenda.states(), expected);
+}
+
+#[test]
+fn values_are_words_hold_values_and_are_replaced_for_a_simulation_or_by_hand() {
+    let text = "[values]\nhost = 'h'\nwhere = ['--url', 'http://{host}{tp}:80']\ns = 9\n[simulated]\nwhere = ['--simulate']\ns = 1\n\
+        [[step]]\nname='a'\neach={tp=[4]}\nexpected_s='{s}'\nrun='p {where} --x={host}'\n";
+    let read = |is_simulated: bool, set: &[(&str, &str)]| {
+        let set = set.iter().map(|(n, v)| (n.to_string(), v.to_string())).collect();
+        Plan::parse("p.toml", text, &Reading { is_simulated, set })
+    };
+    let told = |is_simulated, set| {
+        let plan = read(is_simulated, set).unwrap();
+        (line(&plan, 0, &[]).unwrap().join(" "), plan.steps[0].expected_s)
+    };
+    assert_eq!(told(false, &[]), ("p --url http://h4:80 --x=h".into(), Some(9.0)));
+    assert_eq!(told(true, &[]), ("p --simulate --x=h".into(), Some(1.0)));
+    assert_eq!(told(false, &[("host", "g")]).0, "p --url http://g4:80 --x=g");
+    assert_eq!(told(true, &[("where", "--url u -v")]).0, "p --url u -v --x=h", "what is set by hand wins");
+    assert!(read(false, &[("hots", "g")]).unwrap_err().to_string().contains("no value `hots`"));
+    assert!(read(false, &[("host", "{host}")]).unwrap_err().to_string().contains("values stand in each other"));
+    let plain = Plan::parse("p.toml", "[[step]]\nname='a'\nrun='x'", &Reading { is_simulated: true, set: Vec::new() });
+    assert!(plain.unwrap_err().to_string().contains("has no [simulated] values"));
 }

@@ -17,7 +17,7 @@ use crate::commands::interrupt::Interrupts;
 use crate::engine::stop::{Stop, StopSwitch};
 use crate::error::{Error, ExitCode, Result};
 use crate::plan::agenda::{Agenda, State};
-use crate::plan::file::Plan;
+use crate::plan::file::{Plan, Reading};
 use crate::report::out;
 use crate::report::plan::{self as page, StepLine};
 use crate::report::terminal::Style;
@@ -39,7 +39,8 @@ pub(super) fn run(args: &PlanArgs, style: Style) -> Result<ExitCode> {
         return Err(Error::Usage(format!("{} is larger than {FILE_BYTES_MAX} bytes: no plan is", args.file.display())));
     }
     let text = std::fs::read_to_string(&args.file).map_err(Error::io(&args.file))?;
-    let plan = Plan::parse(&args.file.display().to_string(), &text)?;
+    let how = Reading { is_simulated: args.simulate, set: args.set.clone() };
+    let plan = Plan::parse(&args.file.display().to_string(), &text, &how)?;
     let mut store = Store::new(&args.output_dir(), &plan);
     if args.dry_run {
         let agenda = answered(&plan, &mut store)?;
