@@ -1,0 +1,179 @@
+//! What is known of a method that chooses a deployment: what it cost, what it predicted, what was measured of its choice.
+//!
+//! Invariant: what is not known is `None`, never 0; a figure tells where it is from. Not here: reading it (`evidence`), judging it
+//! ([`super::judgement`]).
+
+use super::bootstrap::Series;
+
+/// Levels of load, in rising order; the names of directories.
+pub const LEVELS: [&str; 4] = ["idle", "medium", "saturation", "overload"];
+/// The place of the level in [`LEVELS`] at which methods are compared.
+pub const MEDIUM: usize = 1;
+/// The place of the level next to what was deployed for.
+pub const SATURATION: usize = 2;
+
+/// What is asked of a deployment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Target {
+    /// Bound on a request's TTFT, ms.
+    pub ttft_ms: f64,
+    /// Bound on a request's mean ITL, ms.
+    pub itl_ms: f64,
+    /// Tokens of a prompt.
+    pub isl: u32,
+    /// Tokens of an answer.
+    pub osl: u32,
+}
+
+/// How a figure was come by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// From time stamps or counts of what happened.
+    Measured,
+    /// Derived from less than that.
+    Estimated,
+}
+
+impl Source {
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Source::Measured => "measured",
+            Source::Estimated => "estimated",
+        }
+    }
+}
+
+/// A figure of cost.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// It.
+    pub value: f64,
+    /// How it was come by.
+    pub source: Source,
+    /// From what, in words.
+    pub from: String,
+}
+
+/// What a method cost until it had chosen; null is not known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Cost {
+    /// Wall-clock time, seconds.
+    pub wall_s: Option<Figure>,
+    /// GPU hours.
+    pub gpu_hours: Option<Figure>,
+    /// Deployments that were made.
+    pub deployments: Option<Figure>,
+}
+
+/// A prediction.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Predicted {
+    /// Milliseconds.
+    pub ms: f64,
+    /// Who says so.
+    pub from: String,
+}
+
+/// A latency, in milliseconds.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Quantiles {
+    /// Mean.
+    pub mean: Option<f64>,
+    /// Median.
+    pub p50: Option<f64>,
+    /// 90th percentile.
+    pub p90: Option<f64>,
+    /// 99th percentile.
+    pub p99: Option<f64>,
+}
+
+/// One load on the deployment, measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measured {
+    /// Requests in flight, of a closed loop.
+    pub concurrency: Option<u32>,
+    /// Time to first token, from the sending.
+    pub ttft: Quantiles,
+    /// Mean time between the tokens of a request.
+    pub itl: Quantiles,
+    /// Its mean without the gap before the second token, which of a disaggregated deployment holds the hand-off; ms.
+    pub itl_without_second_token_ms: Option<f64>,
+    /// Answers per second.
+    pub request_rps: Option<f64>,
+    /// Requests per second that met every bound of the target.
+    pub goodput_rps: Option<f64>,
+    /// Why the goodput is not known, where it is not.
+    pub goodput_unknown: Option<String>,
+    /// Share of all requests that met every bound, from 0 to 1; failed and unsent requests met none.
+    pub attainment: Option<f64>,
+    /// How long it was measured, all runs together, seconds.
+    pub duration_s: Option<f64>,
+    /// Good requests over time, for each run whose requests are recorded.
+    pub series: Vec<Series>,
+    /// Files that it was read from.
+    pub source: String,
+}
+
+/// A level of load.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Level {
+    /// What was predicted of TTFT.
+    pub ttft: Option<Predicted>,
+    /// Of ITL.
+    pub itl: Option<Predicted>,
+    /// What was measured; null where it was not.
+    pub measured: Option<Measured>,
+}
+
+/// The GPUs of a deployment, and how they share the model.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Deployment {
+    /// All GPUs.
+    pub gpus: Option<u32>,
+    /// GPUs that prefill.
+    pub prefill_gpus: Option<u32>,
+    /// GPUs that decode.
+    pub decode_gpus: Option<u32>,
+    /// How a prefill worker shares the model, `TP1`.
+    pub prefill_mapping: Option<String>,
+    /// A decode worker.
+    pub decode_mapping: Option<String>,
+}
+
+/// A method.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Method {
+    /// Its name.
+    pub name: String,
+    /// Whether it is the one that measured everything, which others are held against.
+    pub is_reference: bool,
+    /// Where its results lie.
+    pub source_dir: String,
+    /// What it deploys.
+    pub deployment: Deployment,
+    /// The serving engine and the model, as its configuration names them.
+    pub backend: Option<String>,
+    /// The model.
+    pub model: Option<String>,
+    /// What it cost.
+    pub cost: Cost,
+    /// Predicted TTFT.
+    pub ttft: Option<Predicted>,
+    /// Predicted ITL, at whatever load it chose.
+    pub itl: Option<Predicted>,
+    /// The levels, in the order of [`LEVELS`].
+    pub levels: [Level; 4],
+    /// The run that stands for what it deploys.
+    pub optimization: Option<Measured>,
+    /// What there is to say.
+    pub notes: Vec<String>,
+}
+
+impl Method {
+    /// Everything that was measured of it, with its name.
+    pub fn measured(&self) -> impl Iterator<Item = (&'static str, &Measured)> {
+        let levels = LEVELS.into_iter().zip(&self.levels).filter_map(|(name, l)| Some((name, l.measured.as_ref()?)));
+        levels.chain(self.optimization.as_ref().map(|m| ("optimization", m)))
+    }
+}
