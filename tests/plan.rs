@@ -30,6 +30,7 @@ run = "profile --simulate --tp {tp} --input-file {trace}/t.jsonl --random-seed 1
 [[step]]
 name = "again"
 needs = ["measure-2"]
+show = true
 run = "profile --simulate --request-count {measure-2:run.json:/counts/completed} --isl 8 --osl 1 --artifact-dir {dir}"
 "#;
 
@@ -50,7 +51,11 @@ fn a_plan_runs_once_and_only_what_changed_runs_again() {
     assert!(dry.contains("4 of 4 steps to run, 7200 s one after the other, 3.000 GPU hours"), "{dry}");
     assert!(!scratch.path("out").exists(), "a dry run leaves nothing");
 
-    run_expecting(0, &scratch, "plan p.toml --output-dir out");
+    let output = run_expecting(0, &scratch, "plan p.toml --output-dir out");
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let (account_table, shown) = printed.split_once("── again ──\n").unwrap();
+    assert!(account_table.contains("4 of 4 steps answered") && !account_table.contains("Request Latency"));
+    assert!(shown.starts_with("loadline ") && shown.contains("Request Latency"), "{shown}");
     let first = account(&scratch);
     assert_eq!(states(&first), ["done"; 4]);
     let told = |name: &str| -> Value {

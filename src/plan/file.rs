@@ -53,6 +53,8 @@ pub struct Step {
     pub inputs: Vec<PathBuf>,
     /// Exit codes that count as an answer.
     pub accepted: Vec<i32>,
+    /// Whether what it prints is part of the plan's own answer.
+    pub is_shown: bool,
 }
 
 #[derive(Deserialize)]
@@ -81,6 +83,8 @@ struct StepText {
     #[serde(default)]
     inputs: Vec<String>,
     accepted_exit_codes: Option<Vec<i32>>,
+    #[serde(default)]
+    show: bool,
 }
 
 #[derive(Deserialize)]
@@ -266,6 +270,7 @@ impl Unfolded<'_> {
             gpus: number("gpus", &step.gpus)?.unwrap_or(0.0),
             expected_s: number("expected_s", &step.expected_s)?,
             inputs: inputs.map_err(|problem| ("inputs", problem))?,
+            is_shown: step.show,
             accepted: step.accepted_exit_codes.clone().unwrap_or_else(|| vec![0]),
         })
     }

@@ -68,6 +68,11 @@ pub fn account(steps: &[StepLine], style: Style) -> String {
     page(&std::iter::once(head).chain(rows).collect::<Vec<_>>(), &last, style)
 }
 
+/// The line above what a step printed.
+pub fn title(step: &str, style: Style) -> String {
+    paint(&fit(&format!("── {} ──", plain(step)), style.width), BOLD, style)
+}
+
 fn page(rows: &[[String; 6]], last: &str, style: Style) -> String {
     let mut lines: Vec<String> = columns(rows).into_iter().map(|line| fit(&line, style.width)).collect();
     lines[0] = paint(&lines[0], BOLD, style);

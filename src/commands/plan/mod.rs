@@ -24,6 +24,8 @@ use crate::report::terminal::Style;
 use crate::time::{SECOND_NS, monotonic_ns};
 use store::{Answer, Store};
 
+/// What a step printed, below its directory.
+const STDOUT: &str = "stdout.txt";
 /// How often the stop switch is looked at while steps run.
 const TICK: Duration = Duration::from_millis(50);
 /// Largest plan that is read, in bytes.
@@ -53,6 +55,11 @@ pub(super) fn run(args: &PlanArgs, style: Style) -> Result<ExitCode> {
     let lines = lines(&plan, &execution.agenda, &execution.store);
     execution.store.account(&execution.agenda)?;
     out::stdout(&page::account(&lines, style))?;
+    for (n, step) in plan.steps.iter().enumerate().filter(|(n, step)| step.is_shown && lines[*n].state.is_answered()) {
+        let path = execution.store.dir(n).join(STDOUT);
+        let text = std::fs::read_to_string(&path).map_err(Error::io(&path))?;
+        out::stdout(&format!("\n{}\n{text}", page::title(&step.name, style)))?;
+    }
     if lines.iter().any(|line| line.state == State::Interrupted) {
         out::stderr("Interrupted; the same command line goes on from here.\n")?;
     }
@@ -219,6 +226,6 @@ fn spawn(dir: &Path, words: &[String]) -> Result<Child> {
         Ok(std::fs::File::create(&path).map_err(Error::io(&path))?.into())
     };
     let mut command = Command::new(program);
-    command.args(words).stdin(Stdio::null()).stdout(file("stdout.txt")?).stderr(file("stderr.txt")?).process_group(0);
+    command.args(words).stdin(Stdio::null()).stdout(file(STDOUT)?).stderr(file("stderr.txt")?).process_group(0);
     command.spawn().map_err(|e| Error::Internal(format!("cannot start a step: {e}")))
 }
