@@ -58,9 +58,12 @@ pub(super) fn parse(words: &[String], command: &Command, other: impl Fn(&str) ->
         at += 1;
         let (name, joined) = split(word, command);
         let arg = argument(command, &name);
+        // All that aiperf lets follow a flag is taken in, also where it is refused then.
+        let known = KnownFlag::find(&name).map(|f| f.takes);
         let takes = other(&name)
+            .or(known.filter(|takes| *takes == Takes::Many))
             .or_else(|| arg.map(takes))
-            .or_else(|| KnownFlag::find(&name).map(|f| f.takes))
+            .or(known)
             .filter(|_| word.starts_with('-'));
         let hyphens = arg.is_some_and(Arg::is_allow_hyphen_values_set);
         let (Some(takes), None) = (takes, joined) else {

@@ -20,9 +20,10 @@ pub struct LengthArgs {
         conflicts_with_all = ["synthetic_input_tokens_mean", "output_tokens_mean", "random_range_ratio"])]
     pub seq_dist: Option<String>,
 
-    /// Draw each length of a range as likely, as vLLM's benchmark does: from (1 − R) to (1 + R) times --isl, and --osl.
-    #[arg(long, value_name = "R", help_heading = INPUT)]
-    pub random_range_ratio: Option<f64>,
+    /// Draw each length of a range as likely, as vLLM's benchmark does: from (1 − R) to (1 + R) times --isl, and --osl; of two
+    /// ratios, {"input": R, "output": R}.
+    #[arg(long, value_name = "R|JSON", value_parser = RangeRatio::parse, help_heading = INPUT)]
+    pub random_range_ratio: Option<RangeRatio>,
 
     /// Whose range that is: vLLM's, or SGLang's, from R times --isl to --isl.
     #[arg(long, value_enum, default_value_t = RangeStyle::Vllm, requires = "random_range_ratio", help_heading = INPUT)]
@@ -38,13 +39,43 @@ pub enum RangeStyle {
     Sglang,
 }
 
+/// How far lengths range, as a share of their means.
+#[derive(Clone, Copy, Debug, PartialEq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RangeRatio {
+    /// Of prompts.
+    pub input: f64,
+    /// Of answers.
+    pub output: f64,
+}
+
+impl RangeRatio {
+    fn parse(text: &str) -> std::result::Result<RangeRatio, String> {
+        let both = text.parse().map(|ratio| RangeRatio { input: ratio, output: ratio }).ok();
+        both.or_else(|| serde_json::from_str(text).ok())
+            .ok_or_else(|| r#"give a number, or {"input": 0.3, "output": 0.5}"#.into())
+    }
+}
+
 impl LengthArgs {
-    /// A law with this mean: that of a range, where one is asked for.
+    /// The law of prompt lengths with this mean: that of a range, where one is asked for.
     ///
     /// # Errors
     /// A usage error where no such range can be, or the law has a standard deviation.
-    pub(super) fn ranged(&self, law: LengthLaw) -> Result<LengthLaw> {
-        let (Some(ratio), mean) = (self.random_range_ratio, law.mean()) else { return Ok(law) };
+    pub(super) fn ranged_input(&self, law: LengthLaw) -> Result<LengthLaw> {
+        self.ranged(law, self.random_range_ratio.map(|ratio| ratio.input))
+    }
+
+    /// The same of answer lengths.
+    ///
+    /// # Errors
+    /// Those of [`LengthArgs::ranged_input`].
+    pub(super) fn ranged_output(&self, law: LengthLaw) -> Result<LengthLaw> {
+        self.ranged(law, self.random_range_ratio.map(|ratio| ratio.output))
+    }
+
+    fn ranged(&self, law: LengthLaw, ratio: Option<f64>) -> Result<LengthLaw> {
+        let (Some(ratio), mean) = (ratio, law.mean()) else { return Ok(law) };
         if law != LengthLaw::exactly(mean) {
             return usage("--random-range-ratio and a standard deviation are two laws of one length; give one of them");
         }
@@ -66,10 +97,36 @@ impl LengthArgs {
     }
 }
 
-/// Reads pairs of lengths and their shares. aiperf's other spelling, `[(256,128):40,(512,256):60]`, is read, too.
+/// aiperf's JSON for pairs.
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonPairs {
+    pairs: Vec<JsonPair>,
+}
+
+#[derive(serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+struct JsonPair {
+    isl: f64,
+    #[serde(default)]
+    isl_stddev: f64,
+    osl: f64,
+    #[serde(default)]
+    osl_stddev: f64,
+    prob: f64,
+}
+
+/// Reads pairs of lengths and their shares. aiperf's other spellings, `[(256,128):40,(512,256):60]` and
+/// `{"pairs": [{"isl": 256, "isl_stddev": 10, "osl": 128, "prob": 40}, …]}`, are read, too.
 fn pairs(text: &str) -> Result<Vec<LengthPair>> {
-    let plain = text.replace(' ', "").replace(",(", ";").replace(['[', ']', '(', ')'], "");
-    let pairs: Vec<LengthPair> = plain.split(';').filter(|pair| !pair.is_empty()).map(pair).collect::<Result<_>>()?;
+    let pairs: Vec<LengthPair> = if text.trim_start().starts_with('{') {
+        let read: JsonPairs = serde_json::from_str(text).map_err(|e| Error::Usage(format!("--seq-dist {text}: {e}")))?;
+        let pair = |p: &JsonPair| weighted(text, (p.isl, p.isl_stddev), (p.osl, p.osl_stddev), p.prob);
+        read.pairs.iter().map(pair).collect::<Result<_>>()?
+    } else {
+        let plain = text.replace(' ', "").replace(",(", ";").replace(['[', ']', '(', ')'], "");
+        plain.split(';').filter(|pair| !pair.is_empty()).map(pair).collect::<Result<_>>()?
+    };
     if pairs.is_empty() {
         return usage("--seq-dist holds no pair: it must be ISL,OSL:PERCENT;…");
     }
@@ -85,14 +142,19 @@ fn pair(text: &str) -> Result<LengthPair> {
     let read = |(lengths, share): ((&str, &str), &str)| {
         Some((length(lengths.0)?, length(lengths.1)?, share.trim_end_matches('%').parse::<f64>().ok()?))
     };
-    let Some(((isl, isl_stddev), (osl, osl_stddev), percent)) = parts.and_then(read) else {
-        return usage(&format!("--seq-dist {text}: must be ISL,OSL:PERCENT, or ISL|STDDEV,OSL|STDDEV:PERCENT"));
-    };
+    match parts.and_then(read) {
+        Some((isl, osl, percent)) => weighted(text, isl, osl, percent),
+        None => usage(&format!("--seq-dist {text}: must be ISL,OSL:PERCENT, or ISL|STDDEV,OSL|STDDEV:PERCENT")),
+    }
+}
+
+/// A pair of a mean and a standard deviation each, with its share; `text` is where it stands.
+fn weighted(text: &str, input: (f64, f64), output: (f64, f64), percent: f64) -> Result<LengthPair> {
     if !(0.0..=100.0).contains(&percent) {
         return Err(Error::Usage(format!("--seq-dist {text}: a share is from 0 to 100 per cent")));
     }
-    let input = law("--seq-dist: a length", isl, isl_stddev)?;
-    let output = law("--seq-dist: a length", osl, osl_stddev)?;
+    let input = law("--seq-dist: a length", input.0, input.1)?;
+    let output = law("--seq-dist: a length", output.0, output.1)?;
     Ok(LengthPair { share: percent / 100.0, input, output })
 }
 
@@ -114,7 +176,11 @@ mod tests {
         ];
         assert_eq!(pairs("256|10,128:40;512,256|2.5:60").unwrap(), expect);
         assert_eq!(pairs("[(256|10,128):40, (512,256|2.5):60]").unwrap(), expect);
+        let json = r#"{"pairs": [{"isl": 256, "isl_stddev": 10, "osl": 128, "prob": 40},
+            {"isl": 512, "osl": 256, "osl_stddev": 2.5, "prob": 60}]}"#;
+        assert_eq!(pairs(json).unwrap(), expect);
         for (bad, why) in [
+            (r#"{"pairs": [{"isl": 256, "prob": 40}]}"#, "missing field `osl`"),
             ("256,128", "must be ISL,OSL:PERCENT"),
             ("256:100", "must be ISL,OSL:PERCENT"),
             ("x,128:100", "must be ISL,OSL:PERCENT"),
@@ -126,5 +192,12 @@ mod tests {
             let error = pairs(bad).unwrap_err().to_string();
             assert!(error.contains(why), "{bad}: {error}");
         }
+    }
+
+    #[test]
+    fn a_range_has_one_ratio_or_two() {
+        assert_eq!(RangeRatio::parse("0.5"), Ok(RangeRatio { input: 0.5, output: 0.5 }));
+        assert_eq!(RangeRatio::parse(r#"{"input": 0.3, "output": 0.5}"#), Ok(RangeRatio { input: 0.3, output: 0.5 }));
+        assert!(RangeRatio::parse("half").unwrap_err().contains("a number"));
     }
 }

@@ -198,7 +198,7 @@ impl ProfileArgs {
     fn laws(&self) -> Result<DatasetLaws> {
         let (mean, stddev) = (self.synthetic_input_tokens_mean, self.synthetic_input_tokens_stddev);
         let (turns, pauses) = self.session.laws(self.trace.longest_pause_ns()?.unwrap_or(i64::MAX))?;
-        let input = self.lengths.ranged(law("--synthetic-input-tokens-mean", mean, stddev)?)?;
+        let input = self.lengths.ranged_input(law("--synthetic-input-tokens-mean", mean, stddev)?)?;
         let (texts, pairs) = (self.texts.laws(self.endpoint_type.into(), input)?, self.lengths.pairs()?);
         let opens = || Ok::<_, Error>(!self.opening.resolve(true, false, self.prompt.isl_counts)?.is_empty());
         if texts.is_some() && (self.session.asks_for_turns() || !pairs.is_empty() || opens()?) {
@@ -212,7 +212,7 @@ impl ProfileArgs {
 
     fn output(&self) -> Result<Option<LengthLaw>> {
         match self.output_tokens_mean {
-            Some(mean) => self.lengths.ranged(law("--output-tokens-mean", mean, self.output_tokens_stddev)?).map(Some),
+            Some(mean) => self.lengths.ranged_output(law("--output-tokens-mean", mean, self.output_tokens_stddev)?).map(Some),
             None if self.output_tokens_stddev > 0.0 => usage("--output-tokens-stddev needs --output-tokens-mean"),
             None => Ok(None),
         }

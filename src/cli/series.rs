@@ -28,37 +28,30 @@ struct Swept {
     whole: bool,
 }
 
-const SWEPT: [Swept; 5] = [
-    Swept {
-        flag: "--concurrency",
-        aliases: &[],
-        name: "concurrency",
-        path: "phases.profiling.concurrency",
-        whole: true,
-    },
-    Swept { flag: "--request-rate", aliases: &[], name: "rate", path: "phases.profiling.rate", whole: false },
-    Swept {
-        flag: "--request-count",
-        aliases: &["--num-requests"],
-        name: "requests",
-        path: "phases.profiling.requests",
-        whole: true,
-    },
-    Swept {
-        flag: "--synthetic-input-tokens-mean",
-        aliases: &["--isl"],
-        name: "isl",
-        path: "datasets.main.prompts.isl.mean",
-        whole: true,
-    },
-    Swept {
-        flag: "--output-tokens-mean",
-        aliases: &["--osl"],
-        name: "osl",
-        path: "datasets.main.prompts.osl.mean",
-        whole: true,
-    },
+const SWEPT: [Swept; 12] = [
+    swept("--concurrency", &[], "concurrency", "phases.profiling.concurrency", true),
+    swept("--prefill-concurrency", &[], "prefill_concurrency", "phases.profiling.prefill_concurrency", true),
+    swept("--request-rate", &[], "rate", "phases.profiling.rate", false),
+    swept("--request-count", &["--num-requests"], "requests", "phases.profiling.requests", true),
+    swept("--benchmark-duration", &[], "duration", "phases.profiling.duration", false),
+    swept("--num-conversations", &["--num-sessions", "--conversation-num"], "sessions", "phases.profiling.sessions", true),
+    swept("--num-users", &[], "users", "phases.profiling.users", true),
+    swept("--synthetic-input-tokens-mean", &["--isl"], "isl", "datasets.main.prompts.isl.mean", true),
+    swept("--synthetic-input-tokens-stddev", &["--isl-stddev"], "isl_stddev", "datasets.main.prompts.isl.stddev", false),
+    swept("--output-tokens-mean", &["--osl"], "osl", "datasets.main.prompts.osl.mean", true),
+    swept("--output-tokens-stddev", &["--osl-stddev"], "osl_stddev", "datasets.main.prompts.osl.stddev", false),
+    swept("--conversation-turn-mean", &["--session-turns-mean"], "turns", "datasets.main.turns.mean", true),
 ];
+
+const fn swept(
+    flag: &'static str,
+    aliases: &'static [&'static str],
+    name: &'static str,
+    path: &'static str,
+    whole: bool,
+) -> Swept {
+    Swept { flag, aliases, name, path, whole }
+}
 
 /// aiperf's path to a parameter.
 pub fn path_of(name: &str) -> &'static str {
@@ -99,7 +92,8 @@ pub struct SeriesArgs {
     pub no_set_consistent_seed: bool,
 
     /// What several lists of values mean: every combination, or the first of each, the second of each, and so on. Lists are
-    /// given with commas to --concurrency, --request-rate, --request-count, --isl and --osl.
+    /// given with commas to --concurrency, --prefill-concurrency, --request-rate, --request-count, --benchmark-duration,
+    /// --num-conversations, --num-users, --isl, --osl, their standard deviations and --conversation-turn-mean.
     #[arg(long, value_enum, value_name = "TYPE", default_value_t = SweepTypeArg::Grid, help_heading = SERIES)]
     pub sweep_type: SweepTypeArg,
 
@@ -343,6 +337,8 @@ mod tests {
         assert_eq!(grid.len(), 4);
         assert_eq!(grid[1], "rate_5.0__requests_7: --request-rate=5 --request-count=7");
         let zip = combinations("--isl=8,16 --osl=1,2 --sweep-type=zip").unwrap();
+        let turns = combinations("--num-sessions=4,5 --session-turns-mean=2,3 --sweep-type=zip").unwrap();
+        assert_eq!(turns[1], "sessions_5__turns_3: --num-conversations=5 --conversation-turn-mean=3 --sweep-type=zip");
         assert_eq!(zip[1], "isl_16__osl_2: --synthetic-input-tokens-mean=16 --output-tokens-mean=2 --sweep-type=zip");
     }
 

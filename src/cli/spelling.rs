@@ -8,7 +8,7 @@ use std::path::Path;
 use clap::{Arg, ArgAction, Command};
 
 use super::argv::{self, Given, argument};
-use super::known_flags::{Fate, KnownFlag};
+use super::known_flags::{Fate, KnownFlag, Takes};
 use super::{environment, scenario, vllm};
 use crate::error::{Error, InputError, Result};
 
@@ -56,9 +56,45 @@ pub fn rewrite(words: &[String], command: &Command, around: Surroundings<'_>) ->
     if let Some(file) = &file {
         overridden(&mut given, command, file, &mut line.notes);
     }
+    single(&given, command, file.as_deref())?;
     environment::destination(&mut given, around.variable, &mut line.notes)?;
     line.words.extend(argv::words(&given));
     Ok(line)
+}
+
+/// Refuses several values of a flag of which aiperf takes several, and this program one.
+fn single(given: &[Given], command: &Command, file: Option<&str>) -> Result<()> {
+    let mut seen = Vec::new();
+    for flag in given {
+        let Some(arg) = argument(command, &flag.name).filter(|arg| !argv::gathers(arg)) else { continue };
+        let Some(KnownFlag { takes: Takes::Many, fate: Fate::But(why), .. }) = known(arg) else { continue };
+        if flag.values.len() > 1 || seen.contains(&arg.get_id()) {
+            return Err(refusal(flag, &format!("takes one value: {why}"), file));
+        }
+        seen.push(arg.get_id());
+    }
+    Ok(())
+}
+
+/// Refuses a value of aiperf's that is not among those of an argument.
+fn one_of_listed(flag: &Given, command: &Command, file: Option<&str>) -> Result<()> {
+    let Some(arg) = argument(command, &flag.name) else { return Ok(()) };
+    let Some(KnownFlag { fate: Fate::But(why), .. }) = known(arg) else { return Ok(()) };
+    let listed = arg.get_possible_values();
+    let is_listed = |value: &String| listed.iter().any(|listed| listed.matches(&as_listed(arg, value), false));
+    match flag.values.iter().find(|value| !listed.is_empty() && !is_listed(value)) {
+        Some(value) => {
+            let names: Vec<&str> = listed.iter().map(clap::builder::PossibleValue::get_name).collect();
+            Err(refusal(flag, &format!("{value}: it is one of {} ({why})", names.join(", ")), file))
+        }
+        None => Ok(()),
+    }
+}
+
+/// What the table says of an argument, whichever of its names aiperf has.
+fn known(arg: &Arg) -> Option<&'static KnownFlag> {
+    let mut longs = arg.get_long().into_iter().chain(arg.get_all_aliases().unwrap_or_default());
+    longs.find_map(|long| KnownFlag::find(&format!("--{long}")))
 }
 
 /// What is typed wins over what a file says.
@@ -108,9 +144,10 @@ pub(super) fn resolve(
                 (None, Fate::Outside(why)) => {
                     return Err(refusal(&flag, &format!("is aiperf's, and not here: {why}"), file));
                 }
-                (None, Fate::Same) => {}
+                (None, Fate::Same | Fate::But(_)) => {}
             }
         }
+        one_of_listed(&flag, command, file)?;
         match argument(command, &flag.name) {
             Some(arg) if is_switch(arg) && matches!(flag.value(), "false" | "False") => {}
             Some(arg) if is_switch(arg) && matches!(flag.value(), "true" | "True") => {
@@ -251,6 +288,13 @@ mod tests {
         refused("profile --image-width-mean 5", "prompts are text");
         refused("profile --mlflow_tag a:b c:d", "--mlflow-tag");
         refused("profile --search-space x", "instead: ");
+        let several = "--url takes one value: several URLs are refused; put a load balancer in front of them";
+        refused("profile --url a b", several);
+        refused("profile --url a --streaming --url=b", several);
+        refused("profile -u a -u b", "-u takes one value: several URLs");
+        refused("profile --model a b", "--model takes one value: several models are refused; run once for each");
+        refused("profile --endpoint-type image-generation", "--endpoint-type image-generation: it is one of chat, completions");
+        refused("profile --connection-reuse-strategy sticky-user-sessions", "X-Session-Affinity");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Every flag of `aiperf profile`, and what becomes of it here; the page `docs/aiperf.md` is made of this table.
 //!
 //! A flag that this program has under one of aiperf's names is accepted whatever its row says: the row of a flag that is
-//! added here changes to [`Fate::Same`] (`tests/drop_in.rs` tells which do not fit).
+//! added here changes to [`Fate::Same`] or [`Fate::But`] (`tests/drop_in.rs` tells which do not fit).
 
 mod aiperf;
 
@@ -23,6 +23,8 @@ pub enum Takes {
 pub enum Fate {
     /// It is here, under one of these names, with aiperf's meaning.
     Same,
+    /// It is here likewise, but for this; values that are left out here are refused with these words.
+    But(&'static str),
     /// Accepted; these words stand for it.
     Written(&'static str),
     /// Accepted without an effect, and why there is none.
@@ -78,9 +80,15 @@ pub fn page() -> String {
 }
 
 impl Fate {
+    /// Whether the flag is here.
+    pub fn is_here(self) -> bool {
+        matches!(self, Fate::Same | Fate::But(_))
+    }
+
     fn told(self) -> String {
         match self {
             Fate::Same => "the same".into(),
+            Fate::But(what) => format!("the same, but: {what}"),
             Fate::Written(words) => format!("accepted as `{words}`"),
             Fate::Idle(why) => format!("accepted without effect: {why}"),
             Fate::Instead(what) => format!("refused: {what}"),
