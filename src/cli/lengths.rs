@@ -120,7 +120,8 @@ struct JsonPair {
 /// `{"pairs": [{"isl": 256, "isl_stddev": 10, "osl": 128, "prob": 40}, …]}`, are read, too.
 fn pairs(text: &str) -> Result<Vec<LengthPair>> {
     let pairs: Vec<LengthPair> = if text.trim_start().starts_with('{') {
-        let read: JsonPairs = serde_json::from_str(text).map_err(|e| Error::Usage(format!("--seq-dist {text}: {e}")))?;
+        let read: JsonPairs =
+            serde_json::from_str(text).map_err(|e| Error::Usage(format!("--seq-dist {text}: {e}")))?;
         let pair = |p: &JsonPair| weighted(text, (p.isl, p.isl_stddev), (p.osl, p.osl_stddev), p.prob);
         read.pairs.iter().map(pair).collect::<Result<_>>()?
     } else {

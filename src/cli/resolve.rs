@@ -212,7 +212,9 @@ impl ProfileArgs {
 
     fn output(&self) -> Result<Option<LengthLaw>> {
         match self.output_tokens_mean {
-            Some(mean) => self.lengths.ranged_output(law("--output-tokens-mean", mean, self.output_tokens_stddev)?).map(Some),
+            Some(mean) => {
+                self.lengths.ranged_output(law("--output-tokens-mean", mean, self.output_tokens_stddev)?).map(Some)
+            }
             None if self.output_tokens_stddev > 0.0 => usage("--output-tokens-stddev needs --output-tokens-mean"),
             None => Ok(None),
         }

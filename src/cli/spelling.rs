@@ -293,7 +293,10 @@ mod tests {
         refused("profile --url a --streaming --url=b", several);
         refused("profile -u a -u b", "-u takes one value: several URLs");
         refused("profile --model a b", "--model takes one value: several models are refused; run once for each");
-        refused("profile --endpoint-type image-generation", "--endpoint-type image-generation: it is one of chat, completions");
+        refused(
+            "profile --endpoint-type image-generation",
+            "--endpoint-type image-generation: it is one of chat, completions",
+        );
         refused("profile --connection-reuse-strategy sticky-user-sessions", "X-Session-Affinity");
     }
 

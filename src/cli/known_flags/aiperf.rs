@@ -15,7 +15,8 @@ const HUB: Fate = Outside("nothing is downloaded; give a file as --input-file");
 const SEARCH: Fate = Instead(
     "lists of values run every point (--concurrency 1,2,4), and `loadline goodput` searches for the highest rate that meets targets",
 );
-const CONVERGENCE: Fate = Instead("--num-profile-runs says how many repeats there are; their spread and interval are told");
+const CONVERGENCE: Fate =
+    Instead("--num-profile-runs says how many repeats there are; their spread and interval are told");
 const ONE_PROCESS: Fate = Idle("one process with a thread per core");
 const NO_HUB: Fate = Idle("tokenizers are local files");
 const PAGE: Fate = Idle("report.html has the plots, always");
@@ -29,16 +30,38 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
         &[
             flag("--model-names --model -m", Many, "", But("several models are refused; run once for each")),
             flag("--model-selection-strategy", One, "round_robin", Instead("one model a run; run once for each")),
-            flag("--custom-endpoint --endpoint", One, "", But("it needs --url: a simulated deployment has the usual paths")),
-            flag("--endpoint-type", One, "chat", But("chat_embeddings, nim_embeddings, huggingface_generate, solido_rag, raw, template, and what is not text are refused; servers of these models mostly have /v1/embeddings or /v1/completions beside them")),
+            flag(
+                "--custom-endpoint --endpoint",
+                One,
+                "",
+                But("it needs --url: a simulated deployment has the usual paths"),
+            ),
+            flag(
+                "--endpoint-type",
+                One,
+                "chat",
+                But(
+                    "chat_embeddings, nim_embeddings, huggingface_generate, solido_rag, raw, template, and what is not text are refused; servers of these models mostly have /v1/embeddings or /v1/completions beside them",
+                ),
+            ),
             flag("--streaming", Nothing, "off", Same),
-            flag("--url -u", Many, "http://localhost:8000", But("several URLs are refused; put a load balancer in front of them, or run once for each")),
+            flag(
+                "--url -u",
+                Many,
+                "http://localhost:8000",
+                But("several URLs are refused; put a load balancer in front of them, or run once for each"),
+            ),
             flag("--url-strategy", One, "round_robin", Idle("a run has one URL; round-robin is the only one")),
             flag("--request-timeout-seconds", One, "21600", Same),
             flag("--wait-for-model-timeout", One, "0", Same),
             flag("--wait-for-model-mode", One, "inference", Same),
             flag("--wait-for-model-interval", One, "5", Same),
-            flag("--reset-kv-cache", Nothing, "off", But("it needs --url: a simulated deployment begins anew in each run")),
+            flag(
+                "--reset-kv-cache",
+                Nothing,
+                "off",
+                But("it needs --url: a simulated deployment begins anew in each run"),
+            ),
             flag("--reset-kv-cache-timeout-seconds", One, "", Same),
             flag("--reset-kv-cache-path", One, "", Same),
             flag("--server-profiler", Nothing, "off", But("it needs --url: a simulated deployment has no profiler")),
@@ -50,7 +73,12 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--use-legacy-max-tokens", Nothing, "off", Same),
             flag("--use-server-token-count", Nothing, "off", Same),
             flag("--per-chunk-usage", Nothing, "off", Same),
-            flag("--connection-reuse-strategy", One, "pooled", But("sticky-user-sessions is refused; X-Session-Affinity tells a router which session a request is of")),
+            flag(
+                "--connection-reuse-strategy",
+                One,
+                "pooled",
+                But("sticky-user-sessions is refused; X-Session-Affinity tells a router which session a request is of"),
+            ),
             flag("--download-video-content", Nothing, "off", MEDIA),
             flag("--request-content-type", One, "", But("multipart/form-data is refused; bodies are application/json")),
             flag("--session-header", One, "", Same),
@@ -60,7 +88,14 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
     (
         "Tokenizer",
         &[
-            flag("--tokenizer", One, "", But("a path, tiktoken:ENCODING or builtin, never a name to download; without it, words that are one token each in most models")),
+            flag(
+                "--tokenizer",
+                One,
+                "",
+                But(
+                    "a path, tiktoken:ENCODING or builtin, never a name to download; without it, words that are one token each in most models",
+                ),
+            ),
             flag("--tokenizer-revision", One, "main", NO_HUB),
             flag("--tokenizer-trust-remote-code", Nothing, "off", NO_HUB),
             flag("--apply-chat-template", Nothing, "off", Written("--isl-counts rendered")),
@@ -76,7 +111,14 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--hf-subset", One, "", HUB),
             flag("--hf-weka-dataset", One, "", HUB),
             flag("--dataset-filter", Many, "", HUB),
-            flag("--custom-dataset-type", One, "", But("baseten_trace, raw_payload, inputs_json, dag_jsonl, sagemaker_data_capture, single_turn, multi_turn, random_pool and the speed_bench ones are refused; mooncake_trace holds texts (text_input) and sessions, openai_batch and chat_jsonl whole bodies and conversations")),
+            flag(
+                "--custom-dataset-type",
+                One,
+                "",
+                But(
+                    "baseten_trace, raw_payload, inputs_json, dag_jsonl, sagemaker_data_capture, single_turn, multi_turn, random_pool and the speed_bench ones are refused; mooncake_trace holds texts (text_input) and sessions, openai_batch and chat_jsonl whole bodies and conversations",
+                ),
+            ),
             flag("--ignore-trace-delays", Nothing, "off", Same),
             flag("--use-think-time-only", Nothing, "off", AGENTIC),
             flag("--max-context-length", One, "", AGENTIC),
@@ -349,7 +391,12 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
                 Same,
             ),
             flag("--set-consistent-seed --no-set-consistent-seed", Nothing, "on", Same),
-            flag("--vary-seed-per-trial --no-vary-seed-per-trial", Nothing, "off", Instead("repeat the run with another --random-seed each time")),
+            flag(
+                "--vary-seed-per-trial --no-vary-seed-per-trial",
+                Nothing,
+                "off",
+                Instead("repeat the run with another --random-seed each time"),
+            ),
             flag("--convergence-metric", One, "", CONVERGENCE),
             flag("--convergence-stat", One, "avg", CONVERGENCE),
             flag("--convergence-threshold", One, "", CONVERGENCE),
@@ -377,7 +424,12 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
             flag("--search-sla-tier", Many, "", SEARCH),
             flag("--search-recipe", One, "", SEARCH),
             flag("--ttft-sla-ms", One, "", SEARCH),
-            flag("--isl-osl-pairs", One, "", Instead("lists, paired in their order: --isl 128,512 --osl 64,256 --sweep-type zip")),
+            flag(
+                "--isl-osl-pairs",
+                One,
+                "",
+                Instead("lists, paired in their order: --isl 128,512 --osl 64,256 --sweep-type zip"),
+            ),
             flag("--itl-sla-ms", One, "", SEARCH),
             flag("--tpot-sla-ms", One, "", SEARCH),
             flag("--e2e-sla-ms", One, "", SEARCH),
