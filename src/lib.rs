@@ -50,6 +50,9 @@ pub mod calibration;
 // Many command lines as one.
 pub mod plan;
 
+// Started, measured, and stopped.
+pub mod deployment;
+
 // The program around it.
 pub mod cli;
 pub mod commands;

@@ -25,6 +25,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("analysis", &["arrival", "wire", "record", "metrics"]),
     ("comparison", &["record", "metrics"]),
     ("plan", &[]),
+    // Starts and ends what is measured; who asks it, and how, is passed in.
+    ("deployment", &[]),
     // Describes what a run would ask for with the same arithmetic that describes what a run got.
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
     // Tables of measured kernels are Parquet, of anyone.
@@ -57,6 +59,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "profiler",
             "sim",
             "calibration",
+            "deployment",
             "report",
         ],
     ),
@@ -83,6 +86,7 @@ const LAYERS: &[(&str, &[&str])] = &[
             "forecast",
             "calibration",
             "plan",
+            "deployment",
         ],
     ),
 ];

@@ -1,6 +1,7 @@
 //! The arguments that describe the engines of a simulated deployment, for `serve` and for a `profile` without a URL.
 
 use super::profile::SIMULATED;
+use crate::error::{Error, Result};
 use crate::profiler::disaggregate::Handoff;
 use crate::profiler::model;
 use crate::sim::batch::Admission;
@@ -128,7 +129,7 @@ impl FirstTokenArg {
 }
 
 /// A length of time that a simulated token can take: a day is beyond all use, and far from where nanoseconds overflow.
-pub(super) fn milliseconds(text: &str) -> Result<f64, String> {
+pub(super) fn milliseconds(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(ms) if (0.0..=86_400_000.0).contains(&ms) => Ok(ms),
         _ => Err("give milliseconds, from 0 to a day (86400000)".into()),
@@ -136,6 +137,17 @@ pub(super) fn milliseconds(text: &str) -> Result<f64, String> {
 }
 
 impl EngineArgs {
+    /// As where nothing is typed.
+    pub(super) fn untyped() -> Result<EngineArgs> {
+        #[derive(clap::Parser)]
+        struct Untyped {
+            #[command(flatten)]
+            engines: EngineArgs,
+        }
+        let none = <Untyped as clap::Parser>::try_parse_from(["engines"]);
+        none.map(|all| all.engines).map_err(|e| Error::Internal(e.to_string()))
+    }
+
     /// The deployment `base`, with these engines; `tp` is that of the ones that generate.
     pub(super) fn fill(&self, base: ServeConfig) -> ServeConfig {
         let handoff = self.handoff(&base);

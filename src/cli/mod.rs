@@ -17,6 +17,7 @@ pub mod inspect;
 pub mod known_flags;
 pub mod lengths;
 pub mod network;
+pub mod online;
 pub mod opening;
 pub mod plan;
 pub mod plugin;
@@ -177,6 +178,7 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Pars
         Some("profile" | "bench") => series::expand(&line.words).map_err(Unread::Error)?,
         _ => Vec::new(),
     };
+    let is_profile_sla = words.get(1).is_some_and(|verb| verb == "profile-sla");
     let words = combinations.first().map_or(&line.words, |(_, words)| words);
     let matches = command.try_get_matches_from_mut(words).map_err(unread)?;
     let mut cli = Cli::from_arg_matches(&matches).map_err(|e| unread(e.format(&mut command)))?;
@@ -191,6 +193,9 @@ pub fn parse(words: impl IntoIterator<Item = std::ffi::OsString>) -> Result<Pars
         && let Some(command) = command.find_subcommand(name)
     {
         args.settings = printed::settings(command, matches);
+    }
+    if let (Verb::Sweep(args), true) = (&mut cli.verb, is_profile_sla) {
+        args.as_profile_sla();
     }
     Ok(Parsed { cli, notes: line.notes })
 }

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::online::OnlineArgs;
 use super::site_packages;
 use super::trace::TraceArgs;
 use crate::error::{Error, Result};
@@ -30,6 +31,8 @@ use crate::trace::transform::Transforms;
 ///
 /// With --output-dir the result is also written: sweep.json, sweep.csv, sweep.html (a page), and what Dynamo's profiler would
 /// write (profile_sla.log, config_with_planner.yaml, selected_{prefill,decode}_interpolation/raw_data.npz).
+///
+/// With --online nothing is predicted: a deployment of each size is measured, started for it where that is wanted.
 ///
 /// Exit code 1 where no topology meets the SLA; the bound that cannot be met and the nearest point are then told.
 #[derive(Clone, Debug, clap::Args)]
@@ -142,6 +145,10 @@ pub struct SweepArgs {
     #[command(flatten)]
     pub trace: TraceArgs,
 
+    /// Measuring.
+    #[command(flatten)]
+    pub online: OnlineArgs,
+
     /// In place of a sweep: predict each row of this CSV file and, where it says what was measured, how far that is off.
     ///
     /// The header tells what its rows are. Forward passes: model, system, backend, tp, kind (prefill or decode), batch, seq_len; quant,
@@ -188,6 +195,9 @@ Examples:
   Fit host time and hand-off to what was measured, and keep it for the simulated deployment:
     loadline sweep --backend vllm --calibrate-from results/online_all --profile-output h200.json
     loadline serve --backend vllm --profile h200.json
+
+  Measure instead, each size on vLLM that is started for it (more in docs/online.md):
+    loadline sweep --online --launch 'vllm serve {model} --tensor-parallel-size {tp} --port {port}' --output-dir results/online_all
 
   The Pareto front for a program:
     loadline sweep --format json | jq .pareto_front";
@@ -270,14 +280,11 @@ impl SweepArgs {
         if self.gpu_hour_price.is_some_and(|price| !(price.is_finite() && price >= 0.0)) {
             return Err(Error::Usage("--gpu-hour-price must be a number, at least 0".into()));
         }
-        let mut tps = self.tp.clone();
-        tps.sort_unstable();
-        tps.dedup();
         let spec = Spec {
             model: shape(&self.model)?,
             gpu: self.gpu()?,
             backend: self.backend,
-            tps,
+            tps: self.sizes(),
             workload: Workload { isl_tokens: self.isl, osl_tokens: self.osl },
             sla: Sla { ttft_ms: self.ttft, itl_ms: self.itl },
             max_gpus: self.max_gpus,
@@ -298,6 +305,14 @@ impl SweepArgs {
             output_dir: self.output_dir.clone(),
             notes: self.notes(),
         })
+    }
+
+    /// The sizes, each once, ascending.
+    pub(super) fn sizes(&self) -> Vec<u32> {
+        let mut tps = self.tp.clone();
+        tps.sort_unstable();
+        tps.dedup();
+        tps
     }
 
     fn gpu(&self) -> Result<&'static Gpu> {

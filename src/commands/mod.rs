@@ -36,6 +36,9 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
         }
         Verb::Report(args) => report::run(args, style),
         Verb::Inspect(args) => inspect::run(&args.resolve()?, style),
+        Verb::Sweep(args_of_sweep) if args_of_sweep.is_online() => {
+            sweep::online::run(&args_of_sweep.resolve_online()?, &secret::masked_command(args), style)
+        }
         Verb::Sweep(args) => match &args.points {
             Some(points) => sweep::score(points, args.output.as_deref(), style),
             None => sweep::run(&args.resolve()?, style),

@@ -2,7 +2,8 @@
 //!
 //! In: the [`crate::metrics::Summary`] of each run. Out: how far repeats of one run lie apart ([`repeats`]), which
 //! of several combinations of parameters are worth having ([`combinations`]), and how wrong predictions were at which level of
-//! load ([`validation`], of the [`levels`] and their [`steady_state`]); which rate to try next for goodput ([`goodput_search`]); and
+//! load ([`validation`], of the [`levels`] and their [`steady_state`]); which rate to try next for goodput ([`goodput_search`]), or
+//! which number of clients ([`capacity_search`]), and what to deploy of what was measured ([`measured_sweep`], [`profiled`]); and
 //! which of several methods that choose a deployment is worth its cost: what is known of each ([`method`]) is judged against the others
 //! ([`judgement`]: errors, goodput, [`regret`] with intervals of [`bootstrap`]), held to the [`criteria`] and put into
 //! [`answers`]. Pure: nothing is read or written.
@@ -10,13 +11,16 @@
 
 pub mod answers;
 pub mod bootstrap;
+pub mod capacity_search;
 pub mod combinations;
 pub mod criteria;
 pub mod goodput_search;
 pub mod judgement;
 pub mod levels;
+pub mod measured_sweep;
 pub mod method;
 pub mod prediction_error;
+pub mod profiled;
 pub mod regret;
 pub mod repeats;
 pub mod steady_state;

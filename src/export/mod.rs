@@ -21,6 +21,7 @@ mod aiperf_words;
 pub mod fidelity;
 pub mod goodput;
 pub mod inputs;
+pub mod online;
 pub mod server;
 pub mod sweep;
 pub mod validation;

@@ -11,6 +11,7 @@ pub mod dashboard;
 pub mod goodput;
 pub mod html;
 pub mod inspection;
+pub mod online;
 pub mod out;
 pub mod plan;
 pub mod points;

@@ -63,6 +63,15 @@ pub(super) fn ready(config: &ProfileConfig, cores: &[u32]) -> Result<Destined> {
     }
 }
 
+/// Whether the model is served at a destination at this moment; if not, why.
+///
+/// # Errors
+/// Why it is not.
+pub(in crate::commands) fn answers(config: &ProfileConfig) -> std::result::Result<(), String> {
+    let destined = Destined::prepare(config, &[]).map_err(|e| e.to_string())?;
+    look(config, &destined)
+}
+
 /// Whether the model is served; if not, why.
 fn look(config: &ProfileConfig, destined: &Destined) -> std::result::Result<(), String> {
     let (Some(base), by) = (&destined.base, config.readiness.ready_by) else { return Ok(()) };

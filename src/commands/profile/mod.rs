@@ -12,6 +12,7 @@ pub(super) mod workload;
 use std::path::Path;
 use std::sync::Arc;
 
+pub(super) use control::answers;
 use destination::Destined;
 use viewer::Viewer;
 

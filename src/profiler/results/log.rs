@@ -4,8 +4,6 @@
 //! tokens/s/GPU)` and the older `Suggested prefill TP:1 (TTFT …)`; the first is written. Lines begin with a time of day,
 //! whose zone the log does not tell.
 
-use std::fmt::Write as _;
-
 /// One half of a suggestion.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Mapping {
@@ -63,19 +61,20 @@ pub fn parse(text: &str) -> ProfileLog {
 
 /// A log of the two suggestions, as the profiler words them. `at` is the time of its lines, `YYYY-mm-dd HH:MM:SS`.
 pub fn write(prefill: &Mapping, decode: &Mapping, at: &str) -> String {
-    let mut text = String::new();
-    let mut line = |half: &str, latency: &str, m: &Mapping| {
+    let says = |half: &str, latency: &str, m: &Mapping| {
         let gpus = m.gpus.unwrap_or(1);
-        let _ = writeln!(
-            text,
-            "{at} - loadline.sweep - INFO - Suggested {half} parallel mapping: {} on {gpus} GPU(s) ({latency} {:.2} ms, \
-             throughput {:.2} tokens/s/GPU)",
+        let says = format!(
+            "Suggested {half} parallel mapping: {} on {gpus} GPU(s) ({latency} {:.2} ms, throughput {:.2} tokens/s/GPU)",
             m.label, m.latency_ms, m.tokens_per_s_per_gpu
         );
+        line(at, &says)
     };
-    line("prefill", "TTFT", prefill);
-    line("decode", "ITL", decode);
-    text
+    says("prefill", "TTFT", prefill) + &says("decode", "ITL", decode)
+}
+
+/// One line of a log. `at` as for [`write()`].
+pub fn line(at: &str, says: &str) -> String {
+    format!("{at} - loadline.sweep - INFO - {says}\n")
 }
 
 fn behind<'a>(line: &'a str, words: &str) -> Option<&'a str> {

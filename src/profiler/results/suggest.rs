@@ -34,7 +34,7 @@ pub fn files(spec: &Spec, sweep: &Sweep, at: &str) -> Result<Files> {
         at,
     );
     let (prefill, decode) = tables::predicted(p.engine(), d.engine());
-    let yaml = planner::write(&Suggestion {
+    let suggestion = Suggestion {
         model: spec.model.names[0],
         backend: spec.backend,
         prefill_tp: p.tp,
@@ -44,11 +44,20 @@ pub fn files(spec: &Spec, sweep: &Sweep, at: &str) -> Result<Files> {
         max_gpus: spec.max_gpus,
         prefill: &prefill,
         decode: &decode,
-    });
+    };
+    folder(log, &suggestion)
+}
+
+/// The files of a suggestion, predicted or measured, with its log.
+///
+/// # Errors
+/// [`Error::Internal`] where an archive cannot be written.
+pub fn folder(log: String, suggestion: &Suggestion<'_>) -> Result<Files> {
     let pack = |arrays: &[(&str, &[f64])]| npz::encode(arrays).map_err(Error::Internal);
+    let (prefill, decode) = (suggestion.prefill, suggestion.decode);
     Ok(vec![
         ("profile_sla.log", log.into_bytes()),
-        ("config_with_planner.yaml", yaml.into_bytes()),
+        ("config_with_planner.yaml", planner::write(suggestion).into_bytes()),
         ("selected_prefill_interpolation/raw_data.npz", pack(&prefill.arrays())?),
         ("selected_decode_interpolation/raw_data.npz", pack(&decode.arrays(&[decode.max_kv_tokens]))?),
     ])

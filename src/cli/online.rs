@@ -1,0 +1,346 @@
+//! The arguments of `loadline sweep --online`: where the deployments come from, and how much is measured of each.
+
+use std::path::PathBuf;
+
+use super::base_url::BaseUrl;
+use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig, WarmupConfig};
+use super::engines::EngineArgs;
+use super::resolve::{positive_ns, usage};
+use super::secret::Secret;
+use super::sweep::{SweepArgs, SweepFormat};
+use super::target::TargetArgs;
+use crate::comparison::capacity_search::Limits;
+use crate::comparison::measured_sweep::Bounds;
+use crate::comparison::profiled::Task;
+use crate::deployment::Recipe;
+use crate::deployment::launched::Template;
+use crate::error::Result;
+use crate::export::ExportLevel;
+use crate::profiler::backend::Backend;
+use crate::profiler::{gpu, model};
+use crate::schedule::Caps;
+use crate::schedule::spec::LengthLaw;
+
+/// The name in `--endpoint` of a deployment in this process.
+const SIMULATED: &str = "sim";
+/// Where results go unless that is said.
+const OUTPUT_DIR: &str = "online_results";
+/// Share by which throughput has to rise to be worth more clients.
+const GROWTH_MIN: f64 = 0.05;
+/// Requests of a load for each client: what is left of them in the steady state is about one for each.
+const REQUESTS_PER_CLIENT: u64 = 4;
+/// Most requests before a load.
+const WARMUP_MAX: u32 = 8;
+
+/// Measuring instead of predicting.
+#[derive(Clone, Debug, clap::Args)]
+#[command(next_help_heading = "Measuring (--online)")]
+pub struct OnlineArgs {
+    /// Measure instead of predicting (docs/online.md): for each size of --tp a deployment, a sweep of prompt lengths and one of
+    /// requests in flight. `profile-sla` without --use-ai-configurator means this.
+    #[arg(long)]
+    pub online: bool,
+
+    /// Where a deployment is: `tp=4=http://host:8000`, once for each size; `sim` simulates it, in simulated time and without a
+    /// GPU, as happens where neither this nor --launch is given.
+    #[arg(long, value_name = "[tp=GPUS=]URL|sim")]
+    pub endpoint: Vec<String>,
+
+    /// Start each deployment that has no --endpoint with this command line, on a free port, and stop it afterwards. {model}, {tp}
+    /// and {port} are filled in; no shell is used; its words go to OUTPUT/tpN/deployment.log.
+    #[arg(long, value_name = "COMMAND")]
+    pub launch: Option<String>,
+
+    /// Longest time until a started deployment answers.
+    #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
+    pub ready_timeout: f64,
+
+    /// Time between asking a started deployment to end and ending it.
+    #[arg(long, value_name = "SECONDS", default_value_t = 30.0)]
+    pub stop_timeout: f64,
+
+    /// Prompt lengths of the prefill sweep, one request at a time. [default: an eighth, a half, once, twice and four times --isl]
+    #[arg(long, value_name = "TOKENS", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..))]
+    pub prefill_isl: Vec<u32>,
+
+    /// Requests of each prompt length.
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = clap::value_parser!(u64).range(1..=100_000))]
+    pub prefill_requests: u64,
+
+    /// Requests of each load, beside four for each client.
+    #[arg(long, value_name = "N", default_value_t = 24, value_parser = clap::value_parser!(u64).range(1..=1_000_000))]
+    pub requests_min: u64,
+
+    /// Most requests in flight that are tried.
+    #[arg(long, value_name = "N", default_value_t = 1024, value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub max_concurrency: u32,
+
+    /// Most loads of a deployment that are measured.
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub points_max: u32,
+
+    /// Sequences that a simulated deployment runs at once.
+    #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
+    pub max_num_seqs: u32,
+
+    /// Header to add to every request, as NAME:VALUE; can be given several times.
+    #[arg(short = 'H', long, value_name = "NAME:VALUE")]
+    pub header: Vec<String>,
+
+    /// Key to send as `Authorization: Bearer KEY`. Better from the environment: LOADLINE_API_KEY or OPENAI_API_KEY.
+    #[arg(long, value_name = "KEY")]
+    pub api_key: Option<Secret>,
+
+    /// Do not ask the servers for their own metrics.
+    #[arg(long)]
+    pub no_server_metrics: bool,
+}
+
+/// One deployment that is to be measured.
+#[derive(Clone, Debug)]
+pub struct CandidateConfig {
+    /// Tensor-parallel size, which is also the number of its GPUs.
+    pub tp: u32,
+    /// Where it comes from.
+    pub recipe: Recipe,
+    /// A run against it, of which load, lengths and directory are still to be said; and the destination, where it is launched.
+    pub base: ProfileConfig,
+}
+
+/// A measured sweep as it is meant.
+#[derive(Clone, Debug)]
+pub struct OnlineConfig {
+    /// The model, as requests name it.
+    pub model: String,
+    /// The GPU, for files.
+    pub gpu: String,
+    /// The serving engine, for files.
+    pub backend: Backend,
+    /// Tokens of a prompt.
+    pub isl: u32,
+    /// Tokens of an answer.
+    pub osl: u32,
+    /// The SLA.
+    pub bounds: Bounds,
+    /// GPUs that a deployment may take.
+    pub max_gpus: u32,
+    /// What is measured, by size.
+    pub candidates: Vec<CandidateConfig>,
+    /// Sizes that take more GPUs than there may be.
+    pub too_large: Vec<u32>,
+    /// Prompt lengths of the prefill sweep, ascending.
+    pub prefill_isl: Vec<u32>,
+    /// Requests of each.
+    pub prefill_requests: u64,
+    /// Requests of a load, beside those for each client.
+    pub requests_min: u64,
+    /// Bounds of the search for loads.
+    pub limits: Limits,
+    /// Longest time until a deployment answers, ns.
+    pub ready_ns: i64,
+    /// Time to end, ns.
+    pub stop_ns: i64,
+    /// How it is printed.
+    pub format: SweepFormat,
+    /// Where files go.
+    pub output_dir: PathBuf,
+    /// What is to be said of it.
+    pub notes: Vec<String>,
+}
+
+impl OnlineConfig {
+    /// A run of `task` against a candidate at `url`, into `dir`. Each has texts of its own: a prefix cache has not seen them.
+    ///
+    /// # Errors
+    /// Those of [`BaseUrl::parse`].
+    pub fn run(
+        &self,
+        candidate: &CandidateConfig,
+        url: Option<&str>,
+        task: Task,
+        dir: PathBuf,
+    ) -> Result<ProfileConfig> {
+        let mut run = candidate.base.clone();
+        if let Some(url) = url {
+            run.destination = Destination::Server(BaseUrl::parse(url)?);
+        }
+        let (clients, requests) = match task {
+            Task::Prefill { .. } => (1, self.prefill_requests),
+            Task::Decode { clients } => (clients, self.requests_min + REQUESTS_PER_CLIENT * u64::from(clients)),
+        };
+        if let Task::Prefill { isl } = task {
+            if let SourceConfig::Synthetic(laws) = &mut run.source {
+                laws.input = LengthLaw::exactly(isl.into());
+            }
+            run.output = Some(LengthLaw::exactly(1.0));
+        }
+        run.load = LoadConfig::Lanes(clients);
+        run.request_count = Some(requests);
+        run.warmup = Some(WarmupConfig {
+            requests: Some(u64::from(clients.clamp(2, WARMUP_MAX))),
+            sessions: None,
+            duration_ns: None,
+            grace_ns: i64::MAX,
+            load: run.load.clone(),
+            caps: Caps::default(),
+        });
+        run.prompt.cache_salt = run.prompt.cache_salt.map(|salt| format!("{salt}-{}", task.dir(candidate.tp)));
+        run.export_level = ExportLevel::Summary;
+        run.artifact_dir = Some(dir);
+        Ok(run)
+    }
+}
+
+impl SweepArgs {
+    /// Whether this sweep measures.
+    pub fn is_online(&self) -> bool {
+        self.online.online
+    }
+
+    /// As the original's name means it: without its flag for predictions, and without any other of ours, it measures.
+    pub(super) fn as_profile_sla(&mut self) {
+        self.online.online |= self.predicts().is_none();
+    }
+
+    /// A measured sweep.
+    ///
+    /// # Errors
+    /// [`crate::error::Error::Usage`] for what cannot be.
+    pub fn resolve_online(&self) -> Result<OnlineConfig> {
+        if let Some(flag) = self.predicts() {
+            return usage(&format!("--online measures, and {flag} is about predictions: leave out either"));
+        }
+        let args = &self.online;
+        let bounds = Bounds { ttft_ms: self.ttft, itl_ms: self.itl };
+        if !(self.max_gpus >= 1 && self.osl >= 2) {
+            return usage("--max-gpus must be at least 1, and --osl at least 2: an ITL needs two tokens");
+        }
+        let (tps, too_large): (Vec<u32>, Vec<u32>) = self.sizes().into_iter().partition(|tp| *tp <= self.max_gpus);
+        if tps.is_empty() {
+            return usage("no size of --tp is within --max-gpus");
+        }
+        let mut prefill_isl = args.prefill_isl.clone();
+        if prefill_isl.is_empty() {
+            prefill_isl = vec![(self.isl / 8).max(1), (self.isl / 2).max(1), self.isl.saturating_mul(2)];
+            prefill_isl.push(self.isl.saturating_mul(4));
+        }
+        // What is suggested for prefill is suggested at this length.
+        prefill_isl.push(self.isl);
+        prefill_isl.sort_unstable();
+        prefill_isl.dedup();
+        let candidates = tps.iter().map(|tp| self.candidate(*tp)).collect::<Result<Vec<_>>>()?;
+        let mut notes = Vec::new();
+        if candidates.iter().any(|c| matches!(c.recipe, Recipe::Simulated)) {
+            notes.push(
+                "Measured on a simulated deployment, in simulated time: seconds are simulated ones. --endpoint or --launch measures a \
+                 real one."
+                    .into(),
+            );
+        }
+        Ok(OnlineConfig {
+            model: self.model.clone(),
+            gpu: self.aic_system.clone(),
+            backend: self.backend,
+            isl: self.isl,
+            osl: self.osl,
+            bounds,
+            max_gpus: self.max_gpus,
+            candidates,
+            too_large,
+            prefill_isl,
+            prefill_requests: args.prefill_requests,
+            requests_min: args.requests_min,
+            limits: Limits {
+                ttft_ms: bounds.ttft_ms,
+                itl_ms: bounds.itl_ms,
+                clients_max: args.max_concurrency,
+                runs_max: args.points_max as usize,
+                growth_min: GROWTH_MIN,
+            },
+            ready_ns: positive_ns("--ready-timeout", args.ready_timeout)?,
+            stop_ns: positive_ns("--stop-timeout", args.stop_timeout)?,
+            format: self.format,
+            output_dir: self.output_dir.clone().unwrap_or_else(|| OUTPUT_DIR.into()),
+            notes,
+        })
+    }
+
+    /// The first flag that has a meaning for predictions alone.
+    fn predicts(&self) -> Option<&'static str> {
+        let flags = [
+            (self.use_ai_configurator, "--use-ai-configurator"),
+            (self.points.is_some(), "--points"),
+            (self.aic_tables.is_some(), "--aic-tables"),
+            (!self.calibrate_from.is_empty(), "--calibrate-from"),
+            (self.profile.is_some(), "--profile"),
+            (self.under_load, "--under-load"),
+            (self.trace.input_file.is_some(), "--input-file"),
+            (self.gpu_hour_price.is_some(), "--gpu-hour-price"),
+        ];
+        flags.iter().find(|(is_given, _)| *is_given).map(|(_, name)| *name)
+    }
+
+    fn candidate(&self, tp: u32) -> Result<CandidateConfig> {
+        let args = &self.online;
+        let recipe = self.recipe(tp)?;
+        if matches!(recipe, Recipe::Simulated) {
+            model::lookup(&self.model)?;
+            gpu::lookup(&self.aic_system)?;
+        }
+        let url = match &recipe {
+            Recipe::Simulated => None,
+            Recipe::Given(url) => Some(url.clone()),
+            // Any that is one: where it will be is known when it is there.
+            Recipe::Launched(_) => Some("http://127.0.0.1:1".into()),
+        };
+        let target = TargetArgs {
+            model: Some(self.model.clone()),
+            simulate: url.is_none(),
+            url,
+            header: args.header.clone(),
+            api_key: args.api_key.clone(),
+            request_timeout_seconds: 21_600.0,
+            no_server_metrics: args.no_server_metrics,
+            isl: self.isl,
+            osl: self.osl,
+            no_force_osl: false,
+            random_seed: Some(self.seed),
+            ttft_target: self.ttft,
+            itl_target: self.itl,
+            gpu: self.aic_system.clone(),
+            backend: self.backend.as_str().into(),
+            tp,
+            engines: EngineArgs { max_num_seqs: args.max_num_seqs, ..EngineArgs::untyped()? },
+        };
+        Ok(CandidateConfig { tp, recipe, base: target.profile()? })
+    }
+
+    /// Where the deployment of a size comes from: its own --endpoint, the one for all, --launch, or simulated.
+    fn recipe(&self, tp: u32) -> Result<Recipe> {
+        let mut all: Option<&str> = None;
+        let mut own: Option<&str> = None;
+        for text in &self.online.endpoint {
+            let (size, place) = match text.strip_prefix("tp=").and_then(|rest| rest.split_once('=')) {
+                Some((size, place)) => match size.parse::<u32>() {
+                    Ok(size) if self.tp.contains(&size) => (Some(size), place),
+                    _ => return usage(&format!("--endpoint {text}: TP `{size}` is none of --tp")),
+                },
+                None => (None, text.as_str()),
+            };
+            let slot = if size.is_none() { &mut all } else { &mut own };
+            if size.is_none_or(|size| size == tp) && slot.replace(place).is_some() {
+                return usage(&format!("--endpoint {text}: this size has one already"));
+            }
+        }
+        if own.is_none() && all.is_some_and(|place| place != SIMULATED) && self.sizes().len() > 1 {
+            return usage("--endpoint: one URL is one size: give tp=N=URL for each, or --tp N");
+        }
+        match (own.or(all), &self.online.launch) {
+            (Some(SIMULATED), _) => Ok(Recipe::Simulated),
+            (Some(url), _) => BaseUrl::parse(url).map(|_| Recipe::Given(url.to_owned())),
+            (None, Some(line)) => Template::parse(line).map(Recipe::Launched),
+            (None, None) if self.online.endpoint.is_empty() => Ok(Recipe::Simulated),
+            (None, None) => usage(&format!("TP {tp} has no --endpoint: give one, or leave it out of --tp")),
+        }
+    }
+}
