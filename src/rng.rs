@@ -47,6 +47,8 @@ pub enum Stream {
     TextCount,
     /// Lengths of the queries of rerankers.
     QueryLength,
+    /// What a method that chooses a deployment draws.
+    Selection,
 }
 
 /// The seed of a run.

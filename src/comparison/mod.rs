@@ -6,7 +6,7 @@
 //! which number of clients ([`capacity_search`]), and what to deploy of what was measured ([`measured_sweep`], [`profiled`]); and
 //! which of several methods that choose a deployment is worth its cost: what is known of each ([`method`]) is judged against the others
 //! ([`judgement`]: errors, goodput, [`regret`] with intervals of [`bootstrap`]), held to the [`criteria`] and put into
-//! [`answers`]. Pure: nothing is read or written.
+//! [`answers`]. Which candidate a method chooses, and what it measures for that, is [`selection`]'s. Pure: nothing is read or written.
 //! Not here: running them (`commands::profile`), files (`export`), tables (`report`).
 
 pub mod answers;
@@ -23,6 +23,7 @@ pub mod prediction_error;
 pub mod profiled;
 pub mod regret;
 pub mod repeats;
+pub mod selection;
 pub mod steady_state;
 mod student;
 pub mod validation;

@@ -1,0 +1,20 @@
+//! Predict all (AIC-ALL): the candidate of which most is predicted. Costs nothing, and is as good as the prediction's order.
+
+use super::Session;
+use crate::error::Result;
+use crate::rng::Rng;
+
+pub(super) fn choose(session: &mut Session, _: &mut Rng) -> Result<Option<usize>> {
+    let first = session.by_prediction()[0];
+    Ok(match session.candidates()[first].predicted {
+        Some(value) if value > 0.0 => Some(first),
+        Some(_) => {
+            session.note("the prediction expects no candidate to meet the targets");
+            None
+        }
+        None => {
+            session.note("no candidate has a prediction");
+            None
+        }
+    })
+}
