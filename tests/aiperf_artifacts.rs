@@ -33,13 +33,7 @@ const OURS: [&str; 10] = [
 ];
 
 /// Metrics whose parts aiperf takes from its HTTP client's events, of which a record holds no more than some.
-const OF_OTHER_CLOCKS: [&str; 5] = [
-    "http_req_sending",
-    "http_req_receiving",
-    "http_req_duration",
-    "http_req_connection_reused",
-    "http_req_data_received",
-];
+const OF_OTHER_CLOCKS: [&str; 4] = ["http_req_sending", "http_req_receiving", "http_req_duration", "http_req_total"];
 
 /// Metrics that aiperf computes from times of the wall clock, which it keeps in steps of 256 ns.
 const OF_THE_WALL_CLOCK: [&str; 2] = ["credit_to_start_latency", "effective_latency"];

@@ -36,6 +36,10 @@ fn raw_records_hold_bodies_and_events_with_the_times_of_the_recording() {
         let (row, tokens) = &recorded[&id];
         assert_eq!((record["start_perf_ns"].as_i64(), record["status"].as_u64()), (row.sent_ns, Some(200)));
         assert_eq!(record["request_headers"]["X-Team"], "blue");
+        assert_eq!(row.bytes_sent, record["payload"].to_string().len() as u64);
+        assert_eq!((row.writes, row.reads), (1, tokens.last().unwrap().read + 1));
+        assert_eq!(row.dialed_ns.is_some(), row.connected_ns.is_some());
+        assert!(row.dialed_ns <= row.connected_ns && (id > 0 || row.dialed_ns >= Some(row.scheduled_ns)), "{row:?}");
         let events = record["responses"].as_array().unwrap();
         let times: Vec<_> = events.iter().map(|e| e["perf_ns"].as_i64().unwrap()).collect();
         assert_eq!(times, tokens.iter().map(|t| t.kernel_ns.unwrap_or(t.t_ns)).collect::<Vec<_>>());

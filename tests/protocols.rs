@@ -81,7 +81,9 @@ fn streams_share_connections_as_far_as_they_are_told_to() {
         let (sent, written, head) = (row.sent_ns.unwrap(), row.written_ns.unwrap(), row.head_ns.unwrap());
         assert!(row.scheduled_ns <= sent && sent <= written && sent <= head, "{row:?}");
         assert!(head <= row.first_token_ns.unwrap() && row.first_token_ns <= row.end_ns, "{row:?}");
-        assert!(row.connected_ns.is_none_or(|t| t <= sent), "{row:?}");
+        assert!(row.connected_ns.is_none_or(|t| row.dialed_ns <= Some(t) && t <= sent), "{row:?}");
+        assert_eq!(row.dialed_ns.is_some(), row.connected_ns.is_some(), "{row:?}");
+        assert!(row.writes > 0 && row.reads > 0 && row.bytes_sent > 40, "{row:?}");
     }
     let run = support::rows(&scratch.path("run"));
     let tokens: Vec<_> = run.iter().flat_map(|(_, tokens)| tokens).collect();
@@ -210,7 +212,13 @@ fn tls_speaks_what_alpn_agrees_to_with_whom_it_trusts() {
     for client in CLIENTS {
         let rows = profile(&scratch, 50, &format!("{url} {client} --tls-ca-file {} --concurrency 5", ca.display()));
         all_completed(&rows);
-        let bad = rows.iter().find(|r| r.sent_ns > r.written_ns || r.sent_ns > r.head_ns || r.connected_ns > r.sent_ns);
+        let bad = rows.iter().find(|r| {
+            r.sent_ns > r.written_ns
+                || r.sent_ns > r.head_ns
+                || r.connected_ns > r.sent_ns
+                || r.dialed_ns > r.connected_ns
+                || r.writes == 0
+        });
         assert!(bad.is_none(), "the handshake is in the marks: {bad:?}");
     }
     assert_eq!((protocol(&scratch), h1.seen().authority), ("http/1.1".into(), h1.address.to_string()));

@@ -121,6 +121,10 @@ fn random_request(rng: &mut Rng, request_id: u64, events: u32) -> RequestRow {
         reasoning_tokens: maybe(rng, RngExt::random),
         events,
         bytes_received: rng.random(),
+        dialed_ns: maybe(rng, ns),
+        bytes_sent: rng.random(),
+        writes: rng.random(),
+        reads: rng.random(),
     }
 }
 
@@ -250,7 +254,7 @@ fn the_files_are_laid_out_as_documented() {
         let metadata = metadata(&dir.file(table));
         let pairs = metadata.file_metadata().key_value_metadata().unwrap();
         let pairs: BTreeMap<_, _> = pairs.iter().map(|kv| (kv.key.as_str(), kv.value.as_deref())).collect();
-        assert_eq!(pairs[VERSION_KEY], Some("1"));
+        assert_eq!(pairs[VERSION_KEY], Some("2"));
         assert_eq!(pairs[RUN_ID_KEY], Some("00000000000000aa"));
         assert!(metadata.num_row_groups() > 2, "{table:?}");
         for column in metadata.row_groups().iter().flat_map(RowGroupMetaData::columns) {
@@ -371,23 +375,23 @@ fn unknown_versions_and_foreign_files_are_refused_with_reason() {
 
     // The key, the length of its value as Thrift writes it, and the value.
     let at = good.windows(VERSION_KEY.len()).rposition(|w| w == VERSION_KEY.as_bytes()).unwrap() + VERSION_KEY.len();
-    assert_eq!(&good[at..at + 3], b"\x18\x011");
+    assert_eq!(&good[at..at + 3], b"\x18\x012");
     let mut newer = good.clone();
     newer[at + 2] = b'7';
     std::fs::write(&path, &newer).unwrap();
     let text = input_error(&dir.0);
     assert!(
-        text.contains("tokens.parquet") && text.contains("has schema version \"7\", this program reads 1"),
+        text.contains("tokens.parquet") && text.contains("has schema version \"7\", this program reads 1 to 2"),
         "{text}"
     );
 
     std::fs::copy(dir.file(Table::Requests), &path).unwrap();
-    assert!(input_error(&dir.0).contains("has 30 columns instead of 8"));
+    assert!(input_error(&dir.0).contains("has 34 columns instead of 8"));
     std::fs::write(&path, &good[..good.len() - 9]).unwrap();
     assert!(input_error(&dir.0).contains("does not end like a Parquet file"));
 
     std::fs::write(&path, &good).unwrap();
-    Manifest { schema_version: 2, ..manifest(3) }.write(&dir.0).unwrap();
+    Manifest { schema_version: 3, ..manifest(3) }.write(&dir.0).unwrap();
     let text = input_error(&dir.0);
-    assert!(text.contains("run.json") && text.contains("schema version 2"), "{text}");
+    assert!(text.contains("run.json") && text.contains("schema version 3, this program reads 1 to 2"), "{text}");
 }

@@ -259,6 +259,7 @@ fn check_conservation(plan: &Plan, got: &Outcomes) {
 fn check_order(row: &RequestRow) {
     let steps = [
         Some(row.scheduled_ns),
+        row.dialed_ns,
         row.connected_ns,
         row.sent_ns,
         row.head_ns,

@@ -47,6 +47,8 @@ pub struct Flight {
     pub released_ns: Option<i64>,
     /// Whether it holds one of the places for requests without a token.
     pub holds_prefill: bool,
+    /// Bytes of the request's body.
+    pub body_bytes: u64,
     body: Body,
     scanner: Scanner<ReadStamp>,
     answer: Answer,
@@ -208,10 +210,14 @@ impl Flight {
     /// Fills a row with what the flight and its transport saw.
     pub fn fill(&mut self, row: &mut RequestRow, marks: Marks) {
         row.released_ns = self.released_ns;
+        row.dialed_ns = marks.dialed_ns;
         row.connected_ns = marks.connected_ns;
         row.sent_ns = marks.sent_ns;
         row.written_ns = marks.written_ns;
         row.head_ns = marks.head_ns;
+        row.bytes_sent = marks.sent_ns.map_or(0, |_| self.body_bytes);
+        row.writes = marks.writes;
+        row.reads = marks.reads;
         self.answer.fill(row);
     }
 }

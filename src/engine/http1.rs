@@ -104,6 +104,7 @@ impl Http1 {
 
     async fn connect(&self, post: &Post) -> Result<Connection, Failure> {
         let log = Rc::<WireLog>::default();
+        let dialed_ns = Some(self.clock.now_ns());
         let socket = self.dialer.borrow_mut().start();
         let opening =
             Stream::open(socket, self.target.tls.as_ref(), self.target.protocol, (self.clock.clone(), log.clone()));
@@ -115,7 +116,7 @@ impl Http1 {
             let _ = driver.await;
         });
         self.opened.set(self.opened.get() + 1);
-        post.marks.set(Marks { connected_ns: Some(self.clock.now_ns()), ..Marks::default() });
+        post.marks.set(Marks { dialed_ns, connected_ns: Some(self.clock.now_ns()), ..Marks::default() });
         Ok(Connection { sender, log, idle_since_ns: 0 })
     }
 }

@@ -162,6 +162,7 @@ impl Http2 {
             let seat = self.take_seat();
             let connection = &seat.connection;
             let is_new = connection.is_opening();
+            let dialed_ns = Some(self.clock.now_ns());
             while connection.is_opening() {
                 connection.changed.notified().await;
             }
@@ -173,7 +174,8 @@ impl Http2 {
                 Ok(sender) => match sender.ready().await {
                     Ok(sender) => {
                         if is_new {
-                            post.marks.set(Marks { connected_ns: Some(self.clock.now_ns()), ..Marks::default() });
+                            let connected_ns = Some(self.clock.now_ns());
+                            post.marks.set(Marks { dialed_ns, connected_ns, ..Marks::default() });
                         }
                         return Ok((seat, sender));
                     }

@@ -63,6 +63,7 @@ impl WireLog {
             let mut marks = flight.marks.get();
             marks.sent_ns.get_or_insert(before_ns);
             marks.written_ns = Some(after_ns);
+            marks.writes += 1;
             flight.marks.set(marks);
             flight.bytes = flight.bytes.saturating_sub(written);
             flight.bytes > 0

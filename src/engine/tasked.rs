@@ -72,12 +72,13 @@ pub struct Post {
 impl Post {
     /// The head has come, with the read of this stamp.
     pub fn head(&self, status: u16, event_stream: bool, stamp: ReadStamp) {
-        self.marks.set(Marks { head_ns: Some(stamp.seen_ns()), ..self.marks.get() });
+        self.marks.set(Marks { head_ns: Some(stamp.seen_ns()), reads: stamp.read + 1, ..self.marks.get() });
         self.letter(Letter::Head { status, event_stream });
     }
 
     /// Some of the body has come, the last of it with the read of this stamp.
     pub fn body(&self, bytes: Bytes, stamp: ReadStamp) {
+        self.marks.set(Marks { reads: stamp.read + 1, ..self.marks.get() });
         self.letter(Letter::Body { bytes, stamp });
     }
 

@@ -39,6 +39,8 @@ impl ReadStamp {
 /// What the transport itself saw of a flight, as far as it has come.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Marks {
+    /// It began to wait for a new connection.
+    pub dialed_ns: Option<i64>,
     /// A new connection was ready.
     pub connected_ns: Option<i64>,
     /// The clock just before the first write.
@@ -47,6 +49,10 @@ pub struct Marks {
     pub written_ns: Option<i64>,
     /// The read that delivered the first byte of the answer.
     pub head_ns: Option<i64>,
+    /// Writes that took some of the request.
+    pub writes: u32,
+    /// Reads that delivered some of the answer.
+    pub reads: u32,
 }
 
 /// A request on its way out.

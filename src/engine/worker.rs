@@ -60,6 +60,13 @@ pub struct PhaseShare {
     pub in_flight_max: u64,
 }
 
+/// A request that was put together.
+#[derive(Debug)]
+struct Ready<T: Transport> {
+    request: T::Prepared,
+    body_bytes: u64,
+}
+
 /// The worker.
 #[derive(Debug)]
 pub struct Worker<C, T: Transport> {
@@ -78,7 +85,7 @@ pub struct Worker<C, T: Transport> {
     /// Flights whose sending others wait for, until it is seen.
     unsent: Vec<FlightKey>,
     /// The request that the clock releases next, put together while there was nothing else to do; by position.
-    staged: Option<(u64, T::Prepared)>,
+    staged: Option<(u64, Ready<T>)>,
     /// What the server said in sessions whose later turns hold it.
     conversations: Conversations,
     interference: Interference,
@@ -286,11 +293,12 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         if self.recorder.keeps_exchanges() {
             flight.keep_exchange();
         }
-        let request = match self.staged.take_if(|(ordinal, _)| *ordinal == due.ordinal) {
-            Some((_, request)) => request,
-            None => self.request(run, due.ordinal),
-        };
-        self.transport.start(key, request);
+        let staged = self.staged.take_if(|(ordinal, _)| *ordinal == due.ordinal);
+        let ready = staged.map_or_else(|| self.request(run, due.ordinal), |(_, ready)| ready);
+        if let Some(flight) = self.places.current(key) {
+            flight.body_bytes = ready.body_bytes;
+        }
+        self.transport.start(key, ready.request);
         if run.agenda.is_sending_awaited(due.ordinal) {
             self.unsent.push(key);
             self.note_sendings(run);
@@ -305,13 +313,16 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         self.interference.dispatched(now_ns, now_ns - due.scheduled_ns);
     }
 
-    fn request(&self, run: &PhaseRun<'_>, ordinal: u64) -> T::Prepared {
+    fn request(&self, run: &PhaseRun<'_>, ordinal: u64) -> Ready<T> {
         let session = run.agenda.slot(ordinal).session;
-        self.transport.prepare(Outgoing {
-            body: self.plan.body(run.phase, ordinal, self.conversations.before(run.phase, ordinal)),
+        let body = self.plan.body(run.phase, ordinal, self.conversations.before(run.phase, ordinal));
+        let body_bytes = bytes::Buf::remaining(&body) as u64;
+        let request = self.transport.prepare(Outgoing {
+            body,
             x_request_id: self.x_request_id(run.phase.first_request_id + ordinal),
             session: session.map(|s| self.plan.sessions[s as usize].clone()),
-        })
+        });
+        Ready { request, body_bytes }
     }
 
     /// Puts the next request of the clock together, so that nothing but its write is left for when it is due. What the

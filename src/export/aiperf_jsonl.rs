@@ -12,7 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::aiperf_words::{ErrorDetails, is_of_the_run};
 use crate::error::{Error, Result};
-use crate::metrics::{Request, RequestValue, Summary, Unit, for_each_value};
+use crate::metrics::{MetricDef, Request, RequestValue, Summary, Unit, for_each_value};
 use crate::outcome::{Outcome, OutcomeClass, Phase};
 use crate::record::manifest::Manifest;
 use crate::record::reader::Rows;
@@ -147,7 +147,7 @@ impl Serialize for Metrics<'_> {
         let mut result = Ok(());
         for_each_value(&self.0, &mut |def, value| {
             if result.is_ok() && !is_of_the_run(def) {
-                result = map.serialize_entry(def.name, &Entry { value, unit: def.unit });
+                result = map.serialize_entry(def.name, &Entry { value, def });
             }
         });
         result?;
@@ -157,19 +157,23 @@ impl Serialize for Metrics<'_> {
 
 struct Entry<'a> {
     value: RequestValue<'a>,
-    unit: Unit,
+    def: &'a MetricDef,
+}
+
+/// Whether a metric's values of single requests are whole numbers, which aiperf writes as such here.
+fn is_whole(def: &MetricDef) -> bool {
+    matches!(def.unit, Unit::Tokens | Unit::Count) || def.name == "http_req_connection_reused"
 }
 
 impl Serialize for Entry<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
         let mut map = serializer.serialize_map(Some(2))?;
         match self.value {
-            // Tokens are whole, and aiperf writes them so here.
-            RequestValue::One(v) if self.unit == Unit::Tokens => map.serialize_entry("value", &(v as u64))?,
+            RequestValue::One(v) if is_whole(self.def) => map.serialize_entry("value", &(v as u64))?,
             RequestValue::One(v) => map.serialize_entry("value", &v)?,
             RequestValue::Many(values) => map.serialize_entry("value", values)?,
         }
-        map.serialize_entry("unit", self.unit.label())?;
+        map.serialize_entry("unit", self.def.unit.label())?;
         map.end()
     }
 }

@@ -5,6 +5,7 @@
 //! event between them is missing from the recording.
 //! Not here: which requests count (that is [`super::fold`]).
 
+use crate::outcome::EventKind;
 use crate::record::manifest::Manifest;
 use crate::record::row::{RequestRow, TokenRow};
 
@@ -47,6 +48,12 @@ impl<'a> Request<'a> {
         let first = self.tokens.iter().find(|t| t.kind.is_content()).filter(|_| self.per_chunk_usage);
         let counted = first.and_then(|t| t.tokens).map(u32::from);
         counted.filter(|&n| n > 0 && self.row.output_tokens.is_some_and(|all| n < all)).unwrap_or(1)
+    }
+
+    /// Events with output of the kinds that are `wanted`; null unless streamed, and where events are missing from the recording.
+    pub(crate) fn content_events(&self, wanted: impl Fn(EventKind) -> bool) -> Option<u32> {
+        let whole = self.streaming && self.tokens.len() == self.row.events as usize;
+        whole.then(|| self.tokens.iter().filter(|t| t.kind.is_content() && wanted(t.kind)).count() as u32)
     }
 
     /// First event with output of any kind; null unless streamed.
@@ -139,7 +146,6 @@ impl<'a> Request<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::outcome::EventKind;
 
     fn event(seq: u32, t_ns: i64, kind: EventKind) -> TokenRow {
         TokenRow { request_id: 0, seq, t_ns, kernel_ns: None, read: seq, kind, bytes: 1, tokens: None }

@@ -5,7 +5,7 @@ use super::request::Request;
 use super::tokens::difference_pct;
 use super::totals::Totals;
 use super::{Better, MetricDef, Unit};
-use crate::outcome::TokenSource;
+use crate::outcome::{EventKind, TokenSource};
 
 pub(super) const USAGE_PROMPT_TOKENS: Metric = Metric::neutral(
     "usage_prompt_tokens",
@@ -67,6 +67,25 @@ pub(super) const USAGE_PROMPT_TOKENS_DIFF_PCT: Metric = Metric::neutral(
     Unit::Percent,
     "100 · |prompt tokens by the server's count − asked for| / asked for",
     |r| difference_pct(r.row.prompt_tokens?, r.row.input_tokens).map(f64::abs),
+);
+
+pub(super) const USAGE_COMPLETION_TOKENS_DIFF_PCT: Metric = Metric::neutral(
+    "usage_completion_tokens_diff_pct",
+    "Usage Completion Diff %",
+    Unit::Percent,
+    "100 · |output tokens by the server's count − content events| / content events",
+    |r| difference_pct(completion(r)?, r.content_events(|_| true)?).map(f64::abs),
+);
+
+pub(super) const USAGE_REASONING_TOKENS_DIFF_PCT: Metric = Metric::neutral(
+    "usage_reasoning_tokens_diff_pct",
+    "Usage Reasoning Diff %",
+    Unit::Percent,
+    "100 · |reasoning tokens by the server's count − events of reasoning| / events of reasoning",
+    |r| {
+        let events = r.content_events(|kind| kind == EventKind::Reasoning)?;
+        difference_pct(r.row.reasoning_tokens?, events).map(f64::abs)
+    },
 );
 
 pub(super) const USAGE_DISCREPANCY_COUNT: Metric = Metric {

@@ -76,6 +76,7 @@ fn streamed(id: u64, scheduled_ms: i64, sent_ms: i64, at_ms: &[i64]) -> (Request
         input_tokens: 100,
         output_tokens: Some(at_ms.len() as u32),
         output_tokens_source: TokenSource::Usage,
+        events: at_ms.len() as u32,
         ..RequestRow::scheduled(id, t(scheduled_ms))
     };
     (row, tokens)
@@ -116,6 +117,8 @@ fn one_request_of_five_events() {
     assert_eq!(mean("time_to_first_output_token"), 100.0);
     assert_eq!(mean("time_to_second_token"), 10.0);
     assert_eq!(mean("inter_token_latency"), 5.0); // (152 − 112) / (9 − 1)
+    assert_eq!(mean("usage_completion_tokens_diff_pct"), 80.0); // 9 tokens in 5 events
+    assert!(s.get("usage_reasoning_tokens_diff_pct").is_none(), "no event held reasoning");
     assert_eq!(mean("output_token_throughput_per_user"), 200.0);
     assert_eq!(mean("request_latency"), 140.0);
     assert_eq!(mean("scheduled_request_latency"), 142.0);

@@ -39,7 +39,7 @@ struct Scratch {
 
 impl Columns {
     fn open(file: &TableFile, group: usize) -> Result<Columns> {
-        let columns = file.table().schema().columns();
+        let columns = &file.table().schema().columns()[..file.columns()];
         let reader = |(i, column): (usize, &std::sync::Arc<_>)| {
             Ok(get_column_reader(std::sync::Arc::clone(column), file.pages(group, i)?))
         };
@@ -204,6 +204,12 @@ fn request_batch(c: &mut Columns, n: usize) -> Result<Vec<RequestRow>> {
     c.i32(n, |i, v| rows[i].reasoning_tokens = Some(v as u32))?;
     c.i32(n, |i, v| rows[i].events = v as u32)?;
     c.i64(n, |i, v| rows[i].bytes_received = v as u64)?;
+    if c.next < c.readers.len() {
+        c.i64(n, |i, v| rows[i].dialed_ns = Some(v))?;
+        c.i64(n, |i, v| rows[i].bytes_sent = v as u64)?;
+        c.i32(n, |i, v| rows[i].writes = v as u32)?;
+        c.i32(n, |i, v| rows[i].reads = v as u32)?;
+    }
     Ok(rows)
 }
 

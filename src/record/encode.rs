@@ -47,6 +47,10 @@ pub fn request_group<W: Write + Send>(file: &mut SerializedFileWriter<W>, rows: 
     c.optional::<Int32Type>(r().map(|r| r.reasoning_tokens.map(|n| n as i32)))?;
     c.required::<Int32Type>(r().map(|r| r.events as i32))?;
     c.required::<Int64Type>(r().map(|r| r.bytes_received as i64))?;
+    c.optional::<Int64Type>(r().map(|r| r.dialed_ns))?;
+    c.required::<Int64Type>(r().map(|r| r.bytes_sent as i64))?;
+    c.required::<Int32Type>(r().map(|r| r.writes as i32))?;
+    c.required::<Int32Type>(r().map(|r| r.reads as i32))?;
     c.close()
 }
 

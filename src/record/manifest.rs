@@ -12,7 +12,12 @@ use crate::outcome::{OutcomeClass, OutcomeCounts};
 use crate::time::Anchor;
 
 /// Version of `run.json` and of both Parquet schemas. Readers refuse a version they do not know.
-pub const SCHEMA_VERSION: u32 = 1;
+pub const SCHEMA_VERSION: u32 = 2;
+
+/// Whether recordings of that schema version can be read.
+pub fn is_readable(version: u32) -> bool {
+    (1..=SCHEMA_VERSION).contains(&version)
+}
 /// The manifest's file name.
 pub const FILE_NAME: &str = "run.json";
 
@@ -271,8 +276,8 @@ impl Manifest {
             schema_version: u32,
         }
         let v: Version = serde_json::from_str(text).map_err(|e| format!("is not a run manifest: {e}"))?;
-        if v.schema_version != SCHEMA_VERSION {
-            return Err(format!("has schema version {}, this program reads {SCHEMA_VERSION}", v.schema_version));
+        if !is_readable(v.schema_version) {
+            return Err(format!("has schema version {}, this program reads 1 to {SCHEMA_VERSION}", v.schema_version));
         }
         serde_json::from_str(text).map_err(|e| format!("is not a run manifest: {e}"))
     }

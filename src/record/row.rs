@@ -71,6 +71,15 @@ pub struct RequestRow {
     pub events: u32,
     /// Bytes of body received.
     pub bytes_received: u64,
+    /// When it began to wait for a new connection; null on a reused connection, and in recordings before schema version 2,
+    /// which lack this and the three below.
+    pub dialed_ns: Option<i64>,
+    /// Bytes of the body that was sent.
+    pub bytes_sent: u64,
+    /// Writes that took some of the request.
+    pub writes: u32,
+    /// Reads that delivered some of the answer.
+    pub reads: u32,
 }
 
 /// Longest error text that a row keeps.
@@ -120,6 +129,10 @@ impl RequestRow {
             reasoning_tokens: None,
             events: 0,
             bytes_received: 0,
+            dialed_ns: None,
+            bytes_sent: 0,
+            writes: 0,
+            reads: 0,
         }
     }
 }

@@ -3,7 +3,7 @@
 //! In: nothing but the tables below. Out: Parquet schemas, writer properties, and a judgement of a foreign file's.
 //! Invariants: a column is a field of [`super::row`], in its order and with its type; unsigned integers and strings
 //! say so in their logical type, so that DuckDB, Polars and Spark see what they are; enums are stored as their names.
-//! A changed table is a new [`SCHEMA_VERSION`].
+//! A changed table is a new [`SCHEMA_VERSION`]; new columns stand behind the others, so that older files are still read.
 //! Not here: values.
 
 use std::sync::{Arc, LazyLock};
@@ -15,7 +15,7 @@ use parquet::file::properties::{
 };
 use parquet::schema::types::{ColumnPath, SchemaDescriptor, Type, TypePtr};
 
-use super::manifest::SCHEMA_VERSION;
+use super::manifest::{SCHEMA_VERSION, is_readable};
 
 /// The key of the schema version in a file's metadata.
 pub const VERSION_KEY: &str = "loadline.schema_version";
@@ -55,7 +55,7 @@ use Stored::{Delta, Dictionary, Plain};
 const REQUIRED: Repetition = Repetition::REQUIRED;
 const OPTIONAL: Repetition = Repetition::OPTIONAL;
 
-const REQUEST_COLUMNS: [Column; 30] = [
+const REQUEST_COLUMNS: [Column; 34] = [
     Column("request_id", U64, REQUIRED, Delta),
     Column("x_request_id", Text, REQUIRED, Plain),
     Column("session_id", Text, OPTIONAL, Dictionary),
@@ -86,7 +86,13 @@ const REQUEST_COLUMNS: [Column; 30] = [
     Column("reasoning_tokens", U32, OPTIONAL, Delta),
     Column("events", U32, REQUIRED, Delta),
     Column("bytes_received", U64, REQUIRED, Delta),
+    Column("dialed_ns", I64, OPTIONAL, Delta),
+    Column("bytes_sent", U64, REQUIRED, Delta),
+    Column("writes", U32, REQUIRED, Delta),
+    Column("reads", U32, REQUIRED, Delta),
 ];
+/// Columns of the requests in version 1.
+const REQUEST_COLUMNS_V1: usize = 30;
 
 const TOKEN_COLUMNS: [Column; 8] = [
     Column("request_id", U64, REQUIRED, Delta),
@@ -194,24 +200,28 @@ pub fn metadata(run_id: &str) -> Vec<KeyValue> {
     ]
 }
 
-/// Whether a file can be read as `table`; the text says why not.
-pub fn check(table: Table, schema: &SchemaDescriptor, metadata: &[KeyValue]) -> Result<(), String> {
+/// Whether a file can be read as `table`, and how many of its columns, from the first on, the file has; the text says why not.
+pub fn check(table: Table, schema: &SchemaDescriptor, metadata: &[KeyValue]) -> Result<usize, String> {
     let value = |key: &str| metadata.iter().find(|kv| kv.key == key).and_then(|kv| kv.value.as_deref());
     let version = value(VERSION_KEY).ok_or_else(|| format!("has no {VERSION_KEY} in its metadata"))?;
-    if version != SCHEMA_VERSION.to_string() {
+    if !version.parse().is_ok_and(is_readable) {
         let version: String = version.chars().take(16).collect();
-        return Err(format!("has schema version {version:?}, this program reads {SCHEMA_VERSION}"));
+        return Err(format!("has schema version {version:?}, this program reads 1 to {SCHEMA_VERSION}"));
     }
     let ours = table.schema();
-    if schema.num_columns() != ours.num_columns() {
-        return Err(format!("has {} columns instead of {}", schema.num_columns(), ours.num_columns()));
+    let columns = match (table, version) {
+        (Table::Requests, "1") => REQUEST_COLUMNS_V1,
+        _ => ours.num_columns(),
+    };
+    if schema.num_columns() != columns {
+        return Err(format!("has {} columns instead of {columns}", schema.num_columns()));
     }
     for (theirs, ours) in schema.columns().iter().zip(ours.columns()) {
         if theirs.path() != ours.path() || theirs.self_type() != ours.self_type() {
             return Err(format!("has another column where `{}` belongs", ours.name()));
         }
     }
-    Ok(())
+    Ok(columns)
 }
 
 fn message(table: Table) -> TypePtr {

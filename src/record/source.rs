@@ -166,8 +166,8 @@ impl TableFile {
         let metadata = ParquetMetaDataReader::decode_metadata(footer)?;
         let about = metadata.file_metadata();
         let pairs = about.key_value_metadata().map_or(&[][..], Vec::as_slice);
-        schema::check(table, about.schema_descr(), pairs).map_err(bad)?;
-        check_groups(&metadata, table.schema().num_columns(), length)?;
+        let columns = schema::check(table, about.schema_descr(), pairs).map_err(bad)?;
+        check_groups(&metadata, columns, length)?;
         let page_bytes_max = match table {
             Table::Requests | Table::ServerMetrics => 64 << 20, // texts of any length
             Table::Tokens => 4 << 20,                           // numbers, so much less
@@ -178,6 +178,11 @@ impl TableFile {
     /// Which table it is.
     pub(super) fn table(&self) -> Table {
         self.table
+    }
+
+    /// How many of the table's columns it has: the first ones.
+    pub(super) fn columns(&self) -> usize {
+        self.metadata.file_metadata().schema_descr().num_columns()
     }
 
     /// Whether it had no footer, so that rows after the last flush are missing.

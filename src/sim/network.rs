@@ -134,6 +134,7 @@ impl SimNetwork {
                 self.plan(t, key, Step::Failed(Outcome::NotSent));
                 return truth;
             }
+            self.plan(t, key, Step::Mark(|m, t| m.dialed_ns = Some(t)));
             t += self.gap_ns(200_000.0);
             if self.rng.random_bool(0.1) {
                 truth.outcome = Outcome::ConnectError;
@@ -144,7 +145,7 @@ impl SimNetwork {
         }
         self.plan(t, key, Step::Mark(|m, t| m.sent_ns = Some(t)));
         t += self.gap_ns(10_000.0);
-        self.plan(t, key, Step::Mark(|m, t| m.written_ns = Some(t)));
+        self.plan(t, key, Step::Mark(|m, t| (m.written_ns, m.writes) = (Some(t), 1)));
         t += self.gap_ns(20e6);
         if self.rng.random_bool(0.05) {
             truth.outcome = Outcome::Reset;
@@ -290,6 +291,9 @@ impl Transport for SimNetwork {
             Step::Head(status) => Signal::Head { status, event_stream: status == 200 },
             Step::Body(bytes, stamp) => {
                 self.lent = bytes;
+                if let Some(marks) = self.marks.get_mut(&key) {
+                    marks.reads = stamp.read + 1;
+                }
                 Signal::Body { bytes: &self.lent, stamp }
             }
             Step::End | Step::Mark(_) => Signal::End,

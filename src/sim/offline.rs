@@ -153,6 +153,7 @@ impl Offline {
             flight.write(&mut into, token);
             read = flight.reads;
             flight.reads += 1;
+            flight.marks.reads = flight.reads;
         }
         self.lent = into;
         ReadStamp { t_ns: token.at_ns, kernel_ns: None, read }
@@ -203,7 +204,7 @@ impl Transport for Offline {
 
     fn start(&mut self, key: FlightKey, request: Outgoing) {
         let now_ns = self.clock.now_ns();
-        let mut marks = Marks { connected_ns: None, sent_ns: Some(now_ns), written_ns: Some(now_ns), head_ns: None };
+        let mut marks = Marks { sent_ns: Some(now_ns), written_ns: Some(now_ns), writes: 1, ..Marks::default() };
         let sequence = SequenceId(self.submitted);
         let (ask, reply) = match self.submit(now_ns, &request.body.to_vec()) {
             Ok(taken) => {
@@ -211,7 +212,7 @@ impl Transport for Offline {
                 taken
             }
             Err((status, message)) => {
-                marks.head_ns = Some(now_ns);
+                (marks.head_ns, marks.reads) = (Some(now_ns), 1);
                 self.steps.push_back((key, Step::Head(status)));
                 let body = error_body(status, &message, None).to_vec();
                 self.steps.push_back((key, Step::Body(body, now_ns)));

@@ -151,7 +151,7 @@ fn goodput_of(command: &str) -> Vec<loadline::record::manifest::SloBound> {
 }
 
 fn request(id: u64, record: &Json, raw: Option<&Json>, t0: i64) -> (RequestRow, Vec<TokenRow>) {
-    let (metadata, metrics) = (&record["metadata"], &record["metrics"]);
+    let (metadata, metrics, trace) = (&record["metadata"], &record["metrics"], &record["trace_data"]);
     let at_in = |part: &Json, key: &str| part[key].as_i64().map(|t| t - t0);
     let at = |key: &str| at_in(metadata, key);
     let count = |tag: &str| metrics[tag]["value"].as_u64().map(|n| n as u32);
@@ -168,8 +168,14 @@ fn request(id: u64, record: &Json, raw: Option<&Json>, t0: i64) -> (RequestRow, 
         turn: metadata["turn_index"].as_u64().unwrap() as u32,
         phase: Phase::parse(metadata["benchmark_phase"].as_str().unwrap()).unwrap(),
         sent_ns: Some(sent_ns),
-        written_ns: at_in(&record["trace_data"], "request_send_end_ns"),
-        head_ns: at_in(&record["trace_data"], "response_receive_start_ns").or(at("request_ack_ns")),
+        written_ns: at_in(trace, "request_send_end_ns"),
+        dialed_ns: at_in(trace, "tcp_connect_start_ns"),
+        connected_ns: at_in(trace, "tcp_connect_end_ns"),
+        head_ns: at_in(trace, "response_receive_start_ns").or(at("request_ack_ns")),
+        bytes_sent: trace["request_bytes_total"].as_u64().unwrap_or(0),
+        bytes_received: trace["response_bytes_total"].as_u64().unwrap_or(0),
+        writes: trace["request_chunks_count"].as_u64().unwrap_or(0) as u32,
+        reads: trace["response_chunks_count"].as_u64().unwrap_or(0) as u32,
         first_token_ns: first(&[EventKind::Output, EventKind::ToolCall, EventKind::Reasoning]),
         first_output_ns: first(&output),
         last_token_ns: tokens.iter().rfind(|t| t.kind.is_content()).map(|t| t.t_ns),

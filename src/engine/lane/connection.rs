@@ -52,6 +52,8 @@ pub(super) struct Connection {
     request: Option<Request>,
     /// Whether some of the request was handed to the socket.
     pub(super) begun: bool,
+    /// Writes that took some of it, sealed or not.
+    pub(super) writes: u32,
     reads: u32,
     /// The kernel's time of the last read, on the run's clock: a new offset must not make time go back.
     last_kernel_ns: i64,
@@ -75,6 +77,7 @@ impl Connection {
             decoder: Decoder::default(),
             request: None,
             begun: false,
+            writes: 0,
             reads: 0,
             last_kernel_ns: i64::MIN,
             stamp_due_of_ns: None,
@@ -93,6 +96,7 @@ impl Connection {
         self.request = Some(request);
         self.begun = false;
         self.decoder.reset();
+        self.writes = 0;
         self.reads = 0;
     }
 
@@ -151,7 +155,7 @@ impl Connection {
     /// Writes as much of the request as the socket takes. `stamped`: the kernel is to keep the time at which it leaves.
     pub(super) fn write(&mut self, stamped: bool) -> Written {
         if let Some(secure) = &mut self.secure {
-            return secure.send(&mut self.request, &mut self.begun, &self.socket);
+            return secure.send(&mut self.request, &mut self.begun, &mut self.writes, &self.socket);
         }
         while let Some(request) = &mut self.request {
             let mut slices = [IoSlice::new(&[]); SLICES];
@@ -164,6 +168,7 @@ impl Connection {
             match written {
                 Ok(written) => {
                     self.begun = true;
+                    self.writes += 1;
                     request.advance(written);
                     if !request.has_remaining() {
                         self.request = None;

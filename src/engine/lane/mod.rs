@@ -147,6 +147,7 @@ impl Lane {
             self.flights[key.index as usize] = Place::default();
         }
         let refused = |e: io::Error| dial::failure_of(&e);
+        self.flights[key.index as usize].marks.dialed_ns = Some(self.clock.now_ns());
         let (socket, in_progress) = self.dialer.start().map_err(refused)?;
         let secure = self.tls.as_ref().map(Secure::new).transpose().map_err(refused)?;
         let mut connection = Connection::new(socket, secure);
@@ -192,6 +193,7 @@ impl Lane {
         if connection.begun {
             marks.sent_ns.get_or_insert(before_ns);
         }
+        marks.writes = connection.writes;
         if stamped && matches!(written, Written::All) {
             connection.stamp_due_of_ns = Some(before_ns);
             self.take_transmit_stamp(index);
@@ -377,6 +379,7 @@ impl Lane {
                 let stamp = connection.stamp(t_ns, kernel_ns);
                 let marks = &mut self.flights[key.index as usize].marks;
                 marks.head_ns.get_or_insert(stamp.seen_ns());
+                marks.reads = stamp.read + 1;
                 self.received = Some(Received { connection: index, key, from: 0, to: n, stamp });
                 None
             }

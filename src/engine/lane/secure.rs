@@ -45,8 +45,14 @@ impl Secure {
     }
 
     /// Seals what is left of the request, once the handshake is over, and writes what the socket takes. `begun` becomes
-    /// true with the first of its bytes.
-    pub(super) fn send(&mut self, request: &mut Option<Request>, begun: &mut bool, socket: &Socket) -> Written {
+    /// true with the first of its bytes, and `writes` counts the writes from there on.
+    pub(super) fn send(
+        &mut self,
+        request: &mut Option<Request>,
+        begun: &mut bool,
+        writes: &mut u32,
+        socket: &Socket,
+    ) -> Written {
         if !self.0.is_handshaking()
             && let Some(mut whole) = request.take()
         {
@@ -62,7 +68,7 @@ impl Secure {
         }
         while self.0.wants_write() {
             match self.0.write_tls(&mut &*socket) {
-                Ok(_) => {}
+                Ok(_) => *writes += u32::from(*begun),
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Written::Part,
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) => return Written::Failed(e),

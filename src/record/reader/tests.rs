@@ -99,6 +99,22 @@ fn a_valid_file_is_read_whole() {
 }
 
 #[test]
+fn requests_of_the_first_schema_version_are_read_without_the_columns_that_came_later() {
+    let bytes = std::fs::read(format!("{CORPUS}/requests_v1.parquet")).unwrap();
+    let file = TableFile::from_bytes(bytes.into(), Table::Requests).unwrap();
+    assert_eq!(file.columns(), 30);
+    let mut rows = Vec::new();
+    decode::requests(&file, 0, &mut rows).unwrap();
+    decode::requests(&file, 1, &mut rows).unwrap();
+    assert_eq!(rows.len() as u64, REQUESTS);
+    assert_eq!(
+        (rows[4].x_request_id.as_str(), rows[4].sent_ns, rows[4].http_status),
+        ("seed-4", Some(4000), Some(200))
+    );
+    assert!(rows.iter().all(|r| (r.dialed_ns, r.bytes_sent, r.writes, r.reads) == (None, 0, 0, 0)));
+}
+
+#[test]
 fn the_corpus_is_read_without_a_panic() {
     let mut files = 0;
     for entry in std::fs::read_dir(CORPUS).unwrap() {
