@@ -52,6 +52,11 @@ fn the_answer_covers_the_rate_at_which_half_of_the_requests_find_a_single_server
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("Goodput: ") && text.lines().all(|l| l.chars().count() <= 100), "{text}");
     assert!(scratch.path("out/goodput/look_001/requests.parquet").is_file());
+    let page = std::fs::read_to_string(scratch.path("out/goodput.html")).unwrap();
+    assert!(page.contains("Goodput: ") && page.contains("class=\"verdict"));
+    let dots = page.matches("<circle").count();
+    assert_eq!(dots, curve.len(), "a dot for each rate");
+    assert_eq!(page.matches("<th scope=\"row\">").count(), curve.len(), "and a row");
 }
 
 #[test]

@@ -54,6 +54,9 @@ fn four_levels_are_measured_in_their_steady_state_and_held_against_the_predictio
         (idle / measured["time_to_first_token"]["p50"].as_f64().unwrap() - 1.0).abs() < 0.05,
         "idle is steady throughout"
     );
+    let page = std::fs::read_to_string(scratch.path("out/validation.html")).unwrap();
+    assert_eq!(page.matches("<circle").count(), 4 * 3 * 2, "three percentiles of both latencies at four levels");
+    assert!(page.contains("predicted 40 ms") && page.matches("<rect class=\"bar").count() >= 4);
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("validation at 4 levels") && text.lines().all(|l| l.chars().count() <= 100), "{text}");
 }

@@ -11,7 +11,7 @@ use crate::export::goodput as export;
 use crate::record::manifest::RunState;
 use crate::record::reader::{Recording, Rows};
 use crate::report::terminal::Style;
-use crate::report::{goodput as report, out};
+use crate::report::{goodput as report, html, out};
 
 /// Searches. Exit code 1 where the answer is unresolved and that was to fail.
 ///
@@ -46,12 +46,23 @@ pub fn run(config: &GoodputConfig, command: &[String], style: Style) -> Result<E
         question: &config.question,
         found: &found,
     });
+    let title = format!("{model} at {url}: goodput search");
+    let about = format!(
+        "prompts of {} and answers of {} tokens · TTFT {} ms and ITL {} ms at most · {}",
+        config.target.isl,
+        config.target.osl,
+        config.target.ttft_target,
+        config.target.itl_target,
+        command.join(" ")
+    );
     let path = config.output_dir.join(export::FILE_NAME);
     std::fs::create_dir_all(&config.output_dir).map_err(Error::io(&config.output_dir))?;
     let text = serde_json::to_string_pretty(&json).map_err(|e| Error::Internal(e.to_string()))? + "\n";
     std::fs::write(&path, text).map_err(Error::io(&path))?;
-    out::stdout(&report::render(&format!("{model} at {url}: goodput search"), &config.question, &found, style))?;
-    out::stderr(&format!("Written to {}\n", path.display()))?;
+    let page = config.output_dir.join("goodput.html");
+    std::fs::write(&page, html::goodput::render(&title, &about, &config.question, &found)).map_err(Error::io(&page))?;
+    out::stdout(&report::render(&title, &config.question, &found, style))?;
+    out::stderr(&format!("Written to {} and {}\n", path.display(), page.display()))?;
     let fails = config.fail_unresolved && !found.is_resolved;
     Ok(if fails { ExitCode::ThresholdFailed } else { ExitCode::Ok })
 }

@@ -13,7 +13,7 @@ use crate::export::validation as export;
 use crate::record::manifest::{Judgement, Manifest, RunState, Verdict};
 use crate::record::reader::{Recording, Rows};
 use crate::report::terminal::Style;
-use crate::report::{out, sweep::log_time, validation as report};
+use crate::report::{html, out, sweep::log_time, validation as report};
 use crate::time::realtime_ns;
 
 /// Confidence of the intervals over repeats.
@@ -84,8 +84,19 @@ pub fn run(config: &ValidateConfig, command: &[String], style: Style) -> Result<
     };
     let path = write(&config.output_dir, export::FILE_NAME, &export::json(&validation))?;
     let title = format!("{model} at {url}: validation at {} levels", results.len());
+    let about = format!(
+        "prompts of {} and answers of {} tokens · TTFT {} ms and ITL {} ms at most · {}",
+        config.target.isl,
+        config.target.osl,
+        config.target.ttft_target,
+        config.target.itl_target,
+        command.join(" ")
+    );
+    let page = config.output_dir.join("validation.html");
+    let text = html::validation::render(&title, &about, config.predicted, &results, &notes);
+    std::fs::write(&page, text).map_err(Error::io(&page))?;
     out::stdout(&report::render(&title, config.predicted, &results, &notes, style))?;
-    out::stderr(&format!("Written to {}\n", path.display()))?;
+    out::stderr(&format!("Written to {} and {}\n", path.display(), page.display()))?;
     let Some(bound) = config.fail_on_error_pct else { return Ok(ExitCode::Ok) };
     // An error that is not known has not kept the bound.
     let is_kept = |r: &LevelResult| r.worst_error_pct(config.predicted).is_some_and(|worst| worst <= bound);

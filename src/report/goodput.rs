@@ -12,11 +12,6 @@ pub fn render(title: &str, question: &Question, found: &Found, style: Style) -> 
     let mut rows = vec![["req/s", "requests", "worth", "SLA met", "from", "to", ""].map(String::from)];
     for p in &found.curve {
         let a = p.attainment;
-        let decision = match p.decision {
-            Decision::Keeps => "holds",
-            Decision::Fails => "fails",
-            Decision::Undecided => "undecided",
-        };
         rows.push([
             number(p.rate_rps),
             a.requests.to_string(),
@@ -24,7 +19,7 @@ pub fn render(title: &str, question: &Question, found: &Found, style: Style) -> 
             percent(a.share),
             percent(a.low),
             percent(a.high),
-            decision.into(),
+            decision(p.decision).into(),
         ]);
     }
     for line in columns(&rows) {
@@ -37,7 +32,17 @@ pub fn render(title: &str, question: &Question, found: &Found, style: Style) -> 
     text
 }
 
-fn answer(question: &Question, found: &Found) -> Vec<String> {
+/// A decision, in a word.
+pub(super) fn decision(decision: Decision) -> &'static str {
+    match decision {
+        Decision::Keeps => "holds",
+        Decision::Fails => "fails",
+        Decision::Undecided => "undecided",
+    }
+}
+
+/// What was found, in sentences; the first is the answer.
+pub(super) fn answer(question: &Question, found: &Found) -> Vec<String> {
     let share = percent(question.attainment);
     let low = if found.low_rps > 0.0 { number(found.low_rps) } else { "0".into() };
     let mut says = vec![match (found.rate_rps, found.high_rps) {

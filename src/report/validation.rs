@@ -23,6 +23,15 @@ pub fn render(title: &str, predicted: Predicted, levels: &[LevelResult], notes: 
     for line in columns(&rows) {
         text += &format!("{}\n", fit(&line, style.width));
     }
+    text.push('\n');
+    for line in remarks(levels, notes).iter().flat_map(|s| wrap(&plain(s), style.width)) {
+        text += &format!("{line}\n");
+    }
+    text
+}
+
+/// What is to be said of the numbers.
+pub(super) fn remarks(levels: &[LevelResult], notes: &[String]) -> Vec<String> {
     let steady = levels.iter().filter(|r| r.runs.iter().all(|run| run.is_steady)).count();
     let mut says = vec![
         "error: (predicted - actual) / actual; n: requests in the steady state, of all repeats; \
@@ -38,11 +47,20 @@ pub fn render(title: &str, predicted: Predicted, levels: &[LevelResult], notes: 
         says.push(format!("{} is {judgement}: {}", r.level.name, r.verdict.reasons.join("; ")));
     }
     says.extend(notes.iter().cloned());
-    text.push('\n');
-    for line in says.iter().flat_map(|s| wrap(&plain(s), style.width)) {
-        text += &format!("{line}\n");
+    says
+}
+
+/// The load of a level, short.
+pub(super) fn load(r: &LevelResult) -> String {
+    match r.level.load {
+        Load::Clients(clients) => clients.to_string(),
+        Load::Rate(rps) => format!("{}/s", number(rps)),
     }
-    text
+}
+
+/// A number, or a dash.
+pub(super) fn shown(x: Option<f64>) -> String {
+    x.map_or_else(|| "-".into(), number)
 }
 
 fn row(
@@ -52,20 +70,15 @@ fn row(
     compared: &[Compared; 4],
     is_first: bool,
 ) -> [String; 12] {
-    let load = match r.level.load {
-        Load::Clients(clients) => clients.to_string(),
-        Load::Rate(rps) => format!("{}/s", number(rps)),
-    };
     let mark = if r.runs.iter().all(|run| run.is_steady) { "" } else { "*" };
     let steady: u64 = r.runs.iter().map(|run| run.steady_requests).sum();
-    let shown = |x: Option<f64>| x.map_or_else(|| "-".into(), number);
     let [mean, p50, _, p99] = compared;
     let actual = |c: &Compared| shown(c.actual.map(|i| i.mean));
     let error = |c: &Compared| c.error.map_or_else(|| "-".into(), |e| signed(e.signed_pct()));
     let once = |text: String| if is_first { text } else { String::new() };
     [
         once(r.level.name.into()),
-        once(load),
+        once(load(r)),
         once(format!("{steady}{mark}")),
         metric.into(),
         shown(predicted),
@@ -91,7 +104,8 @@ fn intervals(r: &LevelResult) -> Option<String> {
     (!parts.is_empty()).then(|| format!("{}, interval over {} runs: {}", r.level.name, r.runs.len(), parts.join(", ")))
 }
 
-fn signed(percent: f64) -> String {
+/// A percentage with its sign.
+pub(super) fn signed(percent: f64) -> String {
     let digits = usize::from(percent.abs() < 10.0);
     format!("{percent:+.digits$} %")
 }

@@ -11,6 +11,7 @@ mod distributions;
 mod escape;
 mod fidelity;
 mod figure;
+pub mod goodput;
 pub mod inspection;
 mod over_time;
 mod policy;
@@ -19,6 +20,8 @@ mod sections;
 mod slo_plane;
 mod svg;
 pub mod sweep;
+mod table;
+pub mod validation;
 
 use crate::analysis::fidelity::Fidelity;
 use crate::analysis::measured::Measured;

@@ -15,6 +15,7 @@ use super::axis::Axis;
 use super::escape::{escape, escape_cut};
 use super::figure::{Key, figure, no_data};
 use super::svg::{Chart, Slice};
+use super::table::table;
 use super::{page, section};
 
 /// One colour for each tensor-parallel size, and the name that a legend can hold.
@@ -254,22 +255,6 @@ fn attainment(f: &Forecast) -> String {
     }
     chart.reference_x("slo", f.capacity_rps, &format!("{} req/s", number(f.capacity_rps)));
     figure(&heading, &[], chart, &caption)
-}
-
-fn table(heading: &str, note: &str, heads: &[&str], rows: &[Vec<String>]) -> String {
-    let head: String = heads.iter().map(|h| format!("<th scope=\"col\">{}</th>", escape(h))).collect();
-    let row = |cells: &Vec<String>| {
-        let mut text = format!("<tr><th scope=\"row\">{}</th>", escape(&cells[0]));
-        text.extend(cells[1..].iter().map(|c| format!("<td>{}</td>", escape(c))));
-        text + "</tr>"
-    };
-    format!(
-        "<section><h2>{}</h2><p class=\"small\">{}</p><div class=\"scroll\"><table class=\"numbers\"><thead><tr>{head}</tr></thead>\
-         <tbody>{}</tbody></table></div></section>\n",
-        escape(heading),
-        escape(note),
-        rows.iter().map(row).collect::<String>()
-    )
 }
 
 fn sizes(capacities: &[Capacity]) -> String {
