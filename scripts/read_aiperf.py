@@ -24,9 +24,11 @@ from aiperf.common.models import MetricRecordInfo, RawRecordInfo
 from aiperf.common.models.dataset_models import InputsFile
 from aiperf.common.models.export_models import JsonExportData, JsonMetricResult, TimesliceCollectionExportData
 from aiperf.common.models.record_models import MetricValue
-from aiperf.common.models.server_metrics_models import ServerMetricsExportData
+from aiperf.common.models.server_metrics_models import ServerMetricsExportData, ServerMetricsResults
+from aiperf.config.resolution.plan import BenchmarkRun
 from aiperf.orchestrator.jsonl_loader import iter_profiling_records
 from aiperf.plot.core.data_loader import DataLoader
+from aiperf.post_processors.outputs_json_record_processor import OutputFragment
 
 CSV_STATS = "Metric,avg,min,max,sum,p1,p5,p10,p25,p50,p75,p90,p95,p99,std".split(",")
 SLICE_COLUMNS = "Timeslice,Start_NS,End_NS,Metric,Unit,Stat,Value".split(",")
@@ -162,11 +164,12 @@ def inputs(path):
 
 def outputs(path):
     document = strict_json(path.read_text())
-    keys = {"session_num", "conversation_id", "turn_index", "x_request_id", "request_start_ns", "request_end_ns",
-            "metrics", "response_text"}
+    if document["schema_version"] != "1.0":
+        raise Unfit(f"schema version {document['schema_version']}, aiperf's is 1.0")
     for entry in document["data"]:
-        if not keys <= set(entry):
-            raise Unfit(f"an entry lacks {sorted(keys - set(entry))}")
+        OutputFragment.model_validate(entry)
+        if set(entry) != set(OutputFragment.model_fields):
+            raise Unfit(f"an entry has {sorted(entry)}")
     return f"{len(document['data'])} answers"
 
 
@@ -194,7 +197,7 @@ def timeslices_csv(path):
 def manifest(path):
     document = strict_json(path.read_text())
     for phase in document["phases"]:
-        for key in ("metrics_json", "metrics_csv"):
+        for key in ("metrics_json", "metrics_csv", "server_metrics_json"):
             if phase.get(key) and not (path.parent / phase[key]).is_file():
                 raise Unfit(f"{phase[key]} is not there")
         if phase["total_request_count"] != phase["successful_request_count"] + phase["error_request_count"]:
@@ -263,6 +266,19 @@ def server_metrics(path):
     return f"{len(document.metrics)} metrics of the server"
 
 
+def phase_server_metrics(path):
+    document = strict_json(path.read_text())
+    if document["schema_version"] != 1 or document["phase"]["phase_name"] != path.parent.name:
+        raise Unfit(f"it is of {document['phase']}")
+    results = ServerMetricsResults.model_validate(document["data"])
+    return f"{sum(len(e.metrics) for e in results.endpoint_summaries.values())} metrics of {len(results.endpoint_summaries)} endpoints"
+
+
+def run_config(path):
+    run = BenchmarkRun.model_validate(strict_json(path.read_text()))
+    return f"{run.label}, trial {run.trial}, {run.variation.label}"
+
+
 def passed_over(_):
     return "not read: aiperf has no model of it"
 
@@ -270,6 +286,8 @@ def passed_over(_):
 # What the end of a file's name says of what is in it; the first that fits counts.
 READERS = [
     (r"(^|_)server_metrics_export\.json", server_metrics),
+    (r"^server_metrics\.json", phase_server_metrics),
+    (r"run_config\.json", run_config),
     (r"(^|_)server_metrics(_export\.(csv|jsonl)|\.json)", passed_over),
     (r"(^|_)timeslices\.json", timeslices),
     (r"(^|_)timeslices\.csv", timeslices_csv),

@@ -45,6 +45,10 @@ fn repeats_ask_the_same_and_are_taken_together() {
     assert_eq!((&first["run_info"]["random_seed"], &second["run_info"]["random_seed"]), (&42.into(), &42.into()));
     assert_eq!((&second["run_info"]["trial"], &second["run_info"]["run_label"]), (&1.into(), &"run_0002".into()));
 
+    let config = read(&run(2).join("run_config.json"));
+    assert_eq!((&config["trial"], &config["label"]), (&1.into(), &"run_0002".into()));
+    assert_eq!((&config["cfg"], &config["variation"]["label"]), (&second["input_config"], &"base".into()));
+
     let aggregate = read(&scratch.path("out/aggregate/profile_export_aiperf_aggregate.json"));
     let throughput = &aggregate["metrics"]["request_throughput_avg"];
     let values = [&first, &second].map(|run| run["request_throughput"]["avg"].as_f64().unwrap());

@@ -10,6 +10,8 @@ use std::path::Path;
 
 use loadline::analysis::server::ServerMetrics;
 use loadline::export;
+use loadline::export::server::Scraped;
+use loadline::outcome::Phase;
 use loadline::record::manifest::{Manifest, PhaseWindow};
 use loadline::record::server::{ServerRecording, ServerRow, ServerSample, ServerWriter};
 use loadline::sim::config::ServeConfig;
@@ -37,6 +39,7 @@ fn what_the_server_counted_is_what_was_sent_and_report_makes_the_files_again() {
         server.url()
     );
     run_expecting(0, &scratch, &line);
+    let server_name = server.url().trim_start_matches("http://").to_owned();
     let truth = server.finish().unwrap();
     assert_eq!(rows(&scratch.path("run")).len(), truth.requests.len(), "a scrape is no request");
     let document = read_json(&scratch.path("run/server_metrics_export.json"));
@@ -55,8 +58,20 @@ fn what_the_server_counted_is_what_was_sent_and_report_makes_the_files_again() {
     let (url, info) = info.iter().next().unwrap();
     assert!(url.ends_with("/metrics") && !url.contains("/v1"), "{url}");
     assert!(info["total_fetches"].as_u64().unwrap() >= 2 && info["failed_fetches"] == 0, "{info}");
+    let phases = read_json(&scratch.path("run/phase_manifest.json"))["phases"].clone();
+    let of_phase =
+        |at: usize| read_json(&scratch.path("run").join(phases[at]["server_metrics_json"].as_str().unwrap()));
+    let (warmup, profiling) = (of_phase(0), of_phase(1));
+    assert_eq!((&warmup["phase"]["phase_kind"], &profiling["data"]["phase"]), (&"warmup".into(), &"profiling".into()));
+    let (name, endpoint) = profiling["data"]["endpoint_summaries"].as_object().unwrap().iter().next().unwrap();
+    assert_eq!(*name, server_name);
+    assert_eq!(endpoint["metrics"]["vllm:request_success"]["series"][0]["stats"]["total"], counted);
+    assert!(endpoint["metrics"]["vllm:request_success"]["series"][0].get("endpoint_url").is_none());
+    let fetches = |of: &Value| of["data"]["endpoint_summaries"][name]["info"]["total_fetches"].as_u64();
+    assert!(fetches(&warmup) < fetches(&profiling), "the warm-up's scrapes end where the measurement begins");
     run_expecting(0, &scratch, "report run --output-dir again");
-    for name in EXPORTS {
+    for name in EXPORTS.into_iter().chain(["phases/warmup/server_metrics.json", "phases/profiling/server_metrics.json"])
+    {
         let read = |dir: &str| std::fs::read(scratch.path(dir).join(name)).unwrap();
         assert!(!read("run").is_empty() && read("run") == read("again"), "{name} differs");
     }
@@ -204,8 +219,9 @@ fn aiperfs_own_run_gives_aiperfs_numbers_and_shapes() {
     writer.push(golden_rows(&jsonl, &info).into_iter(), 0).unwrap();
     writer.finish().unwrap();
     let recording = ServerRecording::open(&run_dir).unwrap().unwrap();
-    let metrics = ServerMetrics::of(&recording, &manifest).unwrap();
-    export::server::write(&run_dir, &manifest, Some((&recording, &metrics))).unwrap();
+    let metrics = ServerMetrics::of(&recording, &manifest, Phase::Profiling).unwrap();
+    let scraped = Scraped { recording: &recording, profiling: metrics, warmup: None };
+    export::server::write(&run_dir, &manifest, Some(&scraped)).unwrap();
     let ours = read_json(&run_dir.join("server_metrics_export.json"));
     let keys = |value: &Value| value.as_object().unwrap().keys().cloned().collect::<Vec<_>>();
     assert_eq!(keys(&ours["metrics"]), keys(&golden["metrics"]));

@@ -9,8 +9,10 @@ use crate::analysis::server::ServerMetrics;
 use crate::analysis::verdict::judge;
 use crate::cli::{FailOn, ReportArgs};
 use crate::error::{Error, ExitCode, Result};
+use crate::export::server::Scraped;
 use crate::export::{self, ExportLevel};
 use crate::metrics::{self, Summary};
+use crate::outcome::Phase;
 use crate::record::manifest::{Judgement, Manifest, Verdict};
 use crate::record::reader::{Recording, Rows};
 use crate::record::server::ServerRecording;
@@ -67,6 +69,8 @@ fn findings(recording: &Recording) -> Result<Findings> {
 
 fn write(run_dir: &Path, recording: &Recording, findings: &Findings, into: &Path) -> Result<Vec<PathBuf>> {
     let level = ExportLevel::of(recording.manifest());
+    // Before the file that says that all are there.
+    let of_server = server_metrics(run_dir, recording.manifest(), into)?;
     let artifacts = export::write_all(into, recording, &findings.summary, level)?;
     let fidelity = export::fidelity::write(into, &findings.fidelity)?;
     let page = html::render(recording, &findings.summary, &findings.fidelity, &findings.verdict)?;
@@ -75,16 +79,18 @@ fn write(run_dir: &Path, recording: &Recording, findings: &Findings, into: &Path
     let mut written = vec![path];
     written.extend(artifacts);
     written.push(fidelity);
-    written.extend(server_metrics(run_dir, recording.manifest(), into)?);
+    written.extend(of_server);
     written.extend(export::vllm_json::write(into, recording, &findings.summary)?);
     Ok(written)
 }
 
 /// The files of what the server said of itself, where it was asked.
 fn server_metrics(run_dir: &Path, manifest: &Manifest, into: &Path) -> Result<Vec<PathBuf>> {
-    let scrapes = ServerRecording::open(run_dir)?;
-    let metrics = scrapes.as_ref().map(|scrapes| ServerMetrics::of(scrapes, manifest)).transpose()?;
-    export::server::write(into, manifest, scrapes.as_ref().zip(metrics.as_ref()))
+    let Some(recording) = ServerRecording::open(run_dir)? else { return export::server::write(into, manifest, None) };
+    let of = |phase| ServerMetrics::of(&recording, manifest, phase);
+    let warmup = manifest.warmup.map(|_| of(Phase::Warmup)).transpose()?;
+    let scraped = Scraped { profiling: of(Phase::Profiling)?, warmup, recording: &recording };
+    export::server::write(into, manifest, Some(&scraped))
 }
 
 /// What a verdict makes the program end with.

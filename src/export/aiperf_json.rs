@@ -121,7 +121,7 @@ fn run_info(manifest: &Manifest) -> Map<String, Json> {
     if let Some(place) = manifest.config["series"].as_object() {
         info.extend(place.clone());
     }
-    info.insert("cli_command".into(), json!(shell_words(&manifest.command)));
+    info.insert("cli_command".into(), json!(cli_command(manifest)));
     info
 }
 
@@ -192,6 +192,11 @@ fn insert_number(object: &mut Map<String, Json>, key: &str, number: f64) {
 /// aiperf's ids have 12 digits: ours, cut.
 pub(super) fn benchmark_id(manifest: &Manifest) -> &str {
     manifest.run_id.get(..12).unwrap_or(&manifest.run_id)
+}
+
+/// The command line of a run, for a shell.
+pub(super) fn cli_command(manifest: &Manifest) -> String {
+    shell_words(&manifest.command)
 }
 
 /// A command line that a POSIX shell splits into `words` again.

@@ -3,14 +3,15 @@
 
 use std::io::Write;
 
-use serde_json::{Value as Json, json};
+use serde_json::{Map, Value as Json, json};
 
 use super::aiperf_csv::render;
 use super::aiperf_json::{error_summary, of_phase};
+use super::server::{ServerFormat, is_asked};
 use crate::error::{Error, Result};
 use crate::metrics::Summary;
 use crate::outcome::{OutcomeClass, Phase};
-use crate::record::manifest::{Manifest, PhaseWindow, RunState};
+use crate::record::manifest::{Manifest, RunState};
 use crate::record::reader::Rows;
 
 pub(super) const MANIFEST_NAME: &str = "phase_manifest.json";
@@ -19,6 +20,8 @@ pub(super) const WARMUP_JSON: &str = "phases/warmup/profile_export_aiperf.json";
 pub(super) const WARMUP_CSV: &str = "phases/warmup/profile_export_aiperf.csv";
 pub(super) const PROFILING_JSON: &str = "phases/profiling/profile_export_aiperf.json";
 pub(super) const PROFILING_CSV: &str = "phases/profiling/profile_export_aiperf.csv";
+pub(super) const WARMUP_SERVER: &str = "phases/warmup/server_metrics.json";
+pub(super) const PROFILING_SERVER: &str = "phases/profiling/server_metrics.json";
 
 /// Whether there is more than one phase.
 pub(super) fn are_several(manifest: &Manifest) -> bool {
@@ -63,45 +66,62 @@ fn write_csv(summary: &Summary, phase: Phase, name: &str, out: &mut dyn Write) -
 pub(super) fn write_manifest(rows: &dyn Rows, summary: &Summary, out: &mut dyn Write) -> Result<()> {
     let manifest = rows.manifest();
     let phases = [
-        (Phase::Warmup, manifest.warmup, Json::Null, (WARMUP_JSON, WARMUP_CSV)),
-        (Phase::Profiling, manifest.profiling, json!(0), (PROFILING_JSON, PROFILING_CSV)),
+        (Phase::Warmup, [WARMUP_JSON, WARMUP_CSV, WARMUP_SERVER]),
+        (Phase::Profiling, [PROFILING_JSON, PROFILING_CSV, PROFILING_SERVER]),
     ];
-    let entries = (0..)
-        .zip(phases)
-        .filter_map(|(index, (phase, window, profiling_index, files))| {
-            let (own, window) = (summary_of(summary, phase)?, window?);
-            Some(entry(manifest, (index, phase, profiling_index), own, window, files))
+    let entries = phases
+        .into_iter()
+        .filter_map(|(phase, files)| {
+            let (own, about) = (summary_of(summary, phase)?, about(manifest, phase)?);
+            Some(entry(manifest, about, own, files))
         })
         .collect::<Result<Vec<_>>>()?;
     to_writer(&json!({"schema_version": 1, "phases": entries}), MANIFEST_NAME, out)
 }
 
+/// Which phase it was, and its window; of a run with a warm-up. None of a phase that has no window.
+pub(super) fn about(manifest: &Manifest, phase: Phase) -> Option<Map<String, Json>> {
+    let (window, index, profiling_index) = match phase {
+        Phase::Warmup => (manifest.warmup?, 0, Json::Null),
+        Phase::Profiling => (manifest.profiling?, 1, json!(0)),
+    };
+    Some(Map::from_iter([
+        ("phase_name".to_owned(), json!(phase.as_str())),
+        ("phase_kind".to_owned(), json!(phase.as_str())),
+        ("phase_index".to_owned(), json!(index)),
+        ("profiling_index".to_owned(), profiling_index),
+        ("start_ns".to_owned(), json!(manifest.anchor.to_unix(window.start_ns))),
+        ("end_ns".to_owned(), json!(manifest.anchor.to_unix(window.end_ns))),
+    ]))
+}
+
 fn entry(
     manifest: &Manifest,
-    (index, phase, profiling_index): (u32, Phase, Json),
+    mut entry: Map<String, Json>,
     summary: &Summary,
-    window: PhaseWindow,
-    (metrics_json, metrics_csv): (&str, &str),
+    [metrics_json, metrics_csv, server_metrics_json]: [&str; 3],
 ) -> Result<Json> {
     let of = |class| summary.outcomes.of_class(class);
     let (valid, failed) = (of(OutcomeClass::Completed), of(OutcomeClass::Failed));
-    Ok(json!({
-        "phase_name": phase.as_str(),
-        "phase_kind": phase.as_str(),
-        "phase_index": index,
-        "profiling_index": profiling_index,
-        "start_ns": manifest.anchor.to_unix(window.start_ns),
-        "end_ns": manifest.anchor.to_unix(window.end_ns),
-        "total_request_count": valid + failed,
-        "successful_request_count": valid,
-        "error_request_count": failed,
-        "cancelled_request_count": of(OutcomeClass::Cancelled),
-        "not_sent_request_count": of(OutcomeClass::NotSent),
-        "error_summary": error_summary(summary)?,
-        "was_cancelled": manifest.state == RunState::Interrupted,
-        "metrics_json": metrics_json,
-        "metrics_csv": metrics_csv,
-    }))
+    let is_scraped = manifest.config["server_metrics"]["scraped"].is_object();
+    entry.extend(
+        [
+            ("total_request_count", json!(valid + failed)),
+            ("successful_request_count", json!(valid)),
+            ("error_request_count", json!(failed)),
+            ("cancelled_request_count", json!(of(OutcomeClass::Cancelled))),
+            ("not_sent_request_count", json!(of(OutcomeClass::NotSent))),
+            ("error_summary", json!(error_summary(summary)?)),
+            ("was_cancelled", json!(manifest.state == RunState::Interrupted)),
+            ("metrics_json", json!(metrics_json)),
+            ("metrics_csv", json!(metrics_csv)),
+        ]
+        .map(|(key, value)| (key.to_owned(), value)),
+    );
+    if is_scraped && is_asked(manifest, ServerFormat::Json) {
+        entry.insert("server_metrics_json".into(), json!(server_metrics_json));
+    }
+    Ok(Json::Object(entry))
 }
 
 /// Writes that the files are there, and whether the run was.

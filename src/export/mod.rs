@@ -15,6 +15,7 @@ mod aiperf_jsonl;
 mod aiperf_outputs;
 mod aiperf_phases;
 mod aiperf_raw;
+mod aiperf_run_config;
 pub mod aiperf_sweep;
 mod aiperf_timeslices;
 mod aiperf_words;
@@ -126,6 +127,7 @@ pub static EXPORTERS: &[Exporter] = &[
     Exporter::new(aiperf_phases::PROFILING_CSV, None, aiperf_phases::write_profiling_csv)
         .when(aiperf_phases::are_several),
     Exporter::new(aiperf_phases::MANIFEST_NAME, None, aiperf_phases::write_manifest).when(aiperf_phases::are_several),
+    Exporter::new(aiperf_run_config::FILE_NAME, None, aiperf_run_config::write).when(aiperf_run_config::is_wanted),
     // The last one: whoever waits for it finds the others.
     Exporter::new(aiperf_phases::READY_NAME, None, aiperf_phases::write_ready),
 ];

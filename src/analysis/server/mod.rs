@@ -19,6 +19,7 @@ use replay::{Now, Replay, Scrape, Series};
 use crate::error::Result;
 use crate::metrics::Stats;
 use crate::metrics::quantile::Distribution;
+use crate::outcome::Phase;
 use crate::record::manifest::Manifest;
 use crate::record::server::ServerRecording;
 use crate::wire::exposition::FamilyKind;
@@ -93,15 +94,25 @@ pub struct ServerMetrics {
 }
 
 impl ServerMetrics {
-    /// Reads a recording's scrapes. Without a measured window, as of a run that was killed, all scrapes count.
+    /// Reads a recording's scrapes of a phase; those of the warm-up end where the measurement begins. Without a window, as of a
+    /// run that was killed, all scrapes count.
     ///
     /// # Errors
     /// Those of the file.
-    pub fn of(recording: &ServerRecording, manifest: &Manifest) -> Result<ServerMetrics> {
-        let mut fold = Fold::new(manifest.profiling.map_or(i64::MIN, |window| window.start_ns));
+    pub fn of(recording: &ServerRecording, manifest: &Manifest, phase: Phase) -> Result<ServerMetrics> {
+        let measured_ns = manifest.profiling.map(|window| window.start_ns);
+        let (from_ns, until_ns) = match phase {
+            Phase::Warmup => (manifest.warmup.map(|window| window.start_ns), measured_ns.unwrap_or(i64::MAX)),
+            Phase::Profiling => (measured_ns, i64::MAX),
+        };
+        let mut fold = Fold::new(from_ns.unwrap_or(i64::MIN));
         let mut replay = Replay::default();
         let on_scrape = &mut |scrape: &Scrape, series: &[Series]| fold.take(scrape, series);
-        recording.for_each(&mut |row| replay.push(row, on_scrape))?;
+        recording.for_each(&mut |row| {
+            if row.sent_ns < until_ns {
+                replay.push(row, on_scrape);
+            }
+        })?;
         replay.finish(on_scrape);
         Ok(fold.finish())
     }

@@ -14,17 +14,27 @@ use crate::export::aiperf_json::{benchmark_id, utc_iso};
 use crate::export::aiperf_words::AIPERF_VERSION;
 use crate::metrics::PERCENTILES;
 use crate::metrics::quantile::percentile_of_sorted;
-use crate::record::manifest::Manifest;
+use crate::record::manifest::{Manifest, PhaseWindow};
 
-pub(super) fn write(manifest: &Manifest, metrics: &ServerMetrics, out: &mut dyn Write) -> Result<()> {
+pub(super) fn write(
+    manifest: &Manifest,
+    metrics: &ServerMetrics,
+    warmup: Option<&ServerMetrics>,
+    out: &mut dyn Write,
+) -> Result<()> {
     let name = ServerFormat::Json.file_name();
-    serde_json::to_writer_pretty(&mut *out, &document(manifest, metrics)).map_err(|e| Error::io(name)(e.into()))?;
+    let mut document = document(manifest, metrics);
+    if let (Some(warmup), Some(document)) = (warmup, document.as_object_mut()) {
+        document.insert("warmup_metrics".into(), Json::Object(families(warmup, None)));
+    }
+    serde_json::to_writer_pretty(&mut *out, &document).map_err(|e| Error::io(name)(e.into()))?;
     out.write_all(b"\n").map_err(Error::io(name))
 }
 
-fn document(manifest: &Manifest, metrics: &ServerMetrics) -> Json {
+/// The series by metric; of one endpoint, where one is given, without its name.
+pub(super) fn families(metrics: &ServerMetrics, of: Option<usize>) -> Map<String, Json> {
     let mut families: Map<String, Json> = Map::new();
-    for series in &metrics.series {
+    for series in metrics.series.iter().filter(|series| of.is_none_or(|endpoint| series.endpoint == endpoint)) {
         let family = families.entry(&*series.metric).or_insert_with(|| {
             let mut family = Map::new();
             family.insert("type".into(), series.kind.as_str().into());
@@ -36,40 +46,52 @@ fn document(manifest: &Manifest, metrics: &ServerMetrics) -> Json {
             Json::Object(family)
         });
         if let Some(list) = family["series"].as_array_mut() {
-            list.push(series_json(series, &metrics.endpoints[series.endpoint].url));
+            list.push(series_json(series, of.is_none().then(|| &*metrics.endpoints[series.endpoint].url)));
         }
     }
+    families
+}
+
+fn document(manifest: &Manifest, metrics: &ServerMetrics) -> Json {
     json!({
         "schema_version": "1.1",
         "aiperf_version": AIPERF_VERSION,
         "benchmark_id": benchmark_id(manifest),
         "summary": summary(manifest, metrics),
         "metrics_phase": "profiling",
-        "metrics": families,
+        "metrics": families(metrics, None),
     })
 }
 
 fn summary(manifest: &Manifest, metrics: &ServerMetrics) -> Json {
     let unix = |t_ns| manifest.anchor.to_unix(t_ns);
-    let urls = |list: Vec<&EndpointInfo>| Json::from_iter(list.iter().map(|e| e.url.to_string()));
-    let answered = |e: &&EndpointInfo| e.fetches > 0;
     let mut summary = Map::new();
-    summary.insert("endpoints_configured".into(), urls(metrics.endpoints.iter().collect()));
-    summary.insert("endpoints_successful".into(), urls(metrics.endpoints.iter().filter(answered).collect()));
+    summary.insert("endpoints_configured".into(), urls(metrics, |_| true));
+    summary.insert("endpoints_successful".into(), urls(metrics, |e| e.fetches > 0));
     if let Some(window) = manifest.profiling {
         summary.insert("start_time".into(), utc_iso(unix(window.start_ns)).into());
         summary.insert("end_time".into(), utc_iso(unix(window.end_ns)).into());
     }
-    let about = metrics.endpoints.iter().map(|e| (e.url.to_string(), endpoint_json(e, &unix)));
+    let about = metrics.endpoints.iter().map(|e| (e.url.to_string(), endpoint_json(manifest, e)));
     summary.insert("endpoint_info".into(), Json::Object(about.collect()));
-    if let Some(window) = manifest.profiling {
-        let range = json!({"start_ns": unix(window.start_ns), "end_ns": unix(window.end_ns)});
-        summary.insert("phase_time_ranges".into(), json!({"profiling": range}));
+    let windows = [("profiling", manifest.profiling), ("warmup", manifest.warmup)];
+    let range = |window: PhaseWindow| json!({"start_ns": unix(window.start_ns), "end_ns": unix(window.end_ns)});
+    let ranges: Map<String, Json> =
+        windows.into_iter().filter_map(|(name, window)| Some((name.to_owned(), range(window?)))).collect();
+    if !ranges.is_empty() {
+        summary.insert("phase_time_ranges".into(), Json::Object(ranges));
     }
     Json::Object(summary)
 }
 
-fn endpoint_json(endpoint: &EndpointInfo, unix: &dyn Fn(i64) -> i64) -> Json {
+/// The URLs of those endpoints that are `wanted`.
+pub(super) fn urls(metrics: &ServerMetrics, wanted: impl Fn(&EndpointInfo) -> bool) -> Json {
+    Json::from_iter(metrics.endpoints.iter().filter(|e| wanted(e)).map(|e| e.url.to_string()))
+}
+
+/// An endpoint and its scrapes.
+pub(super) fn endpoint_json(manifest: &Manifest, endpoint: &EndpointInfo) -> Json {
+    let unix = |t_ns| manifest.anchor.to_unix(t_ns);
     let mut about = Map::new();
     about.insert("total_fetches".into(), endpoint.fetches.into());
     about.insert("failed_fetches".into(), endpoint.failures.into());
@@ -87,16 +109,20 @@ fn endpoint_json(endpoint: &EndpointInfo, unix: &dyn Fn(i64) -> i64) -> Json {
     }
     let mut gaps: Vec<f64> = updates.windows(2).map(|pair| pair[1].saturating_sub(pair[0]) as f64 / 1e6).collect();
     gaps.sort_unstable_by(f64::total_cmp);
+    if !updates.is_empty() {
+        about.insert("avg_update_interval_ms".into(), (gaps.iter().sum::<f64>() / gaps.len().max(1) as f64).into());
+    }
     if !gaps.is_empty() {
-        about.insert("avg_update_interval_ms".into(), (gaps.iter().sum::<f64>() / gaps.len() as f64).into());
         about.insert("median_update_interval_ms".into(), percentile_of_sorted(&gaps, 50.0).into());
     }
     Json::Object(about)
 }
 
-fn series_json(series: &SeriesSummary, url: &str) -> Json {
+fn series_json(series: &SeriesSummary, url: Option<&str>) -> Json {
     let mut object = Map::new();
-    object.insert("endpoint_url".into(), url.into());
+    if let Some(url) = url {
+        object.insert("endpoint_url".into(), url.into());
+    }
     if !series.labels.is_empty() {
         let labels = series.labels.iter().map(|(k, v)| (k.clone(), Json::from(v.as_str())));
         object.insert("labels".into(), Json::Object(labels.collect()));

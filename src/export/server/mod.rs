@@ -6,6 +6,7 @@
 mod csv;
 mod json;
 mod jsonl;
+mod phases;
 mod table;
 
 use std::path::{Path, PathBuf};
@@ -54,28 +55,38 @@ impl ServerFormat {
     }
 }
 
+/// Scrapes, and the numbers made of them.
+#[derive(Debug)]
+pub struct Scraped<'a> {
+    /// The scrapes.
+    pub recording: &'a ServerRecording,
+    /// The measurement's numbers.
+    pub profiling: ServerMetrics,
+    /// Those of the warm-up, where there was one.
+    pub warmup: Option<ServerMetrics>,
+}
+
+/// Whether a run was asked for a format.
+pub(super) fn is_asked(manifest: &Manifest, format: ServerFormat) -> bool {
+    let asked = &manifest.config["server_metrics"]["formats"];
+    asked.as_array().is_some_and(|formats| formats.iter().any(|name| name == format.as_str()))
+}
+
 /// Writes the formats that the run was asked for into `dir`, each file whole or not at all, and gives their paths. Files that
 /// an earlier run left there are removed.
 ///
 /// # Errors
 /// Those of the scrapes' file; and [`crate::error::Error::Io`] with the file that could not be written.
-pub fn write(
-    dir: &Path,
-    manifest: &Manifest,
-    scrapes: Option<(&ServerRecording, &ServerMetrics)>,
-) -> Result<Vec<PathBuf>> {
-    let asked = &manifest.config["server_metrics"]["formats"];
-    let is_asked = |format: ServerFormat| {
-        asked.as_array().is_some_and(|formats| formats.iter().any(|name| name == format.as_str()))
-    };
-    let mut written = Vec::new();
+pub fn write(dir: &Path, manifest: &Manifest, scraped: Option<&Scraped<'_>>) -> Result<Vec<PathBuf>> {
+    let mut written = phases::write(dir, manifest, scraped.filter(|_| is_asked(manifest, ServerFormat::Json)))?;
     for format in ServerFormat::ALL {
-        let (Some((recording, metrics)), true) = (scrapes, is_asked(format)) else {
+        let (Some(Scraped { recording, profiling: metrics, warmup }), true) = (scraped, is_asked(manifest, format))
+        else {
             remove_stale(&dir.join(format.file_name()))?;
             continue;
         };
         written.push(write_whole(dir, format.file_name(), |out| match format {
-            ServerFormat::Json => json::write(manifest, metrics, out),
+            ServerFormat::Json => json::write(manifest, metrics, warmup.as_ref(), out),
             ServerFormat::Csv => csv::write(manifest, metrics, out),
             ServerFormat::Jsonl => jsonl::write(manifest, recording, out),
             ServerFormat::Parquet => table::write(manifest, recording, metrics, out),
