@@ -86,6 +86,19 @@ fn two_simulated_sizes_are_measured_and_one_is_recommended() {
 }
 
 #[test]
+fn the_clients_of_a_load_do_not_ask_in_step() {
+    let scratch = Scratch::new("online-step");
+    let line = "sweep --online --isl 2048 --osl 32 --prefill-isl 2048 --prefill-requests 2 --tp 1 --max-concurrency 2 --output-dir out";
+    run_expecting(0, &scratch, line);
+    let one = &read(&scratch.path("out/online.json"))["candidates"][0];
+    let alone = number(&one["prefill"][0], "ttft_ms");
+    let ttft: Vec<f64> = one["points"].as_array().unwrap().iter().map(|p| number(p, "ttft_ms")).collect();
+    assert!((ttft[0] / alone - 1.0).abs() < 0.01, "{ttft:?} {alone}");
+    // In step, both prompts are computed together and take twice as long.
+    assert!(ttft[1] < 1.3 * alone, "{ttft:?} {alone}");
+}
+
+#[test]
 fn the_folder_is_the_originals_with_the_duration_of_the_deployments_in_its_log() {
     let scratch = Scratch::new("online-folder");
     // The original's name measures; with its flag for predictions it does not.

@@ -149,7 +149,8 @@ pub struct OnlineConfig {
 }
 
 impl OnlineConfig {
-    /// A run of `task` against a candidate at `url`, into `dir`. Each has texts of its own: a prefix cache has not seen them.
+    /// A run of `task` against a candidate at `url`, into `dir`; its clients begin one after the other, in `ramp_ns`. Each has texts
+    /// of its own: a prefix cache has not seen them.
     ///
     /// # Errors
     /// Those of [`BaseUrl::parse`].
@@ -157,7 +158,7 @@ impl OnlineConfig {
         &self,
         candidate: &CandidateConfig,
         url: Option<&str>,
-        task: Task,
+        (task, ramp_ns): (Task, i64),
         dir: PathBuf,
     ) -> Result<ProfileConfig> {
         let mut run = candidate.base.clone();
@@ -175,6 +176,7 @@ impl OnlineConfig {
             run.output = Some(LengthLaw::exactly(1.0));
         }
         run.load = LoadConfig::Lanes(clients);
+        run.caps.ramp_ns = ramp_ns;
         run.request_count = Some(requests);
         run.warmup = Some(WarmupConfig {
             requests: Some(u64::from(clients.clamp(2, WARMUP_MAX))),

@@ -30,6 +30,8 @@ pub(super) struct Measuring<'a> {
     began_ns: i64,
     /// What is to be said of runs.
     pub(super) notes: Vec<String>,
+    /// Seconds that a request took with so many clients, of the deployment that is being measured.
+    latencies_s: Vec<(u32, f64)>,
 }
 
 impl<'a> Measuring<'a> {
@@ -40,7 +42,16 @@ impl<'a> Measuring<'a> {
         switch: &'a StopSwitch,
     ) -> Measuring<'a> {
         let began_ns = realtime_ns();
-        Measuring { config, command, style, switch, simulated_ns: 0, began_ns, notes: Vec::new() }
+        Measuring {
+            config,
+            command,
+            style,
+            switch,
+            simulated_ns: 0,
+            began_ns,
+            notes: Vec::new(),
+            latencies_s: Vec::new(),
+        }
     }
 
     /// Measures one size. What fails of its deployment, or the user's stop, is in the answer.
@@ -137,12 +148,16 @@ impl<'a> Measuring<'a> {
             }
         }
         let mut points: Vec<MeasuredPoint> = Vec::new();
+        self.latencies_s.clear();
         let limits = self.config.limits;
         let found = capacity_search::search(&limits, &mut |clients| {
             let Some(m) = self.one(candidate, url.as_deref(), Task::Decode { clients })? else { return Ok(None) };
             let point = self.point(candidate, clients, &m);
             points.push(point);
             let MeasuredPoint { ttft_ms, itl_ms, tokens_per_s, .. } = point;
+            self.latencies_s.extend(
+                ttft_ms.zip(itl_ms).map(|(ttft, itl)| (clients, (ttft + f64::from(self.config.osl - 1) * itl) / 1e3)),
+            );
             Ok(Some(Loaded { clients, ttft_ms, itl_ms, tokens_per_s }))
         });
         points.sort_by_key(|p| p.batch);
@@ -189,7 +204,17 @@ impl<'a> Measuring<'a> {
         };
         out::stderr(&format!("TP{tp}: {says} …\n"))?;
         let dir = self.config.output_dir.join(task.dir(tp));
-        profile::run(&self.config.run(candidate, url, task, dir.clone())?, self.command.to_vec(), self.style)?;
+        // Clients who begin at once ask at once for ever where all answers are as long: each prompt would wait for all others. The last
+        // begins one place in the round before the first asks again.
+        let ramp_s = match task {
+            Task::Decode { clients } => {
+                let round_s = capacity_search::expected_s(&self.latencies_s, clients).unwrap_or(0.0);
+                round_s * (1.0 - 1.0 / f64::from(clients))
+            }
+            Task::Prefill { .. } => 0.0,
+        };
+        let task_and_ramp = (task, (ramp_s * SECOND_NS as f64) as i64);
+        profile::run(&self.config.run(candidate, url, task_and_ramp, dir.clone())?, self.command.to_vec(), self.style)?;
         let recording = Recording::open(&dir)?;
         let manifest = recording.manifest();
         if matches!(candidate.base.destination, Destination::Simulated(_)) {
