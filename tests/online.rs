@@ -286,3 +286,76 @@ fn an_interrupt_ends_the_deployment_keeps_what_was_measured_and_says_what_is_mis
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("Missing     TP1: the sweep was interrupted at it") && text.contains("TP2: "), "{text}");
 }
+
+const MANIFEST: &str = "\
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: llm-tp{tp}}
+spec: {template: {spec: {containers: [{name: x, args: ['--model', '{model}', '--tp={tp}']}]}}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: llm-tp{tp}}
+spec: {ports: [{port: 8765}]}
+";
+
+/// A kubectl that writes down what it is told, fails to roll `fails` out, and forwards to a server of this program.
+fn kubectl(scratch: &Scratch, fails: &str) {
+    use std::os::unix::fs::PermissionsExt;
+    let program = env!("CARGO_BIN_EXE_loadline");
+    let text = format!(
+        "#!/bin/sh\necho \"$@\" >> calls\nfor last; do :; done\ncase \"$*\" in\n  *rollout*{fails}*) echo no node has so many GPUs >&2; \
+         exit 1;;\n  *port-forward*) echo $$ >> groups; {program} serve --constant-ttft-ms 2 --constant-itl-ms 0.5 --port \
+         ${{last%:8765}} & wait;;\nesac\n"
+    );
+    let path = scratch.file("kubectl", &text);
+    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).unwrap();
+    scratch.file("llm.yaml", MANIFEST);
+}
+
+fn in_cluster(scratch: &Scratch, path: &str) -> std::process::Output {
+    let mut command = launching(scratch, "kubectl:llm.yaml", "--namespace llm --tp 1,2 --max-concurrency 1");
+    command.env("PATH", path).output().unwrap()
+}
+
+#[test]
+fn manifests_are_applied_waited_for_forwarded_and_deleted() {
+    let scratch = Scratch::new("online-kubectl");
+    kubectl(&scratch, "tp2");
+    let output = in_cluster(&scratch, &format!("{}:/usr/bin:/bin", scratch.path("").display()));
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let calls = std::fs::read_to_string(scratch.path("calls")).unwrap();
+    let calls: Vec<&str> = calls.lines().collect();
+    let [apply, rollout, forward, delete, apply_2, _, delete_2] = calls[..] else { panic!("{calls:?}") };
+    assert_eq!(apply, "--namespace llm apply -f out/tp1/manifest.yaml");
+    assert!(rollout.starts_with("--namespace llm rollout status deployment/llm-tp1 --timeout="), "{rollout}");
+    assert!(
+        forward.starts_with("--namespace llm port-forward service/llm-tp1 ") && forward.ends_with(":8765"),
+        "{forward}"
+    );
+    assert_eq!(delete, "--namespace llm delete -f out/tp1/manifest.yaml --ignore-not-found --wait");
+    assert_eq!(
+        (apply_2, delete_2),
+        (&*apply.replace("tp1", "tp2"), &*delete.replace("tp1", "tp2")),
+        "what failed is deleted, too"
+    );
+    let applied = std::fs::read_to_string(scratch.path("out/tp1/manifest.yaml")).unwrap();
+    assert_eq!(applied, MANIFEST.replace("{tp}", "1").replace("{model}", "Qwen/Qwen3-32B"));
+    assert!(groups(&scratch).iter().all(|group| test_kill_process_group(*group).is_err()), "a port is still forwarded");
+    let online = read(&scratch.path("out/online.json"));
+    let [one, two] = &online["candidates"].as_array().unwrap()[..] else { panic!("{online}") };
+    assert_eq!((&one["state"], &one["deployment"]), (&"measured".into(), &"kubernetes".into()));
+    let reason = two["reason"].as_str().unwrap();
+    assert!(reason.contains("kubectl rollout status") && reason.contains("no node has so many GPUs"), "{reason}");
+}
+
+#[test]
+fn without_kubectl_there_is_one_clear_error() {
+    let scratch = Scratch::new("online-no-kubectl");
+    scratch.file("llm.yaml", MANIFEST);
+    let output = in_cluster(&scratch, "/nowhere");
+    let said = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert_eq!(said.matches("error:").count(), 1, "{said}");
+    assert!(said.contains("`kubectl` cannot be started") && said.contains("is it on the PATH?"), "{said}");
+}

@@ -1,6 +1,6 @@
 //! The arguments of `loadline sweep --online`: where the deployments come from, and how much is measured of each.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig, WarmupConfig};
@@ -13,6 +13,7 @@ use crate::comparison::capacity_search::Limits;
 use crate::comparison::measured_sweep::Bounds;
 use crate::comparison::profiled::Task;
 use crate::deployment::Recipe;
+use crate::deployment::kubernetes::Manifest;
 use crate::deployment::launched::Template;
 use crate::error::Result;
 use crate::export::ExportLevel;
@@ -23,6 +24,8 @@ use crate::schedule::spec::LengthLaw;
 
 /// The name in `--endpoint` of a deployment in this process.
 const SIMULATED: &str = "sim";
+/// What precedes a manifest in `--launch`.
+const KUBECTL: &str = "kubectl:";
 /// Where results go unless that is said.
 const OUTPUT_DIR: &str = "online_results";
 /// Share by which throughput has to rise to be worth more clients.
@@ -47,8 +50,9 @@ pub struct OnlineArgs {
     pub endpoint: Vec<String>,
 
     /// Start each deployment that has no --endpoint with this command line, on a free port, and stop it afterwards. {model}, {tp}
-    /// and {port} are filled in; no shell is used; its words go to OUTPUT/tpN/deployment.log.
-    #[arg(long, value_name = "COMMAND")]
+    /// and {port} are filled in; no shell is used; its words go to OUTPUT/tpN/deployment.log. Or, as kubectl:FILE, apply this manifest
+    /// with {model} and {tp} filled in, forward a port to its Service, and delete it afterwards.
+    #[arg(long, value_name = "COMMAND|kubectl:FILE")]
     pub launch: Option<String>,
 
     /// Longest time until a started deployment answers.
@@ -293,7 +297,7 @@ impl SweepArgs {
             Recipe::Simulated => None,
             Recipe::Given(url) => Some(url.clone()),
             // Any that is one: where it will be is known when it is there.
-            Recipe::Launched(_) => Some("http://127.0.0.1:1".into()),
+            Recipe::Launched(_) | Recipe::Kubernetes(_) => Some("http://127.0.0.1:1".into()),
         };
         let target = TargetArgs {
             model: Some(self.model.clone()),
@@ -340,7 +344,10 @@ impl SweepArgs {
         match (own.or(all), &self.online.launch) {
             (Some(SIMULATED), _) => Ok(Recipe::Simulated),
             (Some(url), _) => BaseUrl::parse(url).map(|_| Recipe::Given(url.to_owned())),
-            (None, Some(line)) => Template::parse(line).map(Recipe::Launched),
+            (None, Some(launch)) => match launch.strip_prefix(KUBECTL) {
+                Some(file) => Manifest::read(Path::new(file), self.namespace.as_deref()).map(Recipe::Kubernetes),
+                None => Template::parse(launch).map(Recipe::Launched),
+            },
             (None, None) if self.online.endpoint.is_empty() => Ok(Recipe::Simulated),
             (None, None) => usage(&format!("TP {tp} has no --endpoint: give one, or leave it out of --tp")),
         }

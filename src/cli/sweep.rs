@@ -68,7 +68,8 @@ pub struct SweepArgs {
     #[arg(long)]
     pub use_ai_configurator: bool,
 
-    /// Taken for the sake of profile_sla's command lines: nothing is deployed into it.
+    /// Namespace of the cluster that --launch kubectl:FILE deploys into. A prediction takes it for the sake of profile_sla's command
+    /// lines: nothing is deployed.
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
 

@@ -134,7 +134,7 @@ fn next_place(text: &str) -> Option<(usize, &str)> {
 }
 
 /// Refuses a place that does not exist.
-fn check(word: &str) -> std::result::Result<(), String> {
+pub(super) fn check(word: &str) -> std::result::Result<(), String> {
     let mut rest = word;
     while let Some((at, place)) = next_place(rest) {
         if !PLACES.contains(&place) {

@@ -5,6 +5,7 @@
 //! nothing is started twice, and nothing again after it failed.
 //! Not here: what is asked of it, and what the asking looks like (the caller looks, [`Watch`]).
 
+pub mod kubernetes;
 pub mod launched;
 pub mod process;
 
@@ -22,6 +23,8 @@ pub enum Recipe {
     Given(String),
     /// A command line starts it.
     Launched(launched::Template),
+    /// kubectl puts it into a cluster.
+    Kubernetes(kubernetes::Manifest),
 }
 
 /// What is to be deployed.
@@ -77,6 +80,8 @@ pub enum Running {
     Given(String),
     /// A group of processes of ours.
     Launched(launched::Launched),
+    /// Objects of ours in a cluster.
+    Kubernetes(kubernetes::Applied),
 }
 
 impl Recipe {
@@ -89,6 +94,7 @@ impl Recipe {
             Recipe::Simulated => Ok(Some(Running::Simulated)),
             Recipe::Given(url) => Ok(Some(Running::Given(url.clone()))),
             Recipe::Launched(template) => Ok(template.start(slot, watch)?.map(Running::Launched)),
+            Recipe::Kubernetes(manifest) => Ok(manifest.start(slot, watch)?.map(Running::Kubernetes)),
         }
     }
 
@@ -98,6 +104,7 @@ impl Recipe {
             Recipe::Simulated => "simulated",
             Recipe::Given(_) => "endpoint",
             Recipe::Launched(_) => "launched",
+            Recipe::Kubernetes(_) => "kubernetes",
         }
     }
 }
@@ -109,6 +116,7 @@ impl Running {
             Running::Simulated => None,
             Running::Given(url) => Some(url),
             Running::Launched(launched) => Some(&launched.url),
+            Running::Kubernetes(applied) => Some(&applied.url),
         }
     }
 
@@ -117,6 +125,7 @@ impl Running {
         match self {
             Running::Simulated | Running::Given(_) => None,
             Running::Launched(launched) => Some(launched.log().to_owned()),
+            Running::Kubernetes(applied) => Some(applied.log().to_owned()),
         }
     }
 
@@ -125,6 +134,7 @@ impl Running {
         match self {
             Running::Simulated | Running::Given(_) => None,
             Running::Launched(launched) => launched.ended(),
+            Running::Kubernetes(applied) => applied.ended(),
         }
     }
 
@@ -136,6 +146,7 @@ impl Running {
         match self {
             Running::Simulated | Running::Given(_) => Ok(()),
             Running::Launched(launched) => launched.stop(),
+            Running::Kubernetes(applied) => applied.stop(),
         }
     }
 }

@@ -72,6 +72,11 @@ impl Group {
         }
     }
 
+    /// Whether its first process ended well; `None` while it runs.
+    pub(super) fn succeeded(&mut self) -> Option<bool> {
+        self.child.try_wait().map_or(Some(false), |status| status.map(|s| s.success()))
+    }
+
     /// The file with its words.
     pub fn log(&self) -> &Path {
         &self.log

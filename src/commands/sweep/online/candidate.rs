@@ -85,12 +85,14 @@ impl<'a> Measuring<'a> {
                 profiled.ready_at_ns = Some(self.now_ns(&profiled));
                 let measured = self.runs(candidate, &mut running, &mut profiled);
                 self.spend(&mut profiled);
-                let stopped = running.stop();
+                // What was measured is worth keeping even where its deployment does not end.
+                if let Err(error) = running.stop() {
+                    self.notes.push(format!("TP{tp}: {error}."));
+                }
                 match measured {
                     Err(Error::Endpoint(why)) => fail(&mut profiled, why),
                     other => other?,
                 }
-                stopped?;
             }
             Ok(None) => interrupt(&mut profiled),
             Err(Error::Endpoint(why)) => fail(&mut profiled, why),

@@ -33,12 +33,23 @@ pub(in crate::commands) fn run(config: &OnlineConfig, command: &[String], style:
     let _interrupts = Interrupts::listen(Arc::clone(&switch), |_| {})?;
     let mut measuring = Measuring::new(config, command, style, &switch);
     let mut candidates: Vec<Profiled> = Vec::new();
+    let mut broken: Option<Error> = None;
     for candidate in &config.candidates {
-        candidates.push(if switch.asked() == Stop::No {
-            measuring.measure(candidate)?
+        let missing = |why: &str| Profiled::not_measured(candidate.tp, candidate.recipe.kind(), why);
+        candidates.push(if let Some(error) = &broken {
+            missing(&format!("the sweep ended before it: {error}"))
+        } else if switch.asked() != Stop::No {
+            missing("the sweep was interrupted before it")
         } else {
-            Profiled::not_measured(candidate.tp, candidate.recipe.kind(), "the sweep was interrupted before it")
+            measuring.measure(candidate).unwrap_or_else(|error| {
+                let lost = missing(&error.to_string());
+                broken = Some(error);
+                lost
+            })
         });
+    }
+    if let Some(error) = broken.take_if(|_| candidates.iter().all(|c| c.state == State::NotMeasured)) {
+        return Err(error);
     }
     let too_large = |tp: &u32| Profiled::not_measured(*tp, "none", "it takes more than --max-gpus");
     candidates.extend(config.too_large.iter().map(too_large));
@@ -74,7 +85,10 @@ pub(in crate::commands) fn run(config: &OnlineConfig, command: &[String], style:
         SweepFormat::Json => json,
         SweepFormat::Csv => csv,
     })?;
-    code(&candidates, recommendation.as_ref(), switch.asked() != Stop::No)
+    match broken {
+        Some(error) => Err(error),
+        None => code(&candidates, recommendation.as_ref(), switch.asked() != Stop::No),
+    }
 }
 
 fn code(candidates: &[Profiled], recommendation: Option<&Recommendation>, is_interrupted: bool) -> Result<ExitCode> {
