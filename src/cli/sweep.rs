@@ -166,6 +166,15 @@ pub struct SweepArgs {
     #[arg(long, value_name = "FILE", requires = "points")]
     pub output: Option<PathBuf>,
 
+    /// With --points: how much each way to choose a tensor-parallel size would have lost on the measured ones of the table.
+    ///
+    /// For every model, GPU, engine and workload with three sizes or more, within TTFT 500, 1000 and 2000 ms and TPOT 30 and 50 ms: the
+    /// mean regret, with an interval, of fixed choices and of every method (docs/methods.md), and how much it measured. Columns
+    /// aic_ttft_ms and aic_tpot_ms, which scripts/aic_points.py adds, are judged as a second prediction. --seed and --format
+    /// text and json hold.
+    #[arg(long, requires = "points", conflicts_with = "output")]
+    pub regret: bool,
+
     /// How to print it.
     #[arg(long, value_enum, default_value_t = SweepFormat::Text)]
     pub format: SweepFormat,
@@ -189,6 +198,9 @@ Examples:
 
   How far predictions are from a table of measurements:
     loadline sweep --points measured.csv --output scored.csv
+
+  What following a prediction, or measuring the first two of it, would have cost on those measurements:
+    loadline sweep --points measured.csv --regret
 
   What the recommended topology does under load, and on a trace:
     loadline sweep --backend trtllm --input-file conversation_trace.jsonl --custom-dataset-type mooncake_trace

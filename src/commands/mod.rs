@@ -20,6 +20,7 @@ use crate::cli::{Cli, Verb, secret};
 use crate::error::{Error, ExitCode, Result};
 use crate::report::out;
 use crate::report::terminal::Style;
+use crate::rng::Seed;
 
 /// Does what a command line asks for. `args` is that line, for the manifest.
 pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) -> Result<ExitCode> {
@@ -40,6 +41,7 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
             sweep::online::run(&args_of_sweep.resolve_online()?, &secret::masked_command(args), style)
         }
         Verb::Sweep(args) => match &args.points {
+            Some(points) if args.regret => sweep::regret::run(points, Seed(args.seed), args.format, style),
             Some(points) => sweep::score(points, args.output.as_deref(), style),
             None => sweep::run(&args.resolve()?, style),
         },

@@ -110,6 +110,26 @@ pub fn interval(
     Some(Interval { estimate, low: end(tail), high: end(1.0 - tail), is_paired })
 }
 
+/// The interval of the mean of values that come in clusters, values of one cluster being alike: clusters are drawn, whole. `clusters`: sum
+/// and number of each one's values. `None` of fewer than two.
+pub fn mean_of_clusters(clusters: &[(f64, usize)], how: Resampling) -> Option<Interval> {
+    let mean = |of: &mut dyn Iterator<Item = (f64, usize)>| {
+        let (sum, n) = of.fold((0.0, 0), |(sum, n), c| (sum + c.0, n + c.1));
+        (n > 0).then(|| sum / n as f64)
+    };
+    let n = clusters.len();
+    let estimate = mean(&mut clusters.iter().copied()).filter(|_| n > 1)?;
+    let mut rng = how.seed.stream(Stream::Bootstrap);
+    let mut drawn: Vec<f64> = (0..how.resamples.max(1))
+        .filter_map(|_| mean(&mut (0..n).map(|_| clusters[((share(&mut rng) * n as f64) as usize).min(n - 1)])))
+        .collect();
+    drawn.sort_by(f64::total_cmp);
+    let tail = (1.0 - how.level) / 2.0;
+    let wider = widening(n as u32, how.level);
+    let end = |share: f64| estimate + wider * (quantile(&drawn, share) - estimate);
+    Some(Interval { estimate, low: end(tail), high: end(1.0 - tail), is_paired: false })
+}
+
 /// Whether the candidates' runs had the same requests at the same times, one by one.
 fn are_paired(candidates: &[&[Series]]) -> bool {
     let Some((first, others)) = candidates.split_first() else { return false };

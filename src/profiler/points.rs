@@ -5,6 +5,7 @@
 //! Invariants: pure; every row comes back, in order; a table is bounded.
 
 mod forward;
+pub mod scenarios;
 mod serving;
 mod table;
 

@@ -2,7 +2,8 @@
 //!
 //! In: manifest, summary, verdict and, for the page, rows. Out: text for a terminal ([`terminal`]), what a run
 //! is doing ([`dashboard`], [`progress`]), what a host's client can do ([`calibration`]), what a trace, a schedule or a run directory holds
-//! ([`inspection`]), what a sweep predicts ([`sweep`]), one offline HTML page ([`html`]); [`out`] alone touches stdout and stderr.
+//! ([`inspection`]), what a sweep predicts ([`sweep`]) and what a method
+//! that chooses would have lost ([`selection`]), one offline HTML page ([`html`]); [`out`] alone touches stdout and stderr.
 //! Invariants: the same input gives the same bytes; text that came from outside is escaped wherever it is shown.
 //! Not here: any computation beyond shares and units.
 
@@ -16,6 +17,7 @@ pub mod out;
 pub mod plan;
 pub mod points;
 pub mod progress;
+pub mod selection;
 pub mod sweep;
 pub mod series;
 pub mod terminal;

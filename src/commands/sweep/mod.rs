@@ -1,6 +1,7 @@
 //! `loadline sweep`: predicts, plays through, prints, and writes the files; or scores a table of points.
 
 mod aic;
+pub(super) mod regret;
 pub(super) mod online;
 
 use std::path::Path;

@@ -16,7 +16,7 @@ const FACTOR_MAX: f64 = 8.0;
 /// the throughput predictions of the measured silicon set are wrong by.
 const LOG_ERROR: f64 = 0.27;
 /// How far a correction reaches, in doublings of TP and of batch.
-const REACH: [f64; 2] = [2.0, 4.0];
+const REACH: [f64; 2] = [1.0, 6.0];
 /// Variance of a measurement's own noise, of the prior's.
 const NOISE: f64 = 0.01;
 
@@ -53,5 +53,5 @@ fn next(session: &Session) -> Option<(usize, f64)> {
 }
 
 fn predicted(candidate: &Candidate) -> f64 {
-    candidate.predicted.unwrap_or(0.0)
+    candidate.predicted.unwrap_or(0.0).max(0.0)
 }

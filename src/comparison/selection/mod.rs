@@ -8,6 +8,7 @@
 //! anything (`commands`), regret ([`super::regret`]).
 
 mod bayesian;
+pub mod cases;
 mod gaussian;
 mod halving;
 mod hybrid;
@@ -35,8 +36,8 @@ pub struct Candidate {
     pub batch: u32,
     /// GPUs of the whole deployment.
     pub gpus: u32,
-    /// What a prediction expects to be measured of it, in the unit of [`Measurement::value`]; 0 where it expects the targets to be
-    /// missed, null where there is no prediction.
+    /// What a prediction expects to be measured of it, in the unit of [`Measurement::value`]; where it expects the targets to be missed
+    /// 0, or below 0 and the less the farther it is from them. Null where there is no prediction.
     pub predicted: Option<f64>,
 }
 

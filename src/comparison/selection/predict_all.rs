@@ -8,9 +8,10 @@ pub(super) fn choose(session: &mut Session, _: &mut Rng) -> Result<Option<usize>
     let first = session.by_prediction()[0];
     Ok(match session.candidates()[first].predicted {
         Some(value) if value > 0.0 => Some(first),
-        Some(_) => {
+        Some(value) => {
             session.note("the prediction expects no candidate to meet the targets");
-            None
+            // Where it says how far each is from them, the nearest.
+            (value < 0.0).then_some(first)
         }
         None => {
             session.note("no candidate has a prediction");

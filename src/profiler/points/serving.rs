@@ -8,25 +8,21 @@ use crate::profiler::model::ModelShape;
 use crate::profiler::precision::{Format, Precision};
 use crate::profiler::{gpu, model};
 
+/// The columns that may say what TTFT and TPOT were measured.
+pub(super) const MEASURED: [&[&str]; 2] =
+    [&["measured_ttft_ms", "silicon_ttft_ms", "ttft_ms"], &["measured_tpot_ms", "silicon_tpot_ms", "tpot_ms"]];
+
 pub(super) const KIND: Kind = Kind {
     name: "aggregated serving",
     required: &["model_path", "system", "backend", "isl", "osl", "batch_size", "tp_size"],
     quantities: &[
-        Quantity {
-            name: "TTFT",
-            predicted: "predicted_ttft_ms",
-            measured: &["measured_ttft_ms", "silicon_ttft_ms", "ttft_ms"],
-        },
-        Quantity {
-            name: "TPOT",
-            predicted: "predicted_tpot_ms",
-            measured: &["measured_tpot_ms", "silicon_tpot_ms", "tpot_ms"],
-        },
+        Quantity { name: "TTFT", predicted: "predicted_ttft_ms", measured: MEASURED[0] },
+        Quantity { name: "TPOT", predicted: "predicted_tpot_ms", measured: MEASURED[1] },
     ],
     predict,
 };
 
-fn predict(row: &Row) -> Result<Predicted, String> {
+pub(super) fn predict(row: &Row) -> Result<Predicted, String> {
     match row.text("mode") {
         None | Some("agg" | "aggregated") => {}
         Some("disagg" | "disaggregated") => return Err("disaggregated serving is not predicted point by point".into()),
