@@ -8,7 +8,7 @@ mod support;
 use std::path::Path;
 
 use serde_json::Value as Json;
-use support::{Scratch, run_expecting};
+use support::{Scratch, loadline, run_expecting};
 
 const TARGETS: &str = "validate --simulate --ttft-target 500 --itl-target 50 --isl 64 --osl 4 --random-seed 1";
 
@@ -100,4 +100,32 @@ fn an_open_loop_offers_shares_of_the_capacity_that_was_measured() {
     }
     assert_eq!(validation["load_level_results"][0]["concurrency"], 1);
     assert!(scratch.path("out/validation/capacity/profile_export_aiperf.json").is_file());
+}
+
+#[test]
+fn the_environment_may_name_the_deployment_and_an_interrupted_level_is_told() {
+    let scratch = Scratch::new("validate-interrupted");
+    let nowhere = "validate --model m --ttft-target 5 --itl-target 5 --max-batch-size 2 --output-dir nowhere";
+    let output = loadline(&scratch, nowhere).env("LOADLINE_URL", "http://127.0.0.1:9").output().unwrap();
+    assert_eq!(output.status.code(), Some(3), "{output:?}");
+    let talk = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(talk.contains("note: the load goes to http://127.0.0.1:9 (LOADLINE_URL)"), "{talk}");
+
+    // Over sockets, to a simulated deployment.
+    let line = "validate --ttft-target 500 --itl-target 50 --isl 16 --osl 2 --max-batch-size 4 --warmup-requests 0 \
+                --requests-per-level 20000 --random-seed 1 --output-dir out";
+    let mut child = loadline(&scratch, line).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    while !scratch.path("out/validation/idle/requests.parquet").exists() {
+        assert!(child.try_wait().unwrap().is_none());
+        std::thread::yield_now();
+    }
+    let pid = rustix::process::Pid::from_child(&child);
+    rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "what was measured is the answer: {output:?}");
+    let validation = read(&scratch.path("out/validation.json"));
+    assert_eq!(validation["load_level_results"].as_array().unwrap().len(), 1);
+    assert_eq!(validation["notes"][0], "The validation was interrupted at idle.");
+    let run = read(&scratch.path("out/validation/idle/run.json"));
+    assert_eq!(run["state"], "interrupted");
 }

@@ -22,7 +22,7 @@ pub(super) fn destination(
     let from = |name: &str, url: String| (format!("the load goes to {} ({name})", shown(&url)), url);
     let asked = has(given, &["--url-from-env"]);
     let chosen = match (asked, variable("LOADLINE_URL"), variable("OPENAI_BASE_URL")) {
-        _ if has(given, &["--url", "-u", "--help", "-h"]) => None,
+        _ if has(given, &["--url", "-u", "--simulate", "--help", "-h"]) => None,
         (true, _, Some(url)) => Some(from("OPENAI_BASE_URL", url)),
         (true, _, None) => return Err(Error::Usage("--url-from-env: OPENAI_BASE_URL is not set".into())),
         (false, Some(url), _) => Some(from("LOADLINE_URL", url)),
@@ -77,6 +77,7 @@ mod tests {
         assert_eq!(notes, ["the load goes to https://paid.example/v1 (OPENAI_BASE_URL)"]);
         assert!(words(&["--url-from-env"], &[OURS]).is_err());
         assert_eq!(words(&[], &[OPENAI, OURS]).unwrap().0, ["--url=http://lab:8000"]);
+        assert_eq!(words(&["--simulate"], &[OPENAI, OURS]).unwrap(), (vec!["--simulate".into()], vec![]));
         assert_eq!(words(&["--url"], &[OPENAI, OURS]).unwrap(), (vec!["--url".into()], vec![]));
         assert_eq!(words(&[], &[]).unwrap(), (vec![], vec![]));
     }

@@ -301,6 +301,7 @@ impl SweepArgs {
         };
         let target = TargetArgs {
             model: Some(self.model.clone()),
+            url_from_env: false,
             simulate: url.is_none(),
             url,
             header: args.header.clone(),

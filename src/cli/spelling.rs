@@ -39,6 +39,7 @@ pub fn rewrite(words: &[String], command: &Command, around: Surroundings<'_>) ->
     let from = match words.get(1).map(String::as_str) {
         Some("profile") => 2,
         Some("bench") if bench => 3,
+        Some("validate" | "validate-deployment" | "goodput") => return targeted(words, command, around.variable),
         _ => return Ok(Line { words: hyphened(words, command), notes: Vec::new() }),
     };
     let mut line = Line { words: vec![words[0].clone(), "profile".into()], notes: Vec::new() };
@@ -58,6 +59,17 @@ pub fn rewrite(words: &[String], command: &Command, around: Surroundings<'_>) ->
     }
     single(&given, command, file.as_deref())?;
     environment::destination(&mut given, around.variable, &mut line.notes)?;
+    line.words.extend(argv::words(&given));
+    Ok(line)
+}
+
+/// The words of a verb that makes runs of `profile` against one deployment: the environment may name it.
+fn targeted(words: &[String], command: &Command, variable: &dyn Fn(&str) -> Option<String>) -> Result<Line> {
+    let words = hyphened(words, command);
+    let mut line = Line { words: words[..2].to_vec(), notes: Vec::new() };
+    let verb = command.find_subcommand(&words[1]).unwrap_or(command);
+    let mut given = argv::parse(&words[2..], verb, |_| None);
+    environment::destination(&mut given, variable, &mut line.notes)?;
     line.words.extend(argv::words(&given));
     Ok(line)
 }

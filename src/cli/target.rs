@@ -22,6 +22,10 @@ pub struct TargetArgs {
     #[arg(short, long, help_heading = ENDPOINT)]
     pub url: Option<String>,
 
+    /// Take the URL from OPENAI_BASE_URL; LOADLINE_URL is this program's own, and used where --url is not given.
+    #[arg(long, conflicts_with = "url", help_heading = ENDPOINT)]
+    pub url_from_env: bool,
+
     /// Header to add to every request, as NAME:VALUE; can be given several times.
     #[arg(short = 'H', long, value_name = "NAME:VALUE", help_heading = ENDPOINT)]
     pub header: Vec<String>,
