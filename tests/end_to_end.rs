@@ -81,7 +81,7 @@ fn report_gives_the_numbers_of_profile_byte_for_byte() {
             file.display()
         ),
     );
-    let again = run_expecting(0, &scratch, "report run --output-dir again");
+    let again = run_expecting(0, &scratch, "report run --output-dir again --plots plots");
     let text = String::from_utf8(run.stdout).unwrap();
     assert_eq!(text, String::from_utf8(again.stdout).unwrap());
     assert!(text.contains("scheduled 25 = completed 25 + failed 0 + cancelled 0 + not sent 0"), "{text}");
@@ -91,6 +91,17 @@ fn report_gives_the_numbers_of_profile_byte_for_byte() {
         assert!(read("run") == read("again"), "{name} differs");
     }
     assert!(!scratch.path("run/tokens.parquet.footer").exists(), "a clean end leaves no sidecar");
+    let page = std::fs::read_to_string(scratch.path("again/report.html")).unwrap();
+    let mut plots: Vec<_> = std::fs::read_dir(scratch.path("plots")).unwrap().map(|e| e.unwrap().path()).collect();
+    plots.sort();
+    assert_eq!(plots.len(), 2 * page.matches("<svg class=\"chart\"").count());
+    for pair in plots.chunks(2) {
+        let [png, svg] = pair else { panic!("{pair:?}") };
+        assert_eq!(png.with_extension("svg"), *svg);
+        let text = std::fs::read_to_string(svg).unwrap();
+        assert!(text.contains("profile --input-file") && text.contains("--goodput"), "the command is in the caption");
+        assert!(std::fs::read(png).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
+    }
 }
 
 #[test]

@@ -126,13 +126,19 @@ Examples:
     loadline report artifacts/Qwen_Qwen3-32B-openai-chat-fixed_schedule
 
   Write its page and artifacts elsewhere, and fail when the run cannot be trusted:
-    loadline report RUN_DIR --output-dir /tmp/again --fail-on suspect")]
+    loadline report RUN_DIR --output-dir /tmp/again --fail-on suspect
+
+  Write each plot of the page as SVG and PNG, for slides and papers:
+    loadline report RUN_DIR --plots plots")]
 pub struct ReportArgs {
     /// Directory that `profile` wrote.
     pub run_dir: PathBuf,
     /// Where to write the page and the artifacts; by default the run directory.
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
+    /// Also write each plot of the page into this directory, as SVG and as PNG, with units, n and the run's command below it.
+    #[arg(long, value_name = "DIR")]
+    pub plots: Option<PathBuf>,
     /// Exit with code 1 when the verdict is this bad or worse.
     #[arg(long, value_name = "VERDICT")]
     pub fail_on: Option<FailOn>,

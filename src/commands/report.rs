@@ -26,15 +26,15 @@ const PAGE: &str = "report.html";
 pub fn run(args: &ReportArgs, style: Style) -> Result<ExitCode> {
     let into = args.output_dir.as_deref().unwrap_or(&args.run_dir);
     std::fs::create_dir_all(into).map_err(Error::io(into))?;
-    Ok(exit_code(&conclude(&args.run_dir, into, Some(style))?, args.fail_on))
+    Ok(exit_code(&conclude(&args.run_dir, into, args.plots.as_deref(), Some(style))?, args.fail_on))
 }
 
-/// Reads the recording in `run_dir`, judges it, writes artifacts and page into `into`, and prints the table; without a style
-/// it prints nothing.
-pub fn conclude(run_dir: &Path, into: &Path, style: Option<Style>) -> Result<Verdict> {
+/// Reads the recording in `run_dir`, judges it, writes artifacts and page into `into`, its plots as pictures into `plots`, and
+/// prints the table; without a style it prints nothing.
+pub fn conclude(run_dir: &Path, into: &Path, plots: Option<&Path>, style: Option<Style>) -> Result<Verdict> {
     let recording = Recording::open(run_dir)?;
     let findings = findings(&recording)?;
-    let written = write(run_dir, &recording, &findings, into)?;
+    let written = write(run_dir, &recording, &findings, into, plots)?;
     let Findings { summary, fidelity, verdict } = findings;
     if let Some(style) = style {
         out::stdout(&terminal::render(recording.manifest(), &summary, &fidelity, &verdict, style))?;
@@ -67,7 +67,13 @@ fn findings(recording: &Recording) -> Result<Findings> {
     Ok(Findings { summary, fidelity, verdict })
 }
 
-fn write(run_dir: &Path, recording: &Recording, findings: &Findings, into: &Path) -> Result<Vec<PathBuf>> {
+fn write(
+    run_dir: &Path,
+    recording: &Recording,
+    findings: &Findings,
+    into: &Path,
+    plots: Option<&Path>,
+) -> Result<Vec<PathBuf>> {
     let level = ExportLevel::of(recording.manifest());
     // Before the file that says that all are there.
     let of_server = server_metrics(run_dir, recording.manifest(), into)?;
@@ -75,12 +81,29 @@ fn write(run_dir: &Path, recording: &Recording, findings: &Findings, into: &Path
     let fidelity = export::fidelity::write(into, &findings.fidelity)?;
     let page = html::render(recording, &findings.summary, &findings.fidelity, &findings.verdict)?;
     let path = into.join(PAGE);
-    std::fs::write(&path, page).map_err(Error::io(&path))?;
+    std::fs::write(&path, &page.text).map_err(Error::io(&path))?;
     let mut written = vec![path];
+    if let Some(dir) = plots {
+        written.extend(write_plots(&page, dir)?);
+    }
     written.extend(artifacts);
     written.push(fidelity);
     written.extend(of_server);
     written.extend(export::vllm_json::write(into, recording, &findings.summary)?);
+    Ok(written)
+}
+
+/// Each plot of the page as SVG and PNG.
+fn write_plots(page: &html::RunPage, dir: &Path) -> Result<Vec<PathBuf>> {
+    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+    let mut written = Vec::new();
+    for picture in page.pictures() {
+        for (extension, bytes) in [("svg", picture.svg.clone().into_bytes()), ("png", picture.png()?)] {
+            let path = dir.join(format!("{}.{extension}", picture.name));
+            std::fs::write(&path, bytes).map_err(Error::io(&path))?;
+            written.push(path);
+        }
+    }
     Ok(written)
 }
 

@@ -126,7 +126,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     written?;
     check_conservation(&manifest.counts)?;
     drop(destined);
-    let verdict = report::conclude(&dir, &dir, (!config.quiet).then_some(style))?;
+    let verdict = report::conclude(&dir, &dir, None, (!config.quiet).then_some(style))?;
     if let Some(asked) = &config.result_file {
         run_dir::copy_result(&dir, &asked.path(&manifest))?;
     }

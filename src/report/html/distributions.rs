@@ -9,7 +9,7 @@ use crate::report::number::{count, number, percent};
 use crate::report::words;
 
 use super::axis::Axis;
-use super::figure::{Key, figure, no_data};
+use super::figure::{Figure, Key, figure, no_data};
 use super::svg::{Chart, Slice};
 
 const FROM_SENT: Key = Key::line("s1", "from sent");
@@ -17,7 +17,7 @@ const FROM_SCHEDULED: Key = Key::line("s2 dash", "from scheduled");
 const NOTHING: &str = "No completed request has a value for this.";
 
 /// The four figures.
-pub(super) fn figures(spread: &Spread, manifest: &Manifest, summary: &Summary) -> [String; 4] {
+pub(super) fn figures(spread: &Spread, manifest: &Manifest, summary: &Summary) -> [Figure; 4] {
     let latency = |heading, metric, sent, scheduled| {
         cdf(heading, metric, &[(FROM_SENT, sent), (FROM_SCHEDULED, scheduled)], manifest, summary)
     };
@@ -35,7 +35,7 @@ pub(super) fn figures(spread: &Spread, manifest: &Manifest, summary: &Summary) -
     ]
 }
 
-fn cdf(heading: &str, metric: &str, curves: &[(Key, &Distribution)], manifest: &Manifest, summary: &Summary) -> String {
+fn cdf(heading: &str, metric: &str, curves: &[(Key, &Distribution)], manifest: &Manifest, summary: &Summary) -> Figure {
     let heading = format!("{heading}, distribution");
     if curves.iter().all(|(_, d)| d.cdf.is_empty()) {
         return no_data(&heading, NOTHING);
@@ -82,7 +82,7 @@ fn caption(metric: &str, summary: &Summary) -> String {
     format!("n = {}. {}", count(n), parts.join("; "))
 }
 
-fn send_lag(d: &Distribution, summary: &Summary) -> String {
+fn send_lag(d: &Distribution, summary: &Summary) -> Figure {
     let heading = "Send lag, distribution";
     let (Some(first), Some(last)) = (d.histogram.first(), d.histogram.last()) else {
         return no_data(heading, "No request was sent.");

@@ -9,21 +9,23 @@ use crate::report::number::count;
 
 use super::axis::Axis;
 use super::escape::escape;
-use super::figure::{figure, no_data};
+use super::figure::{Figure, figure, no_data};
 use super::over_time;
 use super::svg::{Chart, Slice};
 
 /// The section.
-pub(super) fn section(fidelity: &Fidelity, timeline: &Timeline) -> String {
+pub(super) fn section(fidelity: &Fidelity, figures: &[Figure]) -> String {
     let list: String = phrases(fidelity).iter().map(|(k, v)| format!("<dt>{k}</dt><dd>{}</dd>", escape(v))).collect();
-    let figures = [over_time::planned_and_sent(timeline), prompt_errors(fidelity.input.as_ref())];
-    format!(
-        "<section><h2>Fidelity to the plan</h2><dl>{list}</dl><div class=\"figures\">\n{}</div></section>\n",
-        figures.concat()
-    )
+    let figures: String = figures.iter().map(Figure::html).collect();
+    format!("<section><h2>Fidelity to the plan</h2><dl>{list}</dl><div class=\"figures\">\n{figures}</div></section>\n")
 }
 
-fn prompt_errors(input: Option<&InputTokens>) -> String {
+/// Its figures.
+pub(super) fn figures(fidelity: &Fidelity, timeline: &Timeline) -> [Figure; 2] {
+    [over_time::planned_and_sent(timeline), prompt_errors(fidelity.input.as_ref())]
+}
+
+fn prompt_errors(input: Option<&InputTokens>) -> Figure {
     let heading = "Prompt tokens, the server's count against the plan";
     let Some(input) = input else {
         return no_data(heading, "The server told the tokens of no prompt.");

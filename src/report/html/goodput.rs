@@ -9,7 +9,7 @@ use crate::report::number::{count, number, percent};
 
 use super::axis::Axis;
 use super::escape::{escape, escape_cut};
-use super::figure::{Key, figure, no_data};
+use super::figure::{Figure, Key, figure, no_data};
 use super::svg::Chart;
 use super::table::table;
 use super::{page, section};
@@ -40,7 +40,7 @@ pub fn render(title: &str, about: &str, question: &Question, found: &Found) -> S
     page(title, &body.concat())
 }
 
-fn curve(question: &Question, found: &Found) -> String {
+fn curve(question: &Question, found: &Found) -> Figure {
     let probes = &found.curve;
     let (Some(first), Some(last)) = (probes.first(), probes.last()) else {
         return no_data(HEADING, "No rate was measured to its end.");

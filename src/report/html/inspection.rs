@@ -12,7 +12,7 @@ use crate::time::SECOND_NS;
 
 use super::axis::Axis;
 use super::escape::{escape, escape_cut};
-use super::figure::{Key, figure, no_data};
+use super::figure::{Figure, Key, figure, no_data};
 use super::svg::{Chart, Interval, Slice};
 use super::{page, section};
 
@@ -85,7 +85,7 @@ fn tiles(inspection: &Inspection) -> String {
     format!("<ul class=\"tiles\">{}</ul>\n", tiles.iter().map(tile).collect::<String>())
 }
 
-fn rate_figure(arrivals: &Arrivals) -> String {
+fn rate_figure(arrivals: &Arrivals) -> Figure {
     let heading = "Requests over time";
     let curve = &arrivals.curve;
     let (seconds, unit) = match arrivals.duration_ns / SECOND_NS {
@@ -121,7 +121,7 @@ fn rate_figure(arrivals: &Arrivals) -> String {
     figure(heading, &[], chart, &caption)
 }
 
-fn length_figure(heading: &str, lengths: &Lengths) -> String {
+fn length_figure(heading: &str, lengths: &Lengths) -> Figure {
     let s = &lengths.stats;
     let at = |p| lengths.percentile(p);
     let caption = format!(
@@ -144,7 +144,7 @@ fn length_figure(heading: &str, lengths: &Lengths) -> String {
     figure(heading, &[], chart, &caption)
 }
 
-fn cache_figure(reuse: &PrefixReuse) -> String {
+fn cache_figure(reuse: &PrefixReuse) -> Figure {
     let heading = "Prefix cache by capacity";
     let enough = reuse.enough_blocks().max(2) as f64;
     let caption = format!(

@@ -14,6 +14,7 @@ mod figure;
 pub mod goodput;
 pub mod inspection;
 mod over_time;
+pub mod picture;
 mod policy;
 mod raster;
 mod sections;
@@ -33,6 +34,8 @@ use crate::record::reader::Rows;
 use crate::report::words;
 
 use escape::escape_cut;
+use figure::Figure;
+use picture::Picture;
 
 const STYLE: &str = include_str!("page.css");
 const SCRIPT: &str = include_str!("page.js");
@@ -43,19 +46,38 @@ const REQUESTS_PER_BIN: usize = 6;
 const BINS_MIN: usize = 30;
 
 /// The page of one run.
+#[derive(Debug)]
+pub struct RunPage {
+    /// The HTML document.
+    pub text: String,
+    figures: Vec<Figure>,
+    source: String,
+    command: String,
+}
+
+impl RunPage {
+    /// Each plot of the page as a picture of its own, in the page's order; its caption ends with the run and its command.
+    pub fn pictures(&self) -> Vec<Picture> {
+        picture::pictures(&self.figures, &self.source, &self.command)
+    }
+}
+
+/// The page of one run.
 ///
 /// # Errors
 /// Whatever the recording's reader reports.
-pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: &Verdict) -> Result<String> {
+pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: &Verdict) -> Result<RunPage> {
     let manifest = rows.manifest();
     let measured = Measured::read(rows)?;
     let bins_max = (measured.requests.len() / REQUESTS_PER_BIN).clamp(BINS_MIN, BINS_MAX);
     let spread = spread::build(&measured);
     let timeline = timeline::build(&measured, bins_max);
-    let distributions = distributions::figures(&spread, manifest, summary);
     let plane = plane::build(&measured, slo_plane::bounds_ms(manifest));
     let streams = streams::build(rows, &measured, typical_gap_ms(summary))?;
+    let distributions = distributions::figures(&spread, manifest, summary);
+    let limits = [slo_plane::figure(plane.as_ref(), manifest, summary), raster::figure(streams.as_ref())];
     let over_time = over_time::figures(&timeline, manifest);
+    let to_plan = fidelity::figures(fidelity, &timeline);
     let body = [
         sections::header(manifest, verdict),
         "<main>\n".into(),
@@ -68,16 +90,18 @@ pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: 
         ),
         sections::metrics(summary),
         section("Distributions", &distributions),
-        section(
-            "Limits and streams",
-            &[slo_plane::figure(plane.as_ref(), manifest, summary), raster::figure(streams.as_ref())],
-        ),
+        section("Limits and streams", &limits),
         section("Over time", &over_time),
-        fidelity::section(fidelity, &timeline),
+        fidelity::section(fidelity, &to_plan),
         "</main>\n".into(),
         sections::footer(manifest),
     ];
-    Ok(page(&manifest.model, &body.concat()))
+    Ok(RunPage {
+        text: page(&manifest.model, &body.concat()),
+        figures: distributions.into_iter().chain(limits).chain(over_time).chain(to_plan).collect(),
+        source: sections::source(manifest),
+        command: sections::command(manifest),
+    })
 }
 
 /// The larger of the median ITL and the median gap between events: of a server that sends several tokens at once, the latter.
@@ -100,8 +124,9 @@ fn page(title: &str, body: &str) -> String {
     )
 }
 
-fn section(heading: &str, figures: &[String]) -> String {
-    format!("<section><h2>{heading}</h2><div class=\"figures\">\n{}</div></section>\n", figures.concat())
+fn section(heading: &str, figures: &[Figure]) -> String {
+    let figures: String = figures.iter().map(Figure::html).collect();
+    format!("<section><h2>{heading}</h2><div class=\"figures\">\n{figures}</div></section>\n")
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::record::manifest::Manifest;
 use crate::report::number::{count, duration, number};
 
 use super::axis::Axis;
-use super::figure::{Key, figure, no_data};
+use super::figure::{Figure, Key, figure, no_data};
 use super::svg::{Chart, Interval, Slice};
 
 /// From this spread between the lowest median and the highest p99 on, latencies are drawn on a log axis.
@@ -16,7 +16,7 @@ const LOG_FROM: f64 = 40.0;
 const SLO_IN_SIGHT: f64 = 2.5;
 
 /// The four figures.
-pub(super) fn figures(timeline: &Timeline, manifest: &Manifest) -> [String; 4] {
+pub(super) fn figures(timeline: &Timeline, manifest: &Manifest) -> [Figure; 4] {
     let slo = |metric: &str| manifest.slo.iter().find(|s| s.metric == metric).map(|s| s.bound);
     [
         rates(timeline, !manifest.slo.is_empty()),
@@ -85,7 +85,7 @@ fn intervals<T>(timeline: &Timeline, of: impl Fn(&Bin) -> T) -> Vec<Interval<T>>
     timeline.bins.iter().enumerate().map(interval).collect()
 }
 
-fn rates(timeline: &Timeline, has_slo: bool) -> String {
+fn rates(timeline: &Timeline, has_slo: bool) -> Figure {
     let heading = "Offered, sent, completed and good requests over time";
     if timeline.bins.is_empty() {
         return no_data(heading, "No request was scheduled.");
@@ -132,7 +132,7 @@ fn rates(timeline: &Timeline, has_slo: bool) -> String {
 }
 
 /// The planned rate, and the one that was sent.
-pub(super) fn planned_and_sent(timeline: &Timeline) -> String {
+pub(super) fn planned_and_sent(timeline: &Timeline) -> Figure {
     let heading = "Planned and sent requests over time";
     if timeline.bins.is_empty() {
         return no_data(heading, "No request was scheduled.");
@@ -154,7 +154,7 @@ pub(super) fn planned_and_sent(timeline: &Timeline) -> String {
     figure(heading, &[Key::area("s4", "planned"), Key::line("s1", "sent")], chart, &caption)
 }
 
-fn in_flight(timeline: &Timeline) -> String {
+fn in_flight(timeline: &Timeline) -> Figure {
     let heading = "Requests in flight over time";
     if timeline.bins.is_empty() {
         return no_data(heading, "No request was scheduled.");
@@ -182,7 +182,7 @@ struct Latency {
     of: fn(&Bin) -> Option<BinPercentiles>,
 }
 
-fn latency(timeline: &Timeline, what: &Latency) -> String {
+fn latency(timeline: &Timeline, what: &Latency) -> Figure {
     let values: Vec<BinPercentiles> = timeline.bins.iter().filter_map(what.of).collect();
     if values.is_empty() {
         return no_data(what.heading, "No completed request has a value for this.");

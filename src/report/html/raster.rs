@@ -9,7 +9,7 @@ use crate::analysis::raster::{COLUMNS, Column, Line, Raster, STALL_FACTOR};
 use crate::report::number::{count, number};
 
 use super::axis::Axis;
-use super::figure::{Key, no_data, with_legend};
+use super::figure::{Figure, Key, no_data, with_legend};
 use super::svg::Chart;
 
 const HEADING: &str = "Token times of the slowest and of typical requests";
@@ -21,7 +21,7 @@ const KEYS: [Key; 4] = [
 ];
 
 /// The figure.
-pub(super) fn figure(raster: Option<&Raster>) -> String {
+pub(super) fn figure(raster: Option<&Raster>) -> Figure {
     let Some(raster) = raster else {
         return no_data(HEADING, "No completed request has stream events.");
     };

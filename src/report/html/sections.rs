@@ -9,6 +9,7 @@ use crate::metrics::{OverTime, Summary, Value};
 use crate::record::manifest::{Judgement, Manifest, Verdict};
 use crate::report::number::{count, number, percent, unit, utc};
 use crate::report::table::{COLUMNS, THIN_NOTE, metric_rows};
+use crate::report::text::fit;
 use crate::report::words;
 
 use super::escape::{escape, escape_cut};
@@ -233,13 +234,28 @@ pub(super) fn outcomes(manifest: &Manifest, summary: &Summary) -> String {
 
 /// The foot of the page: which program made it, and how to repeat the run.
 pub(super) fn footer(manifest: &Manifest) -> String {
-    let quoted: Vec<String> = manifest.command.iter().take(ARGUMENTS_MAX).map(|a| quote(a)).collect();
     format!(
         "<footer><p>loadline {} · run {} · schema {}</p><p><code>{}</code></p></footer>\n",
         escape_cut(&manifest.loadline_version, 40),
         escape_cut(&manifest.run_id, 40),
         manifest.schema_version,
-        escape_cut(&quoted.join(" "), 2000)
+        escape_cut(&command(manifest), 2000)
+    )
+}
+
+/// The command that made the run, as a shell takes it.
+pub(super) fn command(manifest: &Manifest) -> String {
+    manifest.command.iter().take(ARGUMENTS_MAX).map(|a| quote(a)).collect::<Vec<_>>().join(" ")
+}
+
+/// Which run a plot comes from, in one line.
+pub(super) fn source(manifest: &Manifest) -> String {
+    format!(
+        "{}, run {} of {} by loadline {}:",
+        fit(&manifest.model, 80),
+        fit(&manifest.run_id, 40),
+        utc(manifest.anchor.t0_unix_ns),
+        fit(&manifest.loadline_version, 40)
     )
 }
 

@@ -12,7 +12,7 @@ use crate::report::number::{count, number, percent};
 
 use super::axis::Axis;
 use super::escape::escape;
-use super::figure::{Key, no_data, with_legend};
+use super::figure::{Figure, Key, no_data, with_legend};
 use super::svg::Chart;
 
 const HEADING: &str = "Goodput for any limits on TTFT and ITL";
@@ -30,7 +30,7 @@ pub(super) fn bounds_ms(manifest: &Manifest) -> [Option<f64>; 2] {
 }
 
 /// The figure.
-pub(super) fn figure(plane: Option<&Plane>, manifest: &Manifest, summary: &Summary) -> String {
+pub(super) fn figure(plane: Option<&Plane>, manifest: &Manifest, summary: &Summary) -> Figure {
     let Some(plane) = plane else {
         return no_data(HEADING, "No completed request has both a TTFT and an ITL.");
     };

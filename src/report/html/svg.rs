@@ -1,6 +1,6 @@
 //! Marks on two axes → one inline SVG drawing.
 //!
-//! In: axes, marks in data units, texts of this program. Out: an `<svg role="img">` with a title and a description; its
+//! In: axes, marks in data units, texts of this program. Out: the inside of an `<svg>`, with a title and a description; its
 //! colours come from the page's style sheet by class.
 //! Invariants: labels never overlap (ticks that would are left out, each reference line has a row of its own);
 //! coordinates are rounded, so that equal data gives equal bytes; texts are escaped here.
@@ -11,8 +11,10 @@ use std::fmt::Write as _;
 use super::axis::Axis;
 use super::escape::escape;
 
-const WIDTH: f64 = 460.0;
-const HEIGHT: f64 = 236.0;
+/// Width of a drawing, in points.
+pub(super) const WIDTH: f64 = 460.0;
+/// Height of a drawing, in points.
+pub(super) const HEIGHT: f64 = 236.0;
 const LEFT: f64 = 48.0;
 const RIGHT: f64 = 12.0;
 /// Room for the label of the y axis.
@@ -261,15 +263,11 @@ impl Chart {
         );
     }
 
-    /// The drawing.
+    /// The inside of the drawing's `<svg>`.
     pub(super) fn finish(self) -> String {
-        let mut svg = format!(
-            "<svg class=\"chart\" role=\"img\" viewBox=\"0 0 {WIDTH} {HEIGHT}\"><title>{}</title><desc>{}</desc>",
-            escape(&self.title),
-            escape(&self.description)
-        );
+        let mut svg = format!("<title>{}</title><desc>{}</desc>", escape(&self.title), escape(&self.description));
         self.write_axes(&mut svg);
-        svg + &self.marks + &self.labels + "</svg>"
+        svg + &self.marks + &self.labels
     }
 
     fn write_axes(&self, svg: &mut String) {

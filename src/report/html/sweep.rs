@@ -13,7 +13,7 @@ use crate::report::sweep::{Answer, facts, offered};
 
 use super::axis::Axis;
 use super::escape::{escape, escape_cut};
-use super::figure::{Key, figure, no_data};
+use super::figure::{Figure, Key, figure, no_data};
 use super::svg::{Chart, Slice};
 use super::table::table;
 use super::{page, section};
@@ -83,7 +83,7 @@ fn size(tp: u32) -> Option<(&'static str, &'static str)> {
     SIZES.iter().find(|s| s.0 == tp).map(|s| (s.1, s.2))
 }
 
-fn by_batch(capacities: &[Capacity], heading: &str, label: &str, of: fn(&BatchPoint) -> f64, bound_ms: f64) -> String {
+fn by_batch(capacities: &[Capacity], heading: &str, label: &str, of: fn(&BatchPoint) -> f64, bound_ms: f64) -> Figure {
     let points = || capacities.iter().flat_map(|c| &c.curve);
     if points().next().is_none() {
         return no_data(heading, "The model fits on none of the sizes.");
@@ -115,7 +115,7 @@ fn by_batch(capacities: &[Capacity], heading: &str, label: &str, of: fn(&BatchPo
     figure(heading, &keys, chart, &caption)
 }
 
-fn memory(capacities: &[Capacity]) -> String {
+fn memory(capacities: &[Capacity]) -> Figure {
     let heading = "Memory of one GPU";
     let caption = "GiB. KV cache is what is left for it by the engine's own policy; the rest is CUDA context, graphs, communication \
                    and what the engine leaves free.";
@@ -159,7 +159,7 @@ fn memory(capacities: &[Capacity]) -> String {
     figure(heading, &keys, chart, caption)
 }
 
-fn frontier(answer: &Answer<'_>) -> String {
+fn frontier(answer: &Answer<'_>) -> Figure {
     let (sla, sweep) = (answer.spec.sla, answer.sweep);
     let heading = "Throughput against speed";
     if sweep.front_any_ttft.is_empty() {
@@ -214,7 +214,7 @@ fn rates(f: &Forecast) -> impl Iterator<Item = (f64, &UnderLoad)> {
     })
 }
 
-fn latency_by_rate(f: &Forecast, bound_ms: f64) -> String {
+fn latency_by_rate(f: &Forecast, bound_ms: f64) -> Figure {
     let heading = format!("TTFT under load, {}", f.point.topology);
     let caption = format!(
         "Poisson arrivals, played through in simulated time; {} requests a level. Router, network and HTTP are not in it.",
@@ -238,7 +238,7 @@ fn latency_by_rate(f: &Forecast, bound_ms: f64) -> String {
     figure(&heading, &[Key::line("s1", "p50"), Key::line("s3", "p90"), Key::line("s2", "p99")], chart, &caption)
 }
 
-fn attainment(f: &Forecast) -> String {
+fn attainment(f: &Forecast) -> Figure {
     let heading = format!("SLO attainment, {}", f.point.topology);
     let caption = format!(
         "Share of requests within both bounds. At least {} up to {} requests/s; the mean field alone would say {}.",

@@ -11,7 +11,7 @@ use crate::report::validation::{load, remarks, shown, signed};
 
 use super::axis::Axis;
 use super::escape::{escape, escape_cut};
-use super::figure::{Key, figure, no_data};
+use super::figure::{Figure, Key, figure, no_data};
 use super::svg::{Chart, Slice};
 use super::table::table;
 use super::{page, section};
@@ -62,7 +62,7 @@ fn names(levels: &[LevelResult]) -> Vec<&'static str> {
     levels.iter().map(|r| r.level.name).collect()
 }
 
-fn latency(heading: &str, label: &str, levels: &[LevelResult], of: Of, predicted: Option<f64>) -> String {
+fn latency(heading: &str, label: &str, levels: &[LevelResult], of: Of, predicted: Option<f64>) -> Figure {
     let actual = |r: &LevelResult, at: usize| of(r)[at].actual;
     let values = || levels.iter().flat_map(|r| DRAWN.iter().filter_map(move |d| actual(r, d.0)));
     if values().next().is_none() {
@@ -98,7 +98,7 @@ fn latency(heading: &str, label: &str, levels: &[LevelResult], of: Of, predicted
     figure(heading, &DRAWN.map(|(_, class, name)| Key { class, area: false, name }), chart, &caption)
 }
 
-fn attainment(levels: &[LevelResult]) -> String {
+fn attainment(levels: &[LevelResult]) -> Figure {
     let heading = "SLA attainment by level";
     let caption = "Share of requests that met both targets, in the steady state; failed and unsent ones met none.";
     let axes = (Axis::classes("level of load", &names(levels)), Axis::up_to("share within both targets", 1.0));
