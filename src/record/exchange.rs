@@ -154,7 +154,8 @@ impl Exchanges {
             Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
             file => file.map_err(Error::io(&path))?,
         };
-        let frames = scan(&file).map_err(Error::io(&path))?;
+        let length = file.metadata().map_err(Error::io(&path))?.len();
+        let frames = scan(&file, length).map_err(Error::io(&path))?;
         Ok(Some(Exchanges { file, path, frames }))
     }
 
@@ -164,19 +165,23 @@ impl Exchanges {
     /// [`Error::Io`] where the file cannot be read, or holds what no frame holds.
     pub fn of(&self, request_id: u64) -> Result<Option<Exchange>> {
         let Some(frame) = self.frames.get(&request_id) else { return Ok(None) };
-        self.read(request_id, *frame).map(Some).map_err(Error::io(&self.path))
+        let read = frame.read_whole(request_id, |part, at| self.file.read_exact_at(part, at));
+        read.map(Some).map_err(Error::io(&self.path))
     }
+}
 
-    fn read(&self, request_id: u64, frame: Frame) -> io::Result<Exchange> {
-        let mut at = frame.start + HEAD_BYTES as u64;
+impl Frame {
+    /// Reads the exchange; `read_at` fills a slice from a position.
+    fn read_whole(&self, request_id: u64, read_at: impl Fn(&mut [u8], u64) -> io::Result<()>) -> io::Result<Exchange> {
+        let mut at = self.start + HEAD_BYTES as u64;
         let mut next = |len: u64| {
             let mut part = vec![0; len as usize];
-            self.file.read_exact_at(&mut part, at)?;
+            read_at(&mut part, at)?;
             at += len;
             io::Result::Ok(part)
         };
-        let spans = next(frame.spans_bytes())?;
-        let (body, text) = (next(frame.body_len.into())?, next(frame.text_len.into())?);
+        let spans = next(self.spans_bytes())?;
+        let (body, text) = (next(self.body_len.into())?, next(self.text_len.into())?);
         let mut last = 0;
         let mut span = |bytes: &[u8; EVENT_BYTES]| {
             let [a, b, c, d, e, f, g, h, i, j, k, l, name_len] = *bytes;
@@ -188,14 +193,13 @@ impl Exchanges {
             Ok(EventSpan { t_ns, end, name_len })
         };
         let spans: Vec<EventSpan> = spans.as_chunks().0.iter().map(&mut span).collect::<io::Result<_>>()?;
-        let events = (frame.events != DOCUMENT).then_some(spans);
+        let events = (self.events != DOCUMENT).then_some(spans);
         Ok(Exchange { request_id, body, answer: Answer { events, text } })
     }
 }
 
-/// Finds the whole frames of a file.
-fn scan(file: &File) -> io::Result<HashMap<u64, Frame>> {
-    let length = file.metadata()?.len();
+/// Finds the whole frames of a file; of two of one request, the last one.
+fn scan(file: impl Read + Seek, length: u64) -> io::Result<HashMap<u64, Frame>> {
     let (mut file, mut start, mut frames) = (BufReader::new(file), 0, HashMap::new());
     let mut head = [0; HEAD_BYTES];
     while start + HEAD_BYTES as u64 <= length {
@@ -212,9 +216,78 @@ fn scan(file: &File) -> io::Result<HashMap<u64, Frame>> {
     Ok(frames)
 }
 
+/// Reads any bytes as a file of exchanges, and gives how many it holds.
+///
+/// # Panics
+/// Where an exchange that was read does not write the bytes that it was read from.
+pub fn fuzz_exchanges(bytes: &[u8]) -> usize {
+    let Ok(frames) = scan(io::Cursor::new(bytes), bytes.len() as u64) else { return 0 };
+    let copy = |part: &mut [u8], at: u64| {
+        part.copy_from_slice(&bytes[at as usize..][..part.len()]);
+        Ok(())
+    };
+    let mut read = 0;
+    for (id, frame) in frames {
+        let Ok(exchange) = frame.read_whole(id, copy) else { continue };
+        let mut again = Vec::new();
+        let written = exchange.write(&mut again);
+        assert!(written.is_ok() && again == bytes[frame.start as usize..frame.end() as usize], "{exchange:?}");
+        let texts: usize = exchange.answer.events().map(|(_, name, data)| name.len() + data.len()).sum();
+        assert!(texts <= exchange.answer.text.len(), "{exchange:?}");
+        read += 1;
+    }
+    read
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::rng::{Seed, Stream};
+    use rand::RngExt;
+
+    const CORPUS: &str = "fuzz/corpus/exchanges";
+
+    fn corpus() -> Vec<Vec<u8>> {
+        let files: Vec<_> = std::fs::read_dir(CORPUS).unwrap().map(|file| file.unwrap().path()).collect();
+        assert!(files.len() >= 4, "{CORPUS} has only {} files", files.len());
+        files.iter().map(|path| std::fs::read(path).unwrap()).collect()
+    }
+
+    #[test]
+    fn the_fuzz_corpus_is_read_and_no_change_of_it_is_a_panic() {
+        assert_eq!(corpus().iter().map(|bytes| fuzz_exchanges(bytes)).max(), Some(3));
+        let mut rng = Seed(11).stream(Stream::Simulation);
+        for bytes in corpus().iter().filter(|bytes| !bytes.is_empty()) {
+            for round in 0..300 {
+                let mut broken = bytes.clone();
+                for _ in 0..rng.random_range(1..4) {
+                    let at = rng.random_range(0..broken.len());
+                    broken[at] = if rng.random() { rng.random() } else { 0xff };
+                }
+                broken.truncate(rng.random_range(0..=broken.len()));
+                let read = std::panic::catch_unwind(|| fuzz_exchanges(&broken));
+                assert!(read.is_ok(), "round {round}: {}", broken.escape_ascii());
+            }
+        }
+    }
+
+    #[test]
+    #[ignore = "writes the seeds of the fuzzer"]
+    fn write_the_corpus() {
+        let document = Answer { events: None, text: b"busy".to_vec() };
+        let all = [exchange(7), Exchange { request_id: 1 << 40, body: b"{}".to_vec(), answer: document }, exchange(9)];
+        let mut bytes = Vec::new();
+        all.iter().for_each(|e| e.write(&mut bytes).unwrap());
+        let mut outside = bytes.clone();
+        outside[HEAD_BYTES + 8] = 200;
+        let mut huge = bytes.clone();
+        huge[8..12].copy_from_slice(&u32::MAX.to_le_bytes());
+        std::fs::create_dir_all(CORPUS).unwrap();
+        let cut = bytes[..bytes.len() - 3].to_vec();
+        for (name, bytes) in [("whole", bytes), ("cut", cut), ("outside", outside), ("huge", huge), ("empty", vec![])] {
+            std::fs::write(format!("{CORPUS}/{name}"), bytes).unwrap();
+        }
+    }
 
     fn exchange(request_id: u64) -> Exchange {
         let mut answer = Answer::default();

@@ -224,7 +224,17 @@ pub(super) fn column_pages(
 pub(super) fn foreign(path: &Path) -> Result<(Source, ParquetMetaData)> {
     let file = File::open(path)?;
     let length = file.metadata()?.len();
-    let data = Arc::new(Data::File(file));
+    foreign_data(Data::File(file), length)
+}
+
+/// The same of a file in memory.
+pub(super) fn foreign_bytes(bytes: Bytes) -> Result<(Source, ParquetMetaData)> {
+    let length = bytes.len() as u64;
+    foreign_data(Data::Memory(bytes), length)
+}
+
+fn foreign_data(data: Data, length: u64) -> Result<(Source, ParquetMetaData)> {
+    let data = Arc::new(data);
     let metadata = ParquetMetaDataReader::decode_metadata(&read_footer(&data, length)?)?;
     check_groups(&metadata, metadata.file_metadata().schema_descr().num_columns(), length)?;
     Ok((Source { data, length, page_bytes_max: 64 << 20 }, metadata))

@@ -164,6 +164,10 @@ struct Spool<S: Storage> {
     storage: S,
     file: Option<BufWriter<S::File>>,
     failure: Option<io::Error>,
+    /// Exchanges since the last flush.
+    unflushed: u64,
+    /// Exchanges that are not known to be in the file.
+    lost: u64,
 }
 
 impl<S: Storage> Spool<S> {
@@ -175,10 +179,20 @@ impl<S: Storage> Spool<S> {
             };
             exchange.write(file)
         });
+        self.unflushed += 1;
+        self.count_lost();
     }
 
     fn flush(&mut self) {
         self.attempt(|spool| spool.file.as_mut().map_or(Ok(()), Write::flush));
+        self.count_lost();
+        self.unflushed = 0;
+    }
+
+    fn count_lost(&mut self) {
+        if self.failure.is_some() {
+            self.lost += std::mem::take(&mut self.unflushed);
+        }
     }
 
     /// After its first failure it writes no more: what stands in the file is whole up to there.
@@ -214,7 +228,7 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
             flushed_ns: now_ns,
             requests: Output::create(storage.clone(), Table::Requests, run_id)?,
             tokens: Output::create(storage.clone(), Table::Tokens, run_id)?,
-            exchanges: Spool { storage, file: None, failure: None },
+            exchanges: Spool { storage, file: None, failure: None, unflushed: 0, lost: 0 },
             request_rows: Vec::new(),
             token_rows: TokenRows::default(),
         })
@@ -291,16 +305,23 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
         self.flush();
         self.tokens.finish();
         self.requests.finish();
-        if let Some(cause) = self.exchanges.failure.take() {
-            return Err(Error::io(&self.exchanges.storage.path(exchange::FILE_NAME))(cause));
+        let mut lost = format!(
+            "{} request rows and {} token rows are not in the recording",
+            self.requests.rows_lost, self.tokens.rows_lost
+        );
+        if self.exchanges.lost > 0 {
+            // Some of the last ones may be: the system took bytes before it took no more.
+            lost.push_str(&format!(", nor the bodies and answers of up to {} requests", self.exchanges.lost));
         }
-        let (requests_lost, tokens_lost) = (self.requests.rows_lost, self.tokens.rows_lost);
-        for output in [&mut self.requests, &mut self.tokens] {
-            if let Some(cause) = output.failure.take() {
-                let text = format!(
-                    "{cause}; {requests_lost} request rows and {tokens_lost} token rows are not in the recording"
-                );
-                return Err(Error::io(&output.path)(io::Error::new(cause.kind(), text)));
+        let spool = self.exchanges.storage.path(exchange::FILE_NAME);
+        let failures = [
+            (&self.requests.path, self.requests.failure.take()),
+            (&self.tokens.path, self.tokens.failure.take()),
+            (&spool, self.exchanges.failure.take()),
+        ];
+        for (path, failure) in failures {
+            if let Some(cause) = failure {
+                return Err(Error::io(path)(io::Error::new(cause.kind(), format!("{cause}; {lost}"))));
             }
         }
         Ok(self.report())

@@ -184,6 +184,60 @@ fn whatever_write_fails_what_was_flushed_can_be_read_and_the_rest_is_counted() {
     }
 }
 
+fn exchange(request_id: u64) -> Exchange {
+    let mut answer = exchange::Answer::default();
+    assert!(answer.push(b"", format!("{{\"n\":{request_id}}}").as_bytes(), request_id as i64));
+    Exchange { request_id, body: vec![b'x'; 3000], answer }
+}
+
+#[test]
+fn on_a_disk_that_is_full_the_exchanges_that_were_flushed_are_kept_and_the_rest_is_told() {
+    const REQUESTS: u64 = 12;
+    let mut told_of_exchanges = 0;
+    for for_good in [false, true] {
+        for n in 1.. {
+            let dir = Scratch::new("full");
+            let left = Arc::new(AtomicI64::new(n));
+            let disk = Failing { inner: Directory::new(&dir.0), left: left.clone(), for_good };
+            let (mut recorder, intake) = ring(64);
+            let Ok(mut drain) = Drain::new(disk, "test", vec![intake], SMALL, HandClock::default()) else { continue };
+            for id in 0..REQUESTS {
+                recorder.push_exchange(Some(exchange(id)));
+                push(&mut recorder, id);
+            }
+            drop(recorder);
+            while !drain.is_done() {
+                drain.turn();
+            }
+            drain.flush();
+            let (lost, rows) = (drain.exchanges.lost, drain.report());
+            let end = drain.finish();
+            assert_eq!(read_back(&dir.0).0, (0..rows.requests_written).collect::<Vec<_>>(), "n = {n}");
+            let kept = exchange::Exchanges::open(&dir.0).unwrap();
+            let is_kept = |id: u64| {
+                let read = kept.as_ref().and_then(|kept| kept.of(id).unwrap());
+                assert!(read.as_ref().is_none_or(|read| *read == exchange(id)), "n = {n}: {id} is damaged");
+                read.is_some()
+            };
+            // Those that were flushed come first, and nothing stands behind the first one that is missing.
+            let kept = (0..REQUESTS).take_while(|id| is_kept(*id)).count() as u64;
+            assert!(kept + lost >= REQUESTS, "n = {n}: {kept} are kept and {lost} told of");
+            assert!((kept..REQUESTS).all(|id| !is_kept(id)), "n = {n}");
+            if left.load(Relaxed) > 0 {
+                assert!(end.is_ok() && lost == 0 && kept == REQUESTS, "nothing failed at n = {n}");
+                break;
+            }
+            if lost > 0 {
+                let text = end.unwrap_err().to_string();
+                let told = format!("not in the recording, nor the bodies and answers of up to {lost} requests");
+                assert!(text.contains(&told) && text.contains("request rows"), "n = {n}: {text}");
+                told_of_exchanges += 1;
+            }
+        }
+    }
+    assert!(told_of_exchanges > 5, "the file of exchanges failed {told_of_exchanges} times only");
+}
+
 #[test]
 fn time_flushes_what_rows_do_not() {
     let dir = Scratch::new("time");
