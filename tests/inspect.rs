@@ -85,7 +85,7 @@ fn a_trace_and_its_schedule_are_described_alike_and_a_recording_by_what_it_holds
         (&held["request_rows"], &held["lost_request_rows"], &held["recovered"]),
         (&json!(8), &json!(0), &json!(false))
     );
-    assert_eq!((&held["schema_version"], &held["state"]), (&json!(1), &json!("complete")));
+    assert_eq!((&held["schema_version"], &held["state"]), (&json!(2), &json!("complete")));
     assert_eq!(held["phases"][0]["phase"], "warmup");
     assert_eq!(
         (&held["phases"][1]["phase"], &held["phases"][1]["outcomes"]),
