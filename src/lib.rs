@@ -36,6 +36,7 @@ pub mod metrics;
 pub mod analysis;
 pub mod comparison;
 pub mod inspection;
+pub mod evidence;
 pub mod export;
 pub mod report;
 

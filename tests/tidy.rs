@@ -31,6 +31,8 @@ const LAYERS: &[(&str, &[&str])] = &[
     ("inspection", &["trace", "arrival", "schedule", "record", "metrics", "analysis"]),
     // Tables of measured kernels are Parquet, of anyone.
     ("profiler", &["record"]),
+    // Directories of results hold recordings, summaries and what profilers left; a comparison is of what they say.
+    ("evidence", &["record", "metrics", "comparison", "profiler"]),
     // Its oracle has the schema of every recording.
     ("sim", &["profiler", "prompt", "wire", "endpoint", "engine", "record"]),
     ("forecast", &["trace", "arrival", "metrics", "profiler", "sim"]),
@@ -68,6 +70,7 @@ const LAYERS: &[(&str, &[&str])] = &[
         &[
             "cli",
             "comparison",
+            "evidence",
             "trace",
             "arrival",
             "prompt",

@@ -6,12 +6,23 @@
 use super::judgement::{Comparison, Judged, P50};
 use super::method::MEDIUM;
 
-/// Share of the reference's wall time that a method may take.
-const FASTER: f64 = 0.5;
-/// How much worse than the reference its error may be, as a share of the measured value.
-const ACCURACY: f64 = 0.2;
-/// Regret below which a method succeeds.
-const REGRET: f64 = 0.1;
+/// From where on a method succeeds.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Bounds {
+    /// Share of the reference's wall time that it must save.
+    pub faster: f64,
+    /// How much worse than the reference its error may be, as a share of the measured value.
+    pub accuracy: f64,
+    /// Regret below which it succeeds.
+    pub regret: f64,
+}
+
+impl Default for Bounds {
+    /// The plan's.
+    fn default() -> Bounds {
+        Bounds { faster: 0.5, accuracy: 0.2, regret: 0.1 }
+    }
+}
 
 /// How it ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,8 +53,10 @@ impl Decision {
 /// A criterion, applied.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Criterion {
+    /// Its name in files: `faster`, `accuracy` or `regret`.
+    pub id: &'static str,
     /// What is asked for.
-    pub name: &'static str,
+    pub name: String,
     /// How it ended.
     pub decision: Decision,
     /// Why.
@@ -52,20 +65,36 @@ pub struct Criterion {
 
 /// The three criteria of a method. The reference is held to its regret alone.
 pub fn criteria(comparison: &Comparison, method: &Judged) -> Vec<Criterion> {
-    let regret = Criterion::new("regret below 10 %", regret(method));
-    match comparison.reference() {
-        Some(reference) if method.method.is_reference || std::ptr::eq(reference, method) => vec![regret],
-        reference => vec![
-            Criterion::new("at least 50 % faster than Online-ALL", faster(method, reference)),
-            Criterion::new("TTFT error at medium load within 20 points of Online-ALL's", accuracy(method, reference)),
-            regret,
-        ],
+    let bounds = comparison.question.bounds;
+    let reference = comparison.reference();
+    let whose = reference.map_or("the reference", |r| &r.method.name);
+    let regret = Criterion::new("regret", format!("regret below {} %", percent(bounds.regret)), regret(method, bounds));
+    if reference.is_some_and(|r| std::ptr::eq(r, method)) {
+        return vec![regret];
     }
+    vec![
+        Criterion::new(
+            "faster",
+            format!("at least {} % faster than {whose}", percent(bounds.faster)),
+            faster(method, reference, bounds),
+        ),
+        Criterion::new(
+            "accuracy",
+            format!("TTFT error at medium load within {} points of that of {whose}", percent(bounds.accuracy)),
+            accuracy(method, reference, bounds),
+        ),
+        regret,
+    ]
+}
+
+/// Per cent, without the noise of binary fractions.
+fn percent(share: f64) -> f64 {
+    (share * 1e5).round() / 1e3
 }
 
 impl Criterion {
-    fn new(name: &'static str, (decision, reason): (Decision, String)) -> Criterion {
-        Criterion { name, decision, reason }
+    fn new(id: &'static str, name: String, (decision, reason): (Decision, String)) -> Criterion {
+        Criterion { id, name, decision, reason }
     }
 }
 
@@ -73,9 +102,10 @@ fn undecided(reason: impl Into<String>) -> (Decision, String) {
     (Decision::Undecided, reason.into())
 }
 
-const NO_REFERENCE: &str = "there are no results of Online-ALL (--online-results)";
+const NO_REFERENCE: &str =
+    "there is no method to hold it against (--online-results, or --ground-truth NAME)";
 
-fn faster(method: &Judged, reference: Option<&Judged>) -> (Decision, String) {
+fn faster(method: &Judged, reference: Option<&Judged>, bounds: Bounds) -> (Decision, String) {
     let Some(reference) = reference else { return undecided(NO_REFERENCE) };
     let wall = |m: &Judged| m.method.cost.wall_s.as_ref().map(|f| f.value);
     let (Some(own), Some(other)) = (wall(method), wall(reference)) else {
@@ -83,37 +113,39 @@ fn faster(method: &Judged, reference: Option<&Judged>) -> (Decision, String) {
         return undecided(format!("the wall time of {whose} is not known"));
     };
     if other <= 0.0 {
-        return undecided("the wall time of Online-ALL is 0");
+        return undecided(format!("the wall time of {} is 0", reference.method.name));
     }
     let times = own / other;
-    (Decision::of(times <= FASTER), format!("{own:.0} s, {:.1} % of the {other:.0} s of Online-ALL", times * 100.0))
+    let text = format!("{own:.1} s, {:.1} % of the {other:.1} s of {}", times * 100.0, reference.method.name);
+    (Decision::of(times <= 1.0 - bounds.faster), text)
 }
 
-fn accuracy(method: &Judged, reference: Option<&Judged>) -> (Decision, String) {
+fn accuracy(method: &Judged, reference: Option<&Judged>, bounds: Bounds) -> (Decision, String) {
     let Some(reference) = reference else { return undecided(NO_REFERENCE) };
     let error = |m: &Judged| m.errors[MEDIUM].ttft[P50];
     let (Some(own), Some(other)) = (error(method), error(reference)) else {
         let whose = if error(method).is_none() { &method.method.name } else { &reference.method.name };
         return undecided(format!("the TTFT error of {whose} at medium load is not known"));
     };
-    let text = format!("off by {:+.1} % where Online-ALL is off by {:+.1} %", own.signed_pct(), other.signed_pct());
-    if own.absolute() - other.absolute() > ACCURACY {
+    let (own_pct, other_pct) = (own.signed_pct(), other.signed_pct());
+    let text = format!("off by {own_pct:+.1} % where {} is off by {other_pct:+.1} %", reference.method.name);
+    if own.absolute() - other.absolute() > bounds.accuracy {
         return (Decision::Fail, text);
     }
-    if other.absolute() > ACCURACY && own.absolute() > ACCURACY {
+    if other.absolute() > bounds.accuracy && own.absolute() > bounds.accuracy {
         return undecided(format!("{text}: to be no worse than a prediction that is wrong itself says nothing"));
     }
     (Decision::Pass, text)
 }
 
-fn regret(method: &Judged) -> (Decision, String) {
+fn regret(method: &Judged, bounds: Bounds) -> (Decision, String) {
     let Some(value) = method.regret.value() else {
         return undecided(format!("regret is not defined: {}", method.regret.reason().unwrap_or_default()));
     };
     let percent = value * 100.0;
     match method.regret_interval {
-        Some(i) if i.high < REGRET || i.low >= REGRET => (
-            Decision::of(i.high < REGRET),
+        Some(i) if i.high < bounds.regret || i.low >= bounds.regret => (
+            Decision::of(i.high < bounds.regret),
             format!(
                 "{percent:.1} %, with its interval from {:.1} to {:.1} % on one side",
                 i.low * 100.0,
@@ -121,13 +153,13 @@ fn regret(method: &Judged) -> (Decision, String) {
             ),
         ),
         Some(i) => undecided(format!(
-            "{percent:.1} %, but its interval from {:.1} to {:.1} % holds 10 %: measure longer",
+            "{percent:.1} %, but its interval from {:.1} to {:.1} % holds the bound: measure longer",
             i.low * 100.0,
             i.high * 100.0
         )),
         None if value == 0.0 => (Decision::Pass, "0 %: it is the best that was measured".into()),
         None => (
-            Decision::of(value < REGRET),
+            Decision::of(value < bounds.regret),
             format!("{percent:.1} %; without recorded requests there is no interval to say how sure that is"),
         ),
     }
@@ -168,7 +200,7 @@ mod tests {
         );
         c.methods[0].regret_interval =
             Some(crate::comparison::bootstrap::Interval { estimate: 0.09, low: 0.05, high: 0.13, is_paired: true });
-        let found = regret(&c.methods[0]);
+        let found = regret(&c.methods[0], Bounds::default());
         assert!(found.0 == Decision::Undecided && found.1.contains("measure longer"), "{found:?}");
     }
 }

@@ -3,10 +3,11 @@
 //! Goodput is compared per GPU where every measured deployment's GPUs are known, else as a whole; the comparison says which.
 //! Invariant: what is not known takes part in no ranking. Not here: success ([`super::criteria`]), words ([`super::answers`]).
 
-use super::bootstrap::{self, Interval, Resampling, Series};
+use super::bootstrap::{self, Interval, Resampling};
 use super::method::{MEDIUM, Measured, Method, Predicted, Quantiles, Target};
 use super::prediction_error::PredictionError;
-use super::regret::{Goodput, Regret, goodputs, regret, retuned, strict};
+use super::criteria::Bounds;
+use super::regret::{Basis, Goodput, Regret, goodputs, regret, retuned, strict};
 
 /// What is compared, and how.
 #[derive(Clone, Debug)]
@@ -19,6 +20,8 @@ pub struct Question {
     pub target: Target,
     /// How intervals are made.
     pub resampling: Resampling,
+    /// From where on a method succeeds.
+    pub bounds: Bounds,
 }
 
 /// Errors of a method's predictions at one level.
@@ -63,6 +66,8 @@ pub struct Judged {
     pub regret_interval: Option<Interval>,
     /// Regret re-tuned.
     pub regret_retuned: Regret,
+    /// Between which ends it lies by those of the goodput searches, where it is of these.
+    pub regret_retuned_ends: Option<(f64, f64)>,
     /// Regret as deployed, of goodput as a whole.
     pub regret_absolute: Regret,
     /// Goodput as deployed less that of the reference, with its interval, in the comparison's unit.
@@ -89,6 +94,10 @@ pub struct Comparison {
     pub methods: Vec<Judged>,
     /// Whether goodput is compared per GPU.
     pub is_per_gpu: bool,
+    /// The load at which what was deployed is compared.
+    pub basis: Basis,
+    /// Whether re-tuned goodputs are those of goodput searches, which every method with a goodput has then.
+    pub is_by_search: bool,
     /// The best measured goodput.
     pub best: Option<Best>,
     /// Least known wall-clock time.
@@ -104,10 +113,13 @@ pub struct Comparison {
 impl Comparison {
     /// Judges the methods.
     pub fn new(question: Question, methods: &[Method]) -> Comparison {
-        let is_per_gpu =
-            methods.iter().all(|m| goodputs(m).next().is_none() || m.deployment.gpus.is_some_and(|n| n > 0));
-        let arena = Arena { methods, is_per_gpu, how: question.resampling };
-        let best = arena.best();
+        let has_any = |m: &&Method| goodputs(m).next().is_some() || m.search.is_some();
+        let is_per_gpu = methods.iter().filter(has_any).all(|m| m.deployment.gpus.is_some_and(|n| n > 0));
+        let is_by_search = methods.iter().any(|m| m.search.is_some())
+            && methods.iter().filter(has_any).all(|m| m.search.as_ref().is_some_and(|s| s.rate_rps.is_some()));
+        let basis = Basis::of(methods);
+        let arena = Arena { methods, is_per_gpu, basis, is_by_search, how: question.resampling };
+        let best = arena.best(|m| strict(m, basis));
         let judged: Vec<Judged> = (0..methods.len()).map(|i| arena.judge(i, best.as_ref())).collect();
         let least = |of: &dyn Fn(&Judged) -> Option<f64>| {
             let known = judged.iter().enumerate().filter_map(|(i, m)| Some((i, of(m)?)));
@@ -115,6 +127,8 @@ impl Comparison {
         };
         Comparison {
             is_per_gpu,
+            basis,
+            is_by_search,
             fastest: least(&|m| m.method.cost.wall_s.as_ref().map(|f| f.value)),
             lowest_cost: least(&|m| m.method.cost.gpu_hours.as_ref().map(|f| f.value)),
             most_accurate_at_medium: least(&|m| m.errors[MEDIUM].ttft[P50].map(|e| e.absolute())),
@@ -145,6 +159,8 @@ fn at(method: &Method, goodput: Goodput<'_>) -> At {
 struct Arena<'a> {
     methods: &'a [Method],
     is_per_gpu: bool,
+    basis: Basis,
+    is_by_search: bool,
     how: Resampling,
 }
 
@@ -154,39 +170,48 @@ impl<'a> Arena<'a> {
         self.methods[method].deployment.gpus.filter(|n| self.is_per_gpu && *n > 0).map_or(1.0, f64::from)
     }
 
-    fn all(&self) -> impl Iterator<Item = (usize, Goodput<'a>)> {
-        self.methods.iter().enumerate().flat_map(|(i, m)| goodputs(m).map(move |g| (i, g)))
+    fn all(
+        &self,
+        of: impl Fn(&'a Method) -> Option<Goodput<'a>>,
+    ) -> impl Iterator<Item = (usize, Goodput<'a>)> {
+        self.methods.iter().enumerate().filter_map(move |(i, m)| Some((i, of(m)?)))
     }
 
-    fn best(&self) -> Option<(usize, Goodput<'a>)> {
-        let value = |(i, g): &(usize, Goodput<'_>)| g.rps / self.divisor(*i);
-        self.all().max_by(|a, b| value(a).total_cmp(&value(b)))
+    fn value(&self, (method, goodput): &(usize, Goodput<'_>)) -> f64 {
+        goodput.rps / self.divisor(*method)
     }
 
-    /// Whether there is anything to compare a goodput with.
-    fn are_several(&self) -> bool {
-        self.methods.iter().filter(|m| goodputs(m).next().is_some()).count() > 1
+    fn best(&self, of: impl Fn(&'a Method) -> Option<Goodput<'a>>) -> Option<(usize, Goodput<'a>)> {
+        self.all(of).max_by(|a, b| self.value(a).total_cmp(&self.value(b)))
+    }
+
+    /// The regret of a method by a kind of goodput, and whether there is anything to compare with.
+    fn regret(
+        &self,
+        index: usize,
+        of: impl Fn(&'a Method) -> Option<Goodput<'a>> + Copy,
+        value: impl Fn(&(usize, Goodput<'a>)) -> f64,
+    ) -> Regret {
+        let own = of(&self.methods[index]).map(|g| value(&(index, g)));
+        let best = self.all(of).map(|g| value(&g)).max_by(f64::total_cmp);
+        if best.is_some_and(|b| b > 0.0) && own.is_some() && self.all(of).count() < 2 {
+            return Regret::Undefined("no other method's goodput was measured so".into());
+        }
+        regret(best, own)
     }
 
     fn judge(&self, index: usize, best: Option<&(usize, Goodput<'a>)>) -> Judged {
         let method = &self.methods[index];
-        let own = strict(method);
-        let tuned = retuned(method);
-        let value = |i: usize, g: &Goodput<'_>| g.rps / self.divisor(i);
-        let against = |best: Option<f64>, own: Option<f64>| {
-            if best.is_some_and(|b| b > 0.0) && own.is_some() && !self.are_several() {
-                return Regret::Undefined("no other method's goodput was measured".into());
-            }
-            regret(best, own)
-        };
-        let best_value = best.map(|(i, g)| value(*i, g));
-        let highest = self.all().map(|(_, g)| g.rps).max_by(f64::total_cmp);
-        let known = against(best_value, own.map(|g| value(index, &g)));
+        let as_deployed = |m: &'a Method| strict(m, self.basis);
+        let at_best = |m: &'a Method| retuned(m, self.is_by_search);
+        let (own, tuned) = (as_deployed(method), at_best(method));
+        let known = self.regret(index, as_deployed, |g| self.value(g));
         let interval = match (&known, best, own) {
-            (Regret::Known(_), Some((of_best, best)), Some(own)) if !std::ptr::eq(best.measured, own.measured) => {
+            (Regret::Known(_), Some((of_best, best)), Some(own)) if *of_best != index => {
                 let (a, b) = (self.divisor(*of_best), self.divisor(index));
                 let lost = |m: &[f64]| (m[0] > 0.0).then(|| (m[0] / a - m[1] / b) / (m[0] / a));
-                bootstrap::interval(&[&best.measured.series, &own.measured.series], &lost, self.how)
+                let series = |g: &Goodput<'a>| g.measured.map_or(&[][..], |m| &m.series);
+                bootstrap::interval(&[series(best), series(&own)], &lost, self.how)
             }
             _ => None,
         };
@@ -196,9 +221,10 @@ impl<'a> Arena<'a> {
             regret_interval: interval,
             regret_retuned: match tuned {
                 None => Regret::Undefined("fewer than two loads were measured on its deployment".into()),
-                Some(g) => against(best_value, Some(value(index, &g))),
+                Some(_) => self.regret(index, at_best, |g| self.value(g)),
             },
-            regret_absolute: against(highest, own.map(|g| g.rps)),
+            regret_retuned_ends: self.ends(index),
+            regret_absolute: self.regret(index, as_deployed, |(_, g)| g.rps),
             difference: self.difference(index),
             regret_by_halves: self.by_halves(index),
             strict: own.map(|g| at(method, g)),
@@ -207,28 +233,41 @@ impl<'a> Arena<'a> {
         }
     }
 
+    /// The ends of the re-tuned regret: the best at its lowest and the method at its highest, and the other way round.
+    fn ends(&self, index: usize) -> Option<(f64, f64)> {
+        let (of_best, _) = self.best(|m| retuned(m, self.is_by_search)).filter(|_| self.is_by_search)?;
+        let ends = |i: usize| {
+            let search = self.methods[i].search.as_ref()?;
+            Some((search.low_rps? / self.divisor(i), search.high_rps? / self.divisor(i)))
+        };
+        let (best, own) = (ends(of_best)?, ends(index)?);
+        let lost = |best: f64, own: f64| (best > 0.0).then(|| ((best - own) / best).max(0.0));
+        if of_best == index { None } else { Some((lost(best.0, own.1)?, lost(best.1, own.0)?)) }
+    }
+
     fn difference(&self, index: usize) -> Option<Interval> {
         let reference = self.methods.iter().position(|m| m.is_reference).filter(|r| *r != index)?;
-        let (own, other) = (strict(&self.methods[index])?, strict(&self.methods[reference])?);
+        let (own, other) = (strict(&self.methods[index], self.basis)?, strict(&self.methods[reference], self.basis)?);
         let (a, b) = (self.divisor(index), self.divisor(reference));
         let less = |m: &[f64]| Some(m[0] / a - m[1] / b);
-        bootstrap::interval(&[&own.measured.series, &other.measured.series], &less, self.how)
+        bootstrap::interval(&[&own.measured?.series, &other.measured?.series], &less, self.how)
     }
 
     /// The best is chosen on the even blocks, and it and the method are scored on the odd ones.
     fn by_halves(&self, index: usize) -> Option<f64> {
-        let own = strict(&self.methods[index])?;
-        if !self.are_several() || self.all().any(|(_, g)| g.measured.series.is_empty()) {
+        let score = |i: usize, measured: &Measured, half: usize| {
+            bootstrap::goodput(&bootstrap::halves(&measured.series)[half]).map(|g| g / self.divisor(i))
+        };
+        let own = strict(&self.methods[index], self.basis)?.measured?;
+        let all: Vec<(usize, &Measured)> =
+            self.all(|m| strict(m, self.basis)).filter_map(|(i, g)| Some((i, g.measured?))).collect();
+        if all.len() < 2 || all.iter().any(|(_, m)| m.series.is_empty()) {
             return None;
         }
-        let score = |i: usize, measured: &Measured, half: usize| {
-            let of: &Vec<Series> = &bootstrap::halves(&measured.series)[half];
-            bootstrap::goodput(of).map(|g| g / self.divisor(i))
-        };
-        let scored = self.all().filter_map(|(i, g)| Some((i, g.measured, score(i, g.measured, 0)?)));
+        let scored = all.iter().filter_map(|(i, m)| Some((*i, *m, score(*i, m, 0)?)));
         let (chosen, measured, _) = scored.max_by(|a, b| a.2.total_cmp(&b.2))?;
         let best = score(chosen, measured, 1).filter(|b| *b > 0.0)?;
-        Some((best - score(index, own.measured, 1)?) / best)
+        Some((best - score(index, own, 1)?) / best)
     }
 }
 
@@ -247,89 +286,4 @@ fn errors(method: &Method, level: usize) -> LevelErrors {
 }
 
 #[cfg(test)]
-pub(crate) mod tests {
-    use super::super::method::{Cost, Deployment, Figure, Level, Source};
-    use super::*;
-    use crate::rng::Seed;
-
-    pub(crate) fn question() -> Question {
-        Question {
-            model: None,
-            backend: None,
-            target: Target { ttft_ms: 500.0, itl_ms: 50.0, isl: 2048, osl: 256 },
-            resampling: Resampling { resamples: 200, level: 0.95, seed: Seed(0) },
-        }
-    }
-
-    /// A method with a goodput as deployed (every n-th of its requests is bad), a predicted and a measured TTFT at medium load, and a wall time.
-    pub(crate) fn method(name: &str, gpus: u32, rps: f64, ttft: (f64, f64), wall_s: Option<f64>) -> Method {
-        let per_s = (0..200).map(|i| if i % 5 == 4 { 0.0 } else { rps * 1.25 }).collect();
-        let optimization = Measured {
-            goodput_rps: Some(rps),
-            series: vec![Series { per_s, schedule: Some(1) }],
-            ..Measured::default()
-        };
-        let mut levels: [Level; 4] = Default::default();
-        levels[MEDIUM] = Level {
-            ttft: Some(Predicted { ms: ttft.0, from: "a test".into() }),
-            itl: None,
-            measured: Some(Measured {
-                ttft: Quantiles { p50: Some(ttft.1), ..Quantiles::default() },
-                goodput_unknown: Some("a test".into()),
-                ..Measured::default()
-            }),
-        };
-        Method {
-            name: name.into(),
-            is_reference: name == "Online-ALL",
-            deployment: Deployment { gpus: Some(gpus), ..Deployment::default() },
-            cost: Cost {
-                wall_s: wall_s.map(|value| Figure { value, source: Source::Measured, from: "a test".into() }),
-                ..Cost::default()
-            },
-            levels,
-            optimization: Some(optimization),
-            ..Method::default()
-        }
-    }
-
-    #[test]
-    fn more_gpus_are_no_better_goodput_and_the_best_is_the_measured_one_whoever_found_it() {
-        let methods = [
-            method("AIC-ALL", 2, 8.0, (90.0, 100.0), Some(30.0)),
-            method("Online-ALL", 4, 12.0, (80.0, 100.0), Some(9000.0)),
-        ];
-        let c = Comparison::new(question(), &methods);
-        let best = c.best.as_ref().unwrap();
-        assert_eq!((c.unit(), best.method, best.at.per_gpu), ("req/s/GPU", 0, Some(4.0)));
-        assert_eq!((c.methods[0].regret.value(), c.methods[1].regret.value()), (Some(0.0), Some(0.25)));
-        assert_eq!(c.methods[0].regret_absolute.value(), Some(1.0 / 3.0));
-        let interval = c.methods[1].regret_interval.unwrap();
-        assert!(
-            interval.is_paired && interval.low <= 0.25 && interval.high >= 0.25 && interval.high < 0.4,
-            "{interval:?}"
-        );
-        assert_eq!(c.methods[0].regret_interval, None, "it is the best itself");
-        assert!((c.methods[0].difference.unwrap().estimate - 1.0).abs() < 1e-9);
-        assert!((c.methods[1].regret_by_halves.unwrap() - 0.25).abs() < 0.1);
-        assert_eq!(
-            (c.fastest, c.most_accurate_at_medium, c.best_optimization, c.lowest_cost),
-            (Some(0), Some(0), Some(0), None)
-        );
-        let error = c.methods[1].errors[MEDIUM].ttft[P50].unwrap();
-        assert!((error.signed + 0.2).abs() < 1e-12, "predicted less than it took");
-    }
-
-    #[test]
-    fn what_is_unknown_wins_nothing() {
-        let mut unknown = method("AIC-ALL", 2, 8.0, (90.0, 100.0), None);
-        unknown.optimization = None;
-        unknown.levels[MEDIUM].ttft = None;
-        let c = Comparison::new(question(), &[unknown, method("Online-ALL", 4, 12.0, (80.0, 100.0), Some(9000.0))]);
-        assert_eq!((c.fastest, c.most_accurate_at_medium, c.lowest_cost), (Some(1), Some(1), None));
-        assert!(c.methods[0].regret.reason().unwrap().contains("its goodput was not measured"));
-        assert!(c.methods[1].regret.reason().unwrap().contains("no other"), "one alone is not the best of anything");
-        let nothing = Comparison::new(question(), &[]);
-        assert_eq!((nothing.best, nothing.fastest), (None, None));
-    }
-}
+pub(crate) mod tests;

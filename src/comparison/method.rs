@@ -107,6 +107,8 @@ pub struct Measured {
     pub goodput_unknown: Option<String>,
     /// Share of all requests that met every bound, from 0 to 1; failed and unsent requests met none.
     pub attainment: Option<f64>,
+    /// Requests that this is of, whatever became of them; 0 where that is not told.
+    pub requests: u64,
     /// How long it was measured, all runs together, seconds.
     pub duration_s: Option<f64>,
     /// Good requests over time, for each run whose requests are recorded.
@@ -141,6 +143,23 @@ pub struct Deployment {
     pub decode_mapping: Option<String>,
 }
 
+/// What a goodput search found on a deployment: the highest rate at which a share of the requests meets the target.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Searched {
+    /// Requests per second; null where none was found.
+    pub rate_rps: Option<f64>,
+    /// A rate that holds.
+    pub low_rps: Option<f64>,
+    /// One that does not.
+    pub high_rps: Option<f64>,
+    /// The share.
+    pub attainment: Option<f64>,
+    /// Whether the ends came as close as was asked.
+    pub is_resolved: bool,
+    /// The file.
+    pub source: String,
+}
+
 /// A method.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Method {
@@ -152,12 +171,18 @@ pub struct Method {
     pub source_dir: String,
     /// What it deploys.
     pub deployment: Deployment,
-    /// The serving engine and the model, as its configuration names them.
+    /// The serving engine, as its configuration names it.
     pub backend: Option<String>,
     /// The model.
     pub model: Option<String>,
     /// What it cost.
     pub cost: Cost,
+    /// Configurations that were tested for prefill and for decode.
+    pub configs_tested: Option<[u64; 2]>,
+    /// Predicted tokens of prompt per second and GPU that prefills.
+    pub prefill_tokens_per_s_per_gpu: Option<f64>,
+    /// Predicted tokens of answer per second and GPU that decodes.
+    pub decode_tokens_per_s_per_gpu: Option<f64>,
     /// Predicted TTFT.
     pub ttft: Option<Predicted>,
     /// Predicted ITL, at whatever load it chose.
@@ -166,14 +191,44 @@ pub struct Method {
     pub levels: [Level; 4],
     /// The run that stands for what it deploys.
     pub optimization: Option<Measured>,
+    /// What a goodput search found on what it deploys.
+    pub search: Option<Searched>,
     /// What there is to say.
     pub notes: Vec<String>,
 }
 
 impl Method {
+    /// How long the runs at the levels and the one that stands for the deployment took, in seconds, and the GPU hours of that; both null where
+    /// nothing was measured. It is no part of [`Cost`], which is that of choosing.
+    pub fn validation_cost(&self) -> (Option<f64>, Option<f64>) {
+        let seconds: Vec<f64> = self.measured().filter_map(|(_, m)| m.duration_s).collect();
+        let wall_s = (!seconds.is_empty()).then(|| seconds.iter().sum());
+        (wall_s, wall_s.zip(self.deployment.gpus).map(|(s, gpus): (f64, u32)| s * f64::from(gpus) / 3600.0))
+    }
+
     /// Everything that was measured of it, with its name.
     pub fn measured(&self) -> impl Iterator<Item = (&'static str, &Measured)> {
         let levels = LEVELS.into_iter().zip(&self.levels).filter_map(|(name, l)| Some((name, l.measured.as_ref()?)));
         levels.chain(self.optimization.as_ref().map(|m| ("optimization", m)))
+    }
+}
+
+/// The mean ITL without the gap before the second token, ms: `(ITL·(n−1) − TTST) / (n−2)` of answers that all have n tokens.
+pub fn without_second_token(itl_ms: Option<f64>, second_token_ms: Option<f64>, tokens: Option<f64>) -> Option<f64> {
+    let tokens = tokens.filter(|n| *n > 2.0)?;
+    Some((itl_ms? * (tokens - 1.0) - second_token_ms?) / (tokens - 2.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_gap_of_the_hand_off_is_taken_out_of_the_others() {
+        // The published idle run: a mean ITL of 14.32 ms over 256 tokens, the second after 678 ms.
+        let steady = without_second_token(Some(14.32), Some(678.0), Some(256.0)).unwrap();
+        assert!((steady - 11.707).abs() < 1e-3, "{steady}");
+        assert_eq!(without_second_token(Some(1.0), Some(1.0), Some(2.0)), None);
+        assert_eq!(without_second_token(Some(1.0), None, Some(9.0)), None);
     }
 }

@@ -12,6 +12,7 @@
 pub mod answers;
 pub mod bootstrap;
 pub mod capacity_search;
+pub mod closed_loop;
 pub mod combinations;
 pub mod criteria;
 pub mod goodput_search;

@@ -1,7 +1,8 @@
 //! Goodputs of measured candidates → what it cost to have followed a method.
 //!
-//! regret = (v* − v) / v*, v* the best goodput that was *measured*, over all candidates and loads. Strict: v is the goodput of what the
-//! method deployed, at the load that stands for it. Re-tuned: the best of the loads that were measured on its deployment.
+//! regret = (v* − v) / v*, v* the best goodput that was *measured*, over all candidates. Strict: v and v* are goodputs of what was deployed,
+//! each at the load that all are compared at ([`Basis`]). Re-tuned: each is the best of the loads that were measured on the deployment, or
+//! the rate that a goodput search found on it.
 //! Invariants: regret is never negative, for v is one of the values that v* is the best of; where v* is 0 it is not
 //! defined, which is not 0. Not here: intervals ([`super::bootstrap`]).
 
@@ -46,35 +47,67 @@ pub fn regret(best: Option<f64>, own: Option<f64>) -> Regret {
     }
 }
 
+/// The load at which what methods deploy is compared: each method's own run of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Basis {
+    /// The run that stands for what it deploys.
+    Optimization,
+    /// The level next to its capacity.
+    Saturation,
+}
+
+impl Basis {
+    /// The one at which more methods have a goodput; of two equals the run that stands for the deployment.
+    pub fn of(methods: &[Method]) -> Basis {
+        let at = |basis| methods.iter().filter(|m| strict(m, basis).is_some()).count();
+        if at(Basis::Saturation) > at(Basis::Optimization) { Basis::Saturation } else { Basis::Optimization }
+    }
+
+    /// The name of its directory.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Basis::Optimization => "optimization",
+            Basis::Saturation => "saturation",
+        }
+    }
+}
+
 /// The goodput of a candidate and where it was measured.
 #[derive(Clone, Copy, Debug)]
 pub struct Goodput<'a> {
     /// Requests per second.
     pub rps: f64,
-    /// The level, or `optimization`.
+    /// The level, `optimization` or `search`.
     pub at: &'static str,
-    /// What was measured there.
-    pub measured: &'a Measured,
+    /// What was measured there; of a search there is no one run.
+    pub measured: Option<&'a Measured>,
 }
 
-/// As deployed: the run that stands for it, or else the level next to its capacity.
-pub fn strict(method: &Method) -> Option<Goodput<'_>> {
-    let optimization = method.optimization.as_ref().map(|m| ("optimization", m));
-    let saturation = method.levels[SATURATION].measured.as_ref().map(|m| ("saturation", m));
-    let (at, measured) = optimization.or(saturation)?;
-    Some(Goodput { rps: measured.goodput_rps?, at, measured })
+/// As deployed: at the load that all are compared at.
+pub fn strict(method: &Method, basis: Basis) -> Option<Goodput<'_>> {
+    let measured = match basis {
+        Basis::Optimization => method.optimization.as_ref(),
+        Basis::Saturation => method.levels[SATURATION].measured.as_ref(),
+    }?;
+    Some(Goodput { rps: measured.goodput_rps?, at: basis.as_str(), measured: Some(measured) })
 }
 
-/// The best of the loads that were measured on it; null where it was fewer than two.
-pub fn retuned(method: &Method) -> Option<Goodput<'_>> {
+/// Re-tuned: what a goodput search found (`by_search`), or the best of the loads that were measured on it; null where there were fewer than
+/// two.
+pub fn retuned(method: &Method, by_search: bool) -> Option<Goodput<'_>> {
+    if by_search {
+        return Some(Goodput { rps: method.search.as_ref()?.rate_rps?, at: "search", measured: None });
+    }
     let all: Vec<Goodput<'_>> = goodputs(method).collect();
     let best = all.iter().copied().max_by(|a, b| a.rps.total_cmp(&b.rps));
     best.filter(|_| all.len() > 1)
 }
 
-/// Every goodput that was measured of a method.
+/// Every goodput that was measured of a method at a load.
 pub fn goodputs(method: &Method) -> impl Iterator<Item = Goodput<'_>> {
-    method.measured().filter_map(|(at, measured)| Some(Goodput { rps: measured.goodput_rps?, at, measured }))
+    method
+        .measured()
+        .filter_map(|(at, measured)| Some(Goodput { rps: measured.goodput_rps?, at, measured: Some(measured) }))
 }
 
 /// The regret of a method that orders candidates by what it predicts and measures the first `measured` of them: the mean over cases of
@@ -127,14 +160,23 @@ mod tests {
     }
 
     #[test]
-    fn what_was_deployed_is_its_own_run_or_the_level_next_to_it_and_retuned_takes_two() {
+    fn all_are_compared_at_the_load_that_most_have_and_retuned_takes_two() {
         let mut method = Method::default();
-        assert!(strict(&method).is_none() && retuned(&method).is_none());
+        assert!(strict(&method, Basis::Saturation).is_none() && retuned(&method, false).is_none());
         method.levels[SATURATION].measured = at(2.0);
-        assert_eq!((strict(&method).unwrap().at, retuned(&method).map(|g| g.rps)), ("saturation", None));
+        assert_eq!(Basis::of(std::slice::from_ref(&method)), Basis::Saturation);
+        assert_eq!(
+            (strict(&method, Basis::Saturation).unwrap().rps, retuned(&method, false).map(|g| g.rps)),
+            (2.0, None)
+        );
         method.levels[0].measured = at(5.0);
         method.optimization = at(0.0);
-        assert_eq!((strict(&method).unwrap().rps, retuned(&method).map(|g| g.rps)), (0.0, Some(5.0)));
+        assert_eq!(Basis::of(std::slice::from_ref(&method)), Basis::Optimization);
+        assert_eq!(
+            (strict(&method, Basis::Optimization).unwrap().rps, retuned(&method, false).map(|g| g.rps)),
+            (0.0, Some(5.0))
+        );
+        assert!(retuned(&method, true).is_none(), "no search was made");
     }
 
     #[test]

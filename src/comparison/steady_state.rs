@@ -112,7 +112,7 @@ fn profiled(rows: &[RequestRow]) -> impl Iterator<Item = &RequestRow> {
 }
 
 /// The steady part: its end is not in it. `None` where there is none.
-fn window(rows: &[RequestRow], load: Load) -> Option<PhaseWindow> {
+pub fn window(rows: &[RequestRow], load: Load) -> Option<PhaseWindow> {
     let mut sent: Vec<i64> = profiled(rows).filter_map(|row| row.sent_ns).collect();
     sent.sort_unstable();
     let (start_ns, end_ns) = match load {

@@ -26,8 +26,12 @@ pub struct ProfileLog {
     pub decode: Option<Mapping>,
     /// From the first to the last line with a time, seconds.
     pub duration_s: Option<f64>,
-    /// Deployments that came up, as far as they are logged.
+    /// Deployments that came up, as far as they are logged: the original tells of those of its prefill half alone.
     pub deployments: u64,
+    /// Configurations that were tested for prefill and for decode, by the lines that begin each test.
+    pub tested: [u64; 2],
+    /// GPU seconds of these tests: from each such line to the next one, or to the end of the log, times the GPUs that it names.
+    pub gpu_s: Option<f64>,
     /// Whether the sweep itself was AI Configurator's, by the profiler's own words.
     pub used_aiconfigurator: bool,
 }
@@ -36,9 +40,20 @@ pub struct ProfileLog {
 pub fn parse(text: &str) -> ProfileLog {
     let mut log = ProfileLog::default();
     let mut span: Option<(i64, i64)> = None;
+    // Since when a configuration is tested, and on how many GPUs.
+    let mut under_test: Option<(i64, f64)> = None;
+    let gpu_s = |since: Option<(i64, f64)>, until: i64| since.map_or(0.0, |(from, gpus)| (until - from) as f64 * gpus);
     for line in text.lines() {
-        if let Some(t) = timestamp_s(line) {
+        let time = timestamp_s(line);
+        if let Some(t) = time {
             span = Some((span.map_or(t, |s| s.0), t));
+        }
+        if let Some((half, gpus)) = test_begins(line) {
+            log.tested[half] += 1;
+            if let Some(t) = time {
+                log.gpu_s = Some(log.gpu_s.unwrap_or_default() + gpu_s(under_test, t));
+                under_test = Some((t, gpus));
+            }
         }
         if let Some(rest) = behind(line, "Suggested prefill") {
             log.prefill = mapping(rest, "TTFT").or(log.prefill.take());
@@ -56,6 +71,7 @@ pub fn parse(text: &str) -> ProfileLog {
         }
     }
     log.duration_s = span.map(|(from, to)| (to - from) as f64);
+    log.gpu_s = log.gpu_s.zip(span).map(|(sum, (_, end))| sum + gpu_s(under_test, end));
     log
 }
 
@@ -75,6 +91,13 @@ pub fn write(prefill: &Mapping, decode: &Mapping, at: &str) -> String {
 /// One line of a log. `at` as for [`write()`].
 pub fn line(at: &str, says: &str) -> String {
     format!("{at} - loadline.sweep - INFO - {says}\n")
+}
+
+/// `Profiling prefill with 2 GPUs...` begins a test: the half (0 prefill, 1 decode) and the GPUs.
+fn test_begins(line: &str) -> Option<(usize, f64)> {
+    let rest = behind(line, "Profiling ")?;
+    let half = ["prefill", "decode"].iter().position(|half| rest.starts_with(half))?;
+    Some((half, number_behind(rest, "with").filter(|_| rest.contains("GPU"))?))
 }
 
 fn behind<'a>(line: &'a str, words: &str) -> Option<&'a str> {
@@ -151,6 +174,19 @@ mod tests {
         let (p, d) = (mapping("TP1", 1, 187.25), mapping("TP2", 2, 49.5));
         let log = parse(&write(&p, &d, "2026-11-24 12:00:00"));
         assert_eq!((log.prefill, log.decode, log.duration_s), (Some(p), Some(d), Some(0.0)));
+    }
+
+    #[test]
+    fn what_was_tested_is_counted_in_both_halves_with_its_gpus_and_its_time() {
+        let log = parse(
+            "2026-01-15 10:00:00 - p - INFO - Profiling prefill with 1 GPUs...\n\
+             2026-01-15 10:00:05 - p - INFO - Created client with service_name a\n\
+             2026-01-15 10:10:00 - p - INFO - Profiling prefill with 2 GPUs...\n\
+             2026-01-15 10:20:00 - p - INFO - Profiling decode with 4 GPUs...\n\
+             2026-01-15 10:50:00 - p - INFO - done\n",
+        );
+        assert_eq!((log.tested, log.deployments, log.duration_s), ([2, 1], 1, Some(3000.0)));
+        assert_eq!(log.gpu_s, Some(600.0 + 2.0 * 600.0 + 4.0 * 1800.0));
     }
 
     #[test]

@@ -9,6 +9,7 @@
 pub mod aic;
 pub mod folder;
 pub mod log;
+mod lookup;
 pub mod npy;
 pub mod npz;
 pub mod planner;
