@@ -50,6 +50,8 @@ const LAYERS: &[(&str, &[&str])] = &[
         "cli",
         &[
             "comparison",
+            // What a command line names is what there is to read.
+            "evidence",
             "trace",
             "arrival",
             "endpoint",

@@ -7,6 +7,7 @@ mod argv;
 pub mod artifacts;
 pub mod base_url;
 pub mod calibrate;
+pub mod compare;
 pub mod config;
 pub mod dataset;
 pub mod endpoint;
@@ -86,6 +87,9 @@ pub enum Verb {
     Validate(Box<validate::ValidateArgs>),
     /// Find the highest rate of requests at which enough of them meet their targets (the goodput search).
     Goodput(Box<goodput::GoodputArgs>),
+    /// Compare methods that choose a deployment: cost, accuracy, goodput and regret.
+    #[command(visible_alias = "run-comparison")]
+    Compare(Box<compare::CompareArgs>),
     /// Measure what this host's client can be believed at.
     Calibrate(calibrate::CalibrateArgs),
     /// Run many command lines as one plan, and go on where it was killed.

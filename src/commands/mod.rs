@@ -1,6 +1,7 @@
 //! One file per verb: wiring only. What is computed is computed elsewhere.
 
 pub mod calibrate;
+pub mod compare;
 pub mod goodput;
 pub mod inspect;
 mod interrupt;
@@ -52,6 +53,7 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
         Verb::Goodput(args_of_goodput) => {
             goodput::run(&args_of_goodput.resolve()?, &secret::masked_command(args), style)
         }
+        Verb::Compare(args) => compare::run(&args.resolve()?, style),
         Verb::Calibrate(args) => calibrate::run(&args.resolve()?, style),
         Verb::Serve(args) => {
             serve::run(args, &mut |url| {

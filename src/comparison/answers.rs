@@ -31,11 +31,11 @@ fn speed(c: &Comparison) -> String {
         let cost = &m.method.cost;
         let of = |f: &Option<super::method::Figure>, unit: &str| match f {
             Some(f) => format!("{} {unit} ({})", round(f.value), f.source.as_str()),
-            None => format!("{unit} unknown"),
+            None => format!("{} unknown", unit.trim_start_matches("s of ")),
         };
         format!(
             "{}, {}, {}",
-            of(&cost.wall_s, "s"),
+            of(&cost.wall_s, "s of wall time"),
             of(&cost.gpu_hours, "GPU hours"),
             of(&cost.deployments, "deployments")
         )
@@ -133,7 +133,7 @@ mod tests {
         let online = method("Online-ALL", 2, 10.0, good, Some(9000.0));
         let c = Comparison::new(question(), &[method("A", 2, 10.0, good, Some(30.0)), online.clone()]);
         let [speed, accuracy, found, cost, use_] = answers(&c);
-        assert!(speed.contains("A: 30 s (measured), GPU hours unknown"), "{speed}");
+        assert!(speed.contains("A: 30 s of wall time (measured), GPU hours unknown"), "{speed}");
         assert!(
             accuracy.contains("medium TTFT -5.0 % ITL unknown") && accuracy.contains("idle TTFT unknown"),
             "{accuracy}"

@@ -125,7 +125,10 @@ impl Law {
     fn tested(&self) -> String {
         match self.worst_error {
             Some((worst, levels)) => {
-                format!("off by {:+.0} % at most in the mean TTFT of {levels} levels it was not fitted to", worst * 100.0)
+                format!(
+                    "off by {:+.0} % at most in the mean TTFT of {levels} levels it was not fitted to",
+                    worst * 100.0
+                )
             }
             None => "tested by no level".into(),
         }

@@ -102,8 +102,7 @@ fn undecided(reason: impl Into<String>) -> (Decision, String) {
     (Decision::Undecided, reason.into())
 }
 
-const NO_REFERENCE: &str =
-    "there is no method to hold it against (--online-results, or --ground-truth NAME)";
+const NO_REFERENCE: &str = "there is no method to hold it against (--online-results, or --ground-truth NAME)";
 
 fn faster(method: &Judged, reference: Option<&Judged>, bounds: Bounds) -> (Decision, String) {
     let Some(reference) = reference else { return undecided(NO_REFERENCE) };

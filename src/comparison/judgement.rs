@@ -4,9 +4,9 @@
 //! Invariant: what is not known takes part in no ranking. Not here: success ([`super::criteria`]), words ([`super::answers`]).
 
 use super::bootstrap::{self, Interval, Resampling};
-use super::method::{MEDIUM, Measured, Method, Predicted, Quantiles, Target};
-use super::prediction_error::PredictionError;
 use super::criteria::Bounds;
+use super::method::{LEVELS, MEDIUM, Measured, Method, Predicted, Quantiles, Target};
+use super::prediction_error::PredictionError;
 use super::regret::{Basis, Goodput, Regret, goodputs, regret, retuned, strict};
 
 /// What is compared, and how.
@@ -108,6 +108,8 @@ pub struct Comparison {
     pub most_accurate_at_medium: Option<usize>,
     /// Least regret as deployed.
     pub best_optimization: Option<usize>,
+    /// What else than the method differs, or does not differ and should.
+    pub notes: Vec<String>,
 }
 
 impl Comparison {
@@ -135,6 +137,7 @@ impl Comparison {
             best_optimization: least(&|m| m.regret.value()),
             best: best.map(|(method, goodput)| Best { method, at: at(&judged[method].method, goodput) }),
             methods: judged,
+            notes: notes(methods),
             question,
         }
     }
@@ -142,6 +145,34 @@ impl Comparison {
     /// The method that measured everything.
     pub fn reference(&self) -> Option<&Judged> {
         self.methods.iter().find(|m| m.method.is_reference)
+    }
+
+    /// The model: that which was asked for, or the one that all results name.
+    pub fn model(&self) -> Option<String> {
+        self.question.model.clone().or_else(|| self.common(|m| m.model.as_ref()))
+    }
+
+    /// The serving engine, likewise.
+    pub fn backend(&self) -> Option<String> {
+        self.question.backend.clone().or_else(|| self.common(|m| m.backend.as_ref()))
+    }
+
+    /// Both, in words.
+    pub fn setting(&self) -> String {
+        let told = |one: Option<String>, is_named: bool, what: &str| match one {
+            Some(one) => one,
+            None if is_named => format!("several {what}s"),
+            None => format!("{what} unknown"),
+        };
+        let any = |of: fn(&Method) -> bool| self.methods.iter().any(|m| of(&m.method));
+        let model = told(self.model(), any(|m| m.model.is_some()), "model");
+        format!("{model} on {}", told(self.backend(), any(|m| m.backend.is_some()), "serving engine"))
+    }
+
+    fn common(&self, of: impl Fn(&Method) -> Option<&String>) -> Option<String> {
+        let mut named = self.methods.iter().filter_map(|m| of(&m.method));
+        let first = named.next()?;
+        named.all(|other| other == first).then(|| first.clone())
     }
 
     /// The unit of goodput in the comparison.
@@ -170,10 +201,7 @@ impl<'a> Arena<'a> {
         self.methods[method].deployment.gpus.filter(|n| self.is_per_gpu && *n > 0).map_or(1.0, f64::from)
     }
 
-    fn all(
-        &self,
-        of: impl Fn(&'a Method) -> Option<Goodput<'a>>,
-    ) -> impl Iterator<Item = (usize, Goodput<'a>)> {
+    fn all(&self, of: impl Fn(&'a Method) -> Option<Goodput<'a>>) -> impl Iterator<Item = (usize, Goodput<'a>)> {
         self.methods.iter().enumerate().filter_map(move |(i, m)| Some((i, of(m)?)))
     }
 
@@ -269,6 +297,28 @@ impl<'a> Arena<'a> {
         let best = score(chosen, measured, 1).filter(|b| *b > 0.0)?;
         Some((best - score(index, own, 1)?) / best)
     }
+}
+
+fn notes(methods: &[Method]) -> Vec<String> {
+    let mut notes = Vec::new();
+    for what in ["serving engines", "models"] {
+        let of = |m: &Method| if what == "models" { m.model.clone() } else { m.backend.clone() };
+        let named: Vec<(&str, String)> = methods.iter().filter_map(|m| Some((m.name.as_str(), of(m)?))).collect();
+        if named.windows(2).any(|pair| pair[0].1 != pair[1].1) {
+            let told: Vec<String> = named.iter().map(|(name, value)| format!("{name} {value}")).collect();
+            notes.push(format!("the {what} differ ({}): not the method alone separates them", told.join(", ")));
+        }
+    }
+    for method in methods {
+        let clients = |i: usize| method.levels[i].measured.as_ref().and_then(|m| m.concurrency);
+        for level in 1..LEVELS.len() {
+            if clients(level).is_some() && clients(level) == clients(level - 1) {
+                let (one, other) = (LEVELS[level - 1], LEVELS[level]);
+                notes.push(format!("{}: {one} and {other} are the same load", method.name));
+            }
+        }
+    }
+    notes
 }
 
 fn errors(method: &Method, level: usize) -> LevelErrors {

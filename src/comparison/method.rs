@@ -93,6 +93,8 @@ pub struct Quantiles {
 pub struct Measured {
     /// Requests in flight, of a closed loop.
     pub concurrency: Option<u32>,
+    /// That as per cent of what the deployment was made for.
+    pub concurrency_pct: Option<f64>,
     /// Time to first token, from the sending.
     pub ttft: Quantiles,
     /// Mean time between the tokens of a request.

@@ -58,8 +58,7 @@ pub(super) fn read(dir: &Path, target: Target) -> Result<Option<Run>> {
     let objective = objective(&json);
     if objective == Some((target.ttft_ms, target.itl_ms)) {
         measured.goodput_rps = at("goodput", "avg");
-        measured.attainment =
-            at("good_request_count", "avg").filter(|_| requests > 0.0).map(|good| good / requests);
+        measured.attainment = at("good_request_count", "avg").filter(|_| requests > 0.0).map(|good| good / requests);
         measured.goodput_unknown = measured.goodput_rps.is_none().then(|| format!("{SUMMARY} has no goodput"));
     } else {
         measured.goodput_unknown = Some(match objective {
@@ -112,7 +111,10 @@ fn objective(json: &Value) -> Option<(f64, f64)> {
 fn requests_of(path: &Path, target: Target) -> Result<Vec<(i64, bool)>> {
     let fault = |line: usize, problem: String| -> Error {
         let remedy = format!("give {RECORDS} as aiperf wrote it, or remove it");
-        Error::Input(InputError { line: line as u64, ..InputError::of_file(path.display().to_string(), problem, remedy) })
+        Error::Input(InputError {
+            line: line as u64,
+            ..InputError::of_file(path.display().to_string(), problem, remedy)
+        })
     };
     let mut input = BufReader::new(std::fs::File::open(path).map_err(Error::io(path))?);
     let (mut requests, mut line) = (Vec::new(), Vec::new());

@@ -26,8 +26,8 @@ use run::Run;
 const VALIDATION: &str = "validation.json";
 /// What `goodput` writes.
 const GOODPUT: &str = "goodput.json";
-/// What `sweep` writes.
-const SWEEP: &str = "sweep.json";
+/// What `sweep` writes: measured, or predicted.
+const SWEEPS: [&str; 2] = ["online.json", "sweep.json"];
 
 /// What to read of a method.
 #[derive(Clone, Debug, Default)]
@@ -108,7 +108,7 @@ fn directory(method: &mut Method, dir: &Path, target: Target) -> Result<()> {
         found = true;
     }
     // Before the tables that the same sweep wrote: what it recommends need not be what these are of.
-    if let Some(path) = file(dir, SWEEP) {
+    for path in SWEEPS.iter().filter_map(|name| file(dir, name)) {
         profiler::sweep(method, &path)?;
         found = true;
     }
@@ -122,7 +122,7 @@ fn file(dir: &Path, name: &str) -> Option<PathBuf> {
 
 fn nothing(dir: &Path, problem: &str) -> crate::error::Error {
     let remedy = "give a directory with profile_sla.log, config_with_planner.yaml, validation/LEVEL, optimization, \
-                  profile_export_aiperf.json, run.json, validation.json, goodput.json or sweep.json";
+                  profile_export_aiperf.json, run.json, validation.json, goodput.json, sweep.json or online.json";
     InputError::of_file(dir.display().to_string(), problem, remedy).into()
 }
 

@@ -1,4 +1,4 @@
-//! What a profiler left → cost, deployment, predictions: the log, the planner's tables, and our own `sweep.json`.
+//! What a profiler left → cost, deployment, predictions: the log, the planner's tables, and our own `sweep.json` and `online.json`.
 //!
 //! Cost is measured where time stamps or counts of what happened tell it. What is known of it too little to tell is not told:
 //! a log without the lines that begin each test gives no GPU hours.
@@ -111,7 +111,9 @@ fn cost(method: &mut Method, log: &ProfileLog) {
 pub(super) fn sweep(method: &mut Method, path: &Path) -> Result<()> {
     let json = read_json(path)?;
     let from = || format!("{} (recommendation)", path.display());
-    let best = ["/recommendation/best", "/recommendation/nearest"].into_iter().find(|at| json.pointer(at).is_some_and(serde_json::Value::is_object));
+    let best = ["/recommendation/best", "/recommendation/nearest"]
+        .into_iter()
+        .find(|at| json.pointer(at).is_some_and(serde_json::Value::is_object));
     let Some(best) = best else {
         method.notes.push(format!("{} recommends nothing", path.display()));
         return Ok(());
@@ -128,17 +130,14 @@ pub(super) fn sweep(method: &mut Method, path: &Path) -> Result<()> {
     method.model = method.model.take().or(text(&json, "/model"));
     let figure = |value, source, from: String| Figure { value, source, from };
     let cost = &mut method.cost;
-    let source = |name: &str| match text(&json, &format!("/cost/{name}_source")).as_deref() {
-        Some("measured") => Source::Measured,
-        _ => Source::Estimated,
-    };
-    for (of, name) in [
-        (&mut cost.wall_s, "wall_s"),
-        (&mut cost.gpu_hours, "gpu_hours"),
-        (&mut cost.deployments, "deployments"),
-    ] {
+    let is_measured = json.pointer("/cost/source").is_some_and(|s| s == "measured");
+    let source = if is_measured { Source::Measured } else { Source::Estimated };
+    let clock = text(&json, "/cost/clock").map_or_else(String::new, |clock| format!(", {clock} clock"));
+    for (of, name) in
+        [(&mut cost.wall_s, "wall_s"), (&mut cost.gpu_hours, "gpu_hours"), (&mut cost.deployments, "deployments")]
+    {
         if let Some(value) = number(&json, &format!("/cost/{name}")).filter(|_| of.is_none()) {
-            *of = Some(figure(value, source(name), path.display().to_string()));
+            *of = Some(figure(value, source, format!("{}{clock}", path.display())));
         }
     }
     if json.get("cost").is_none() {

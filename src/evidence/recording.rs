@@ -26,8 +26,7 @@ pub(super) fn read(dir: &Path, target: Target, is_level: bool) -> Result<Run> {
     let recording = Recording::open(dir)?;
     let mut manifest = recording.manifest().clone();
     let bound = |metric: &str, bound| SloBound { metric: metric.into(), bound };
-    manifest.slo =
-        vec![bound("time_to_first_token", target.ttft_ms), bound("inter_token_latency", target.itl_ms)];
+    manifest.slo = vec![bound("time_to_first_token", target.ttft_ms), bound("inter_token_latency", target.itl_ms)];
     let load = load(&manifest.config);
     let steady = load.filter(|_| is_level).and_then(|load| window(recording.requests(), load));
     let is_inside = |row: &RequestRow| {
@@ -73,6 +72,7 @@ fn measured(summary: &Summary, load: Option<Load>, series: Option<Series>, dir: 
             Some(Load::Clients(n)) => Some(n),
             _ => None,
         },
+        concurrency_pct: None,
         ttft: quantiles(stats(summary, "time_to_first_token")),
         itl: quantiles(stats(summary, "inter_token_latency")),
         itl_without_second_token_ms: without_second_token(

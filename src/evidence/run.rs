@@ -61,6 +61,7 @@ fn joined(runs: Vec<Measured>) -> Measured {
     };
     Measured {
         concurrency: runs.first().and_then(|m| m.concurrency),
+        concurrency_pct: None,
         ttft: quantiles(|m| m.ttft),
         itl: quantiles(|m| m.itl),
         itl_without_second_token_ms: mean(&|m| m.itl_without_second_token_ms),

@@ -112,13 +112,15 @@ fn cost_is_told_where_the_log_tells_it_and_never_guessed() {
     assert_eq!(value(&partly.deployments), Some((1.0, Source::Estimated)));
     assert_eq!(partly.gpu_hours, None, "a word in a log makes no deployment free");
     // A log of one moment, as `sweep` writes it.
-    let moment = log("2026-01-15 10:00:00 - p - INFO - Suggested decode parallel mapping: TP4 on 4 GPU(s) (ITL 21.10 ms, throughput 1.00 tokens/s/GPU)\n");
+    let moment = log(
+        "2026-01-15 10:00:00 - p - INFO - Suggested decode parallel mapping: TP4 on 4 GPU(s) (ITL 21.10 ms, throughput 1.00 tokens/s/GPU)\n",
+    );
     assert_eq!(moment, Default::default());
     let predicted = log("2026-01-15 10:00:00 - p - INFO - Using aiconfigurator\n2026-01-15 10:00:31 - p - INFO - x\n");
-    assert_eq!((value(&predicted.gpu_hours), value(&predicted.wall_s)), (
-        Some((0.0, Source::Measured)),
-        Some((31.0, Source::Measured))
-    ));
+    assert_eq!(
+        (value(&predicted.gpu_hours), value(&predicted.wall_s)),
+        (Some((0.0, Source::Measured)), Some((31.0, Source::Measured)))
+    );
 }
 
 #[test]
@@ -141,12 +143,31 @@ fn a_validation_gives_levels_and_what_was_predicted_of_them() {
 }
 
 #[test]
+fn a_measured_sweep_has_a_measured_cost_and_a_predicted_one_deployed_nothing() {
+    let dir = Scratch::new("sweeps");
+    let best = r#""recommendation":{"best":{"ttft_ms":90.0,"itl_ms":12.0,"gpus":2}}"#;
+    dir.file("sweep.json", &format!("{{{best}}}"));
+    let method = dir.read().unwrap();
+    assert_eq!(method.cost.gpu_hours.as_ref().map(|f| f.value), Some(0.0));
+    assert_eq!((method.cost.wall_s, method.deployment.gpus), (None, Some(2)), "how long it took is not told");
+    let cost = r#""cost":{"source":"measured","clock":"wall","wall_s":600.0,"gpu_hours":0.5,"deployments":4}"#;
+    dir.file("online.json", &format!("{{{best},{cost}}}"));
+    let method = dir.read().unwrap();
+    let figure = method.cost.gpu_hours.unwrap();
+    assert_eq!((figure.value, figure.source, method.cost.wall_s.unwrap().value), (0.5, Source::Measured, 600.0));
+    assert!(figure.from.ends_with("online.json, wall clock"), "{}", figure.from);
+    assert_eq!(method.ttft.unwrap().ms, 90.0);
+}
+
+#[test]
 fn a_search_of_another_target_is_left_out_and_an_empty_directory_is_refused() {
     let dir = Scratch::new("search");
     let error = dir.read().unwrap_err().to_string();
     assert!(error.contains("holds no results") && error.contains("goodput.json"), "{error}");
     let search = |ttft: f64| {
-        format!(r#"{{"ttft_target":{ttft},"itl_target":50.0,"goodput_rate_rps":4.0,"low_rps":3.9,"high_rps":4.1,"resolved":true,"attainment":0.9}}"#)
+        format!(
+            r#"{{"ttft_target":{ttft},"itl_target":50.0,"goodput_rate_rps":4.0,"low_rps":3.9,"high_rps":4.1,"resolved":true,"attainment":0.9}}"#
+        )
     };
     dir.file("goodput.json", &search(500.0));
     let found = dir.read().unwrap().search.unwrap();
@@ -164,8 +185,7 @@ fn the_published_trees_are_read_and_what_they_lack_is_named() {
     let sources = |name: &str, dir: PathBuf| Sources { name: name.into(), dirs: vec![dir], ..Sources::default() };
     let method = read(&sources("AIC-ALL", aic.clone()), TARGET).unwrap();
     assert_eq!(method.deployment.gpus, Some(3));
-    let clients: Vec<u32> =
-        method.levels.iter().map(|l| l.measured.as_ref().unwrap().concurrency.unwrap()).collect();
+    let clients: Vec<u32> = method.levels.iter().map(|l| l.measured.as_ref().unwrap().concurrency.unwrap()).collect();
     assert_eq!(clients, [1, 4, 7, 8]);
     assert!(method.levels.iter().all(|l| l.measured.as_ref().unwrap().goodput_rps == Some(0.0)));
     assert!(method.cost.wall_s.is_none(), "its log was never published");

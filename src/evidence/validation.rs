@@ -21,9 +21,8 @@ pub(super) fn read(method: &mut Method, path: &Path) -> Result<()> {
     let shown = path.display().to_string();
     let fault = |problem: String| InputError::of_file(shown.clone(), problem, "give a validation.json");
     // 0 is how the original says that there was none.
-    let predicted = |name: &str| {
-        number(&json, name).filter(|ms| *ms > 0.0).map(|ms| Predicted { ms, from: shown.clone() })
-    };
+    let predicted =
+        |name: &str| number(&json, name).filter(|ms| *ms > 0.0).map(|ms| Predicted { ms, from: shown.clone() });
     let (ttft, itl) = (predicted("/predicted_ttft"), predicted("/predicted_itl"));
     method.model = method.model.take().or(text(&json, "/model"));
     let levels = json["load_level_results"].as_array().filter(|levels| !levels.is_empty());
@@ -59,6 +58,7 @@ fn measured(level: &Value, source: &str) -> Measured {
     let goodput_rps = number(level, "/goodput_rps");
     Measured {
         concurrency: whole(level, "/concurrency"),
+        concurrency_pct: number(level, "/concurrency_pct"),
         ttft: quantiles("ttft"),
         itl: quantiles("itl"),
         request_rps: number(level, "/request_throughput_rps/mean"),

@@ -19,6 +19,8 @@ mod aiperf_run_config;
 pub mod aiperf_sweep;
 mod aiperf_timeslices;
 mod aiperf_words;
+pub mod comparison;
+pub mod comparison_table;
 pub mod fidelity;
 pub mod goodput;
 pub mod inputs;

@@ -8,6 +8,7 @@
 //! Not here: any computation beyond shares and units.
 
 pub mod calibration;
+pub mod comparison;
 pub mod dashboard;
 pub mod goodput;
 pub mod html;

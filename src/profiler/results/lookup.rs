@@ -29,8 +29,11 @@ fn between(mut points: Vec<(f64, f64)>, x: f64) -> Option<f64> {
     points.retain(|p| p.0.is_finite() && p.1.is_finite());
     points.sort_by(|a, b| a.0.total_cmp(&b.0));
     let (first, last) = (points.first()?, points.last()?);
-    if !(x > first.0) {
-        return x.is_finite().then_some(first.1);
+    if !x.is_finite() {
+        return None;
+    }
+    if x <= first.0 {
+        return Some(first.1);
     }
     if x >= last.0 {
         return Some(last.1);

@@ -7,6 +7,7 @@
 //! Not here: metrics, and any threshold.
 
 mod axis;
+pub mod comparison;
 mod distributions;
 mod escape;
 mod fidelity;

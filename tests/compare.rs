@@ -1,0 +1,297 @@
+//! `loadline compare` on results that were made for it, by this program and by hand, and on the published ones.
+
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it skips")]
+
+use std::path::Path;
+
+use bytes::Bytes;
+use parquet::file::reader::{FileReader, SerializedFileReader};
+use serde_json::{Value, json};
+
+#[expect(dead_code, reason = "other tests use the rest")]
+mod support;
+
+use support::{Scratch, run_expecting};
+
+#[path = "support/shared.rs"]
+mod shared;
+
+fn results(scratch: &Scratch, dir: &str) -> Value {
+    serde_json::from_slice(&std::fs::read(scratch.path(&format!("{dir}/comparison_results.json"))).unwrap()).unwrap()
+}
+
+fn write(scratch: &Scratch, path: &str, text: &str) {
+    std::fs::create_dir_all(scratch.path(path).parent().unwrap()).unwrap();
+    scratch.file(path, text);
+}
+
+/// An aiperf artifact of `clients` in flight whose requests all took `ttft` ms to their first token.
+fn artifact(clients: u32, ttft: f64, goodput: f64) -> String {
+    let of = |ms: f64| json!({"avg": ms, "p50": ms, "p90": ms, "p99": ms});
+    json!({
+        "request_count": {"avg": 100.0}, "request_throughput": {"avg": 4.0}, "benchmark_duration": {"avg": 25.0},
+        "time_to_first_token": of(ttft), "inter_token_latency": of(20.0),
+        "goodput": {"avg": goodput}, "good_request_count": {"avg": goodput * 25.0},
+        "input_config": {"loadgen": {"concurrency": clients},
+            "input": {"goodput": {"time_to_first_token": 500.0, "inter_token_latency": 50.0}}},
+    })
+    .to_string()
+}
+
+fn method<'a>(results: &'a Value, name: &str) -> &'a Value {
+    results["methods"].as_array().unwrap().iter().find(|m| m["method_name"] == name).unwrap()
+}
+
+/// A tree of the original: AIC-ALL is off by −75 % and cheap, Online-ALL right, slow and better per request, worse per GPU.
+fn trees(scratch: &Scratch) {
+    for (tree, ttft) in [("aic_all", 400.0), ("online_all", 120.0)] {
+        for (level, clients) in [("idle", 1), ("medium", 4), ("saturation", 7), ("overload", 9)] {
+            let path = format!("{tree}/validation/{level}/profile_export_aiperf.json");
+            write(scratch, &path, &artifact(clients, ttft, if level == "overload" { 0.0 } else { 2.0 }));
+        }
+    }
+    write(scratch, "aic_all/optimization/profile_export_aiperf.json", &artifact(8, 400.0, 3.0));
+    write(scratch, "online_all/optimization/profile_export_aiperf.json", &artifact(8, 400.0, 4.0));
+    let suggestions = |gpus: u32| {
+        format!(
+            "Suggested prefill parallel mapping: TP{gpus} on {gpus} GPU(s) (TTFT 100.00 ms, throughput 8841.00 tokens/s/GPU)\n\
+             2026-01-15 11:00:00 - p - INFO - Suggested decode parallel mapping: TP{gpus} on {gpus} GPU(s) (ITL 21.00 ms, throughput 900.00 tokens/s/GPU)\n"
+        )
+    };
+    let aic = format!(
+        "2026-01-15 10:59:30 - p - INFO - Using aiconfigurator\n2026-01-15 11:00:00 - p - INFO - {}",
+        suggestions(1)
+    );
+    write(scratch, "aic_all/profile_sla.log", &aic);
+    let online = format!(
+        "2026-01-15 09:00:00 - p - INFO - Profiling prefill with 2 GPUs...\n\
+         2026-01-15 09:30:00 - p - INFO - Profiling decode with 4 GPUs...\n2026-01-15 11:00:00 - p - INFO - {}",
+        suggestions(2)
+    );
+    write(scratch, "online_all/profile_sla.log", &online);
+}
+
+#[test]
+fn the_originals_trees_are_compared_with_costs_that_are_measured_and_one_sign_of_error() {
+    let scratch = Scratch::new("compare-trees");
+    trees(&scratch);
+    let output = run_expecting(
+        0,
+        &scratch,
+        "run-comparison --aic-results aic_all --online-results online_all --model m --backend trtllm --output-dir out",
+    );
+    let found = results(&scratch, "out");
+    assert_eq!(
+        (&found["schema_version"], &found["target_ttft"], &found["isl"]),
+        (&json!(1), &json!(500.0), &json!(2048))
+    );
+    // Per GPU: 3 of 2 GPUs is more than 4 of 4. The truth is the best that was measured, whoever found it.
+    assert_eq!(found["goodput_unit"], "req/s/GPU");
+    assert_eq!((&found["ground_truth_method"], &found["ground_truth_goodput"]), (&json!("AIC-ALL"), &json!(3.0)));
+    assert_eq!((&found["fastest_method"], &found["lowest_cost_method"]), (&json!("AIC-ALL"), &json!("AIC-ALL")));
+    assert_eq!(found["most_accurate_at_medium"], "Online-ALL");
+    let (aic, online) = (method(&found, "AIC-ALL"), method(&found, "Online-ALL"));
+    assert_eq!((&aic["gpu_hours_consumed"], &aic["total_duration_seconds"]), (&json!(0.0), &json!(30.0)));
+    // Half an hour on 2 GPUs and one and a half on 4: no five minutes of four GPUs each.
+    assert_eq!(online["gpu_hours_consumed"], json!(7.0));
+    assert_eq!(online["cost"]["gpu_hours"]["source"], "measured");
+    assert_eq!((&online["num_prefill_configs_tested"], &online["num_decode_configs_tested"]), (&json!(1), &json!(1)));
+    assert_eq!(aic["ttft_error_at_medium"], json!(-75.0), "(100 - 400) / 400");
+    assert!((online["ttft_error_at_idle"].as_f64().unwrap() + 100.0 / 6.0).abs() < 1e-9);
+    assert_eq!((&aic["actual_goodput"], &aic["optimization_regret"]), (&json!(3.0), &json!(0.0)));
+    assert!((online["optimization_regret"].as_f64().unwrap() - 1.0 / 3.0).abs() < 1e-12);
+    assert_eq!(aic["regret"]["strict_absolute"]["value"], json!(0.25));
+    let levels = aic["load_level_metrics"].as_array().unwrap();
+    assert_eq!(
+        (levels.len(), &levels[3]["load_level"], &levels[3]["sla_hit_rate"]),
+        (4, &json!("overload"), &json!(0.0))
+    );
+    let decisions: Vec<&str> =
+        aic["criteria"].as_array().unwrap().iter().map(|c| c["decision"].as_str().unwrap()).collect();
+    assert_eq!(decisions, ["pass", "fail", "pass"]);
+    assert_eq!(aic["cost"]["validation_gpu_hours"], json!(2.0 * 125.0 / 3600.0), "five runs of 25 s on 2 GPUs");
+
+    let summary = std::fs::read_to_string(scratch.path("out/summary.txt")).unwrap();
+    assert!(summary.lines().all(|line| line.chars().count() <= 100), "{summary}");
+    assert!(summary.contains("How fast is each method?") && summary.contains("-75 %"), "{summary}");
+    assert_eq!(String::from_utf8_lossy(&output.stdout), summary);
+    files_hold_the_same(&scratch.path("out"));
+    let page = std::fs::read_to_string(scratch.path("out/comparison.html")).unwrap();
+    for part in ["Success: a criterion is failed", "Predicted, ms", "-75 %", "GPU hours until a method had chosen"] {
+        assert!(page.to_lowercase().contains(&part.to_lowercase()), "{part}");
+    }
+
+    // A criterion that fails is an exit code where that was asked for; bounds are the user's.
+    let line = "compare --aic-results aic_all --online-results online_all --fail-on-criteria --output-dir out2";
+    run_expecting(1, &scratch, line);
+    run_expecting(0, &scratch, &format!("{line} --success-accuracy 0.6 --success-regret 0.5"));
+}
+
+/// Ten rows, two methods of five loads, in both tables; 0 and unknown are not the same.
+fn files_hold_the_same(dir: &Path) {
+    let csv = std::fs::read_to_string(dir.join("comparison.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name: &str| rows[0].iter().position(|n| *n == name).unwrap();
+    assert_eq!(rows.len(), 11);
+    let overload = rows.iter().find(|r| r[column("load")] == "overload").unwrap();
+    assert_eq!((overload[column("goodput_rps")], overload[column("goodput_search_rps")]), ("0", ""));
+    let file = SerializedFileReader::new(Bytes::from(std::fs::read(dir.join("comparison.parquet")).unwrap())).unwrap();
+    let read: Vec<String> = file.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
+    assert_eq!(read.len(), 10);
+    let overload = read.iter().find(|row| row.contains("load: \"overload\"")).unwrap();
+    assert!(overload.contains("goodput_rps: 0") && overload.contains("goodput_search_rps: null"), "{overload}");
+}
+
+#[test]
+fn recorded_requests_give_paired_intervals_for_any_target() {
+    let scratch = Scratch::new("compare-runs");
+    for tp in [1, 2] {
+        run_expecting(
+            0,
+            &scratch,
+            &format!(
+                "profile --simulate --model Qwen/Qwen3-32B --tp {tp} --streaming --isl 1024 --osl 32 --request-rate 8 \
+                 --arrival-pattern poisson --request-count 240 --random-seed 3 --artifact-dir tp{tp}"
+            ),
+        );
+    }
+    let compare = |target: &str, out: &str| {
+        run_expecting(
+            0,
+            &scratch,
+            &format!(
+                "compare --additional-results TP1:tp1 --additional-results TP2:tp2 --ground-truth tp2 --isl 1024 --osl 32 \
+                 {target} --resamples 300 --format json --output-dir {out}"
+            ),
+        )
+    };
+    let output = compare("--ttft 160 --itl 50", "a");
+    let found = results(&scratch, "a");
+    assert_eq!(found, serde_json::from_slice::<Value>(&output.stdout).unwrap());
+    assert_eq!((&found["reference_method"], &found["goodput_compared_at"]), (&json!("TP2"), &json!("optimization")));
+    let (one, two) = (method(&found, "TP1"), method(&found, "TP2"));
+    assert_eq!((&one["gpus"], &two["gpus"]), (&json!(1), &json!(2)));
+    let goodput = |m: &Value| m["actual_goodput"].as_f64().unwrap();
+    assert!(goodput(one) < goodput(two), "one GPU makes fewer requests good");
+    // The same seed gave both the same requests at the same times.
+    let difference = &one["goodput_less_that_of_reference"];
+    assert_eq!(difference["paired"], true, "{one}");
+    let at = |name: &str| difference[name].as_f64().unwrap();
+    let per_gpu = goodput(one) - goodput(two) / 2.0;
+    assert!((at("estimate") - per_gpu).abs() < 1e-9 && at("low") <= per_gpu && at("high") >= per_gpu, "{difference}");
+    assert!(one["regret"]["strict_chosen_on_one_half_scored_on_the_other"].is_number());
+    // No prediction, no cost on disk: unknown, and nobody wins.
+    for key in ["total_duration_seconds", "gpu_hours_consumed", "predicted_ttft", "ttft_error_at_medium"] {
+        assert_eq!(one[key], Value::Null, "{key}");
+    }
+    assert_eq!((&found["fastest_method"], &found["lowest_cost_method"]), (&Value::Null, &Value::Null));
+    // Another target, from the same recordings.
+    compare("--ttft 1 --itl 50", "b");
+    let found = results(&scratch, "b");
+    let one = method(&found, "TP1");
+    assert_eq!((&one["actual_goodput"], &one["optimization_regret"]), (&json!(0.0), &Value::Null));
+    assert!(one["regret"]["strict"]["undefined_because"].as_str().unwrap().contains("is 0"));
+}
+
+#[test]
+fn what_this_programs_verbs_wrote_is_one_method() {
+    let scratch = Scratch::new("compare-verbs");
+    let target = "--isl 512 --osl 16 --ttft-target 500 --itl-target 50 --random-seed 1";
+    run_expecting(
+        0,
+        &scratch,
+        &format!(
+            "validate --simulate --tp 2 {target} --predicted-ttft 40 --predicted-itl 12 --max-batch-size 8 --requests-per-level 60 --output-dir v"
+        ),
+    );
+    run_expecting(
+        0,
+        &scratch,
+        &format!("goodput --simulate --tp 2 {target} --start-rate 16 --precision 0.5 --requests 100 --output-dir g"),
+    );
+    run_expecting(0, &scratch, "sweep --model Qwen/Qwen3-32B --isl 512 --osl 16 --ttft 500 --itl 50 --output-dir s");
+    let line = "compare --additional-results mine:v --additional-results mine:g --additional-results mine:s --isl 512 --osl 16";
+    run_expecting(0, &scratch, &format!("{line} --output-dir out"));
+    let found = results(&scratch, "out");
+    let mine = method(&found, "mine");
+    assert_eq!(found["methods"].as_array().unwrap().len(), 1);
+    assert_eq!(
+        (&mine["gpus"], &mine["gpu_hours_consumed"]),
+        (&json!(2), &json!(0.0)),
+        "as validated; nothing was deployed to predict"
+    );
+    assert_eq!((&mine["predicted_ttft"], mine["load_level_metrics"].as_array().unwrap().len()), (&json!(40.0), 4));
+    let medium = &mine["load_level_metrics"][1];
+    assert!(
+        medium["source"].as_str().unwrap().ends_with("v/validation/medium"),
+        "the recording goes before its summary"
+    );
+    // The same numbers as the validation's own, of the same steady state.
+    let validation: Value = serde_json::from_slice(&std::fs::read(scratch.path("v/validation.json")).unwrap()).unwrap();
+    let level = &validation["load_level_results"][1];
+    for (ours, theirs) in
+        [("actual_ttft_p50", "ttft_p50"), ("ttft_error_pct", "ttft_error_pct"), ("goodput_rps", "goodput_rps")]
+    {
+        let (ours, theirs) = (medium[ours].as_f64().unwrap(), level[theirs].as_f64().unwrap());
+        assert!((ours - theirs).abs() < 1e-9 * theirs.abs(), "{ours} {theirs}");
+    }
+    let search: Value = serde_json::from_slice(&std::fs::read(scratch.path("g/goodput.json")).unwrap()).unwrap();
+    assert_eq!(mine["goodput_search"]["rate_rps"], search["goodput_rate_rps"]);
+    assert!(mine["regret"]["strict"]["undefined_because"].as_str().unwrap().contains("no other method"));
+}
+
+#[test]
+fn what_cannot_be_read_is_one_line_with_file_and_remedy() {
+    let scratch = Scratch::new("compare-errors");
+    std::fs::create_dir_all(scratch.path("empty")).unwrap();
+    write(&scratch, "broken/validation/idle/profile_export_aiperf.json", "{");
+    for (line, says) in [
+        ("compare --aic-results nowhere", "nowhere: is no directory (give a directory with"),
+        ("compare --aic-results empty", "empty: holds no results that are known here"),
+        ("compare --aic-results broken", "profile_export_aiperf.json: it is no JSON"),
+        ("compare", "--online-results"),
+    ] {
+        let output = run_expecting(2, &scratch, line);
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(text.contains(says) && text.lines().count() == 1, "{text}");
+    }
+}
+
+/// Dynamo's published runs on H200. Of Online-ALL only the configuration is at hand; its validation is not on disk.
+#[test]
+fn the_published_results_are_told_without_the_originals_mistakes() {
+    let Some(aic) = shared::shared("data/h200/aic_all/config_with_planner.yaml") else { return };
+    let root = aic.parent().unwrap().parent().unwrap().display().to_string();
+    let scratch = Scratch::new("compare-h200");
+    run_expecting(
+        0,
+        &scratch,
+        &format!("compare --aic-results {root}/aic_all --online-results {root}/online_all_vllm --output-dir out"),
+    );
+    let found = results(&scratch, "out");
+    let (aic, online) = (method(&found, "AIC-ALL"), method(&found, "Online-ALL"));
+    // By the original's sign the idle error would be +478 %.
+    let idle = aic["ttft_error_at_idle"].as_f64().unwrap();
+    eprintln!("idle TTFT error of AIC-ALL: {idle:.1} %; levels {}", aic["load_level_metrics"]);
+    assert!((-84.0..-81.0).contains(&idle), "{idle}");
+    assert_eq!(online["ttft_error_at_idle"], Value::Null);
+    assert!(online["notes"].to_string().contains("no measurement on disk at idle, medium, saturation, overload"));
+    // No request of any level met both targets.
+    let levels = aic["load_level_metrics"].as_array().unwrap();
+    assert_eq!(levels.len(), 4);
+    assert!(levels.iter().all(|l| l["goodput_rps"] == 0.0 && l["sla_hit_rate"] == 0.0 && l["meets_sla"] == false));
+    assert_eq!((&aic["actual_goodput"], &aic["optimization_regret"]), (&json!(0.0), &Value::Null));
+    assert!(aic["regret"]["strict"]["undefined_because"].as_str().unwrap().contains("best measured goodput is 0"));
+    assert!(found["notes"].to_string().contains("serving engines differ"), "TensorRT-LLM and vLLM: {}", found["notes"]);
+    // Logs were never published: nobody is fastest or cheapest.
+    assert_eq!((&found["fastest_method"], &found["lowest_cost_method"]), (&Value::Null, &Value::Null));
+    // No rate meets the target: one request at a time misses it. The law's rate for a target that idle meets is 1/s.
+    let rate = &aic["rate_that_meets_the_target"];
+    assert_eq!((&rate["verdict"], &rate["rps"]), (&json!("never"), &Value::Null));
+    let reason = rate["reason"].as_str().unwrap();
+    eprintln!("{reason}");
+    assert!(reason.contains("no rate does") && reason.contains("up to 0.72 req/s"), "{reason}");
+    let law = &rate["closed_loop_law"];
+    assert!((1380.0..1400.0).contains(&law["stage_ms"].as_f64().unwrap()), "{law}");
+    assert!(law["worst_error_pct"].as_f64().unwrap().abs() < 5.0, "{law}");
+}
