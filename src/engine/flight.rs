@@ -6,7 +6,7 @@
 //! allocated per event, unless the answer is to be kept as it came (`keep_exchange`).
 
 use super::reply::ReplyText;
-use super::transport::{Marks, ReadStamp};
+use super::transport::{Alike, Marks, ReadStamp};
 use crate::outcome::{EventKind, Outcome, TokenSource};
 use crate::record::exchange;
 use crate::record::ring::Recorder;
@@ -159,6 +159,25 @@ impl Flight {
             }
         }
         answer.events - before
+    }
+
+    /// Takes events that differ from the last one in nothing but their text. Returns how many they are.
+    pub fn on_alike(&mut self, events: Alike<'_>, recorder: &mut Recorder) -> u32 {
+        let answer = &mut self.answer;
+        let (Some(kind), Some(last_ns)) = (answer.learned.kind(), events.t_ns.last()) else {
+            answer.fail(Outcome::ProtocolError, "events are said to be like one that was not text alone");
+            return 0;
+        };
+        debug_assert!(answer.heard.is_none() && !answer.reply.is_kept(), "an answer of which every byte is wanted");
+        for ((read, t_ns), bytes) in (events.first_read..).zip(events.t_ns).zip(events.data_bytes) {
+            answer.bytes_received += u64::from(bytes + events.framing_bytes);
+            let stamp = TokenStamp { t_ns: *t_ns, kernel_ns: None, read, bytes: *bytes, tokens: None, kind };
+            answer.record(stamp, recorder);
+        }
+        // What they are like came before them, so that the first token is known.
+        answer.content_events += events.t_ns.len() as u32;
+        answer.last_token_ns = Some(*last_ns);
+        events.t_ns.len() as u32
     }
 
     /// Whether it held a place for requests without a token until now, and has one; says so once.

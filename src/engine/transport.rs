@@ -64,6 +64,8 @@ pub struct Outgoing {
     pub x_request_id: String,
     /// The value of the `X-Correlation-ID` header: the session, if any.
     pub session: Option<String>,
+    /// Whether every byte of the answer is looked at: none may be told of as [`Signal::Alike`].
+    pub verbatim: bool,
 }
 
 /// Something that happened to a flight.
@@ -83,6 +85,9 @@ pub enum Signal<'a> {
         /// The read that delivered the last of them.
         stamp: ReadStamp,
     },
+    /// Events of a stream, each in a read of its own, that differ from the one before in nothing but their text, of a
+    /// transport that made them: none is parsed, since all would be read as that one.
+    Alike(Alike<'a>),
     /// HTTP's own end of the answer.
     End,
     /// The flight cannot go on.
@@ -92,6 +97,19 @@ pub enum Signal<'a> {
         /// Why.
         text: String,
     },
+}
+
+/// See [`Signal::Alike`].
+#[derive(Clone, Copy, Debug)]
+pub struct Alike<'a> {
+    /// When each was read.
+    pub t_ns: &'a [i64],
+    /// Bytes of data of each.
+    pub data_bytes: &'a [u32],
+    /// Bytes around the data of each.
+    pub framing_bytes: u32,
+    /// Number of the first one's read within the answer.
+    pub first_read: u32,
 }
 
 /// A network as one worker sees it.
@@ -113,6 +131,12 @@ pub trait Transport {
 
     /// The next signal that is already here. It borrows the transport, so that a body is read where it was received.
     fn poll_signal(&mut self) -> Option<(FlightKey, Signal<'_>)>;
+
+    /// What came of a flight before `now_ns` and was not told yet, since nothing hung on it. Asked for before a flight is given up;
+    /// of one that ends, it comes as a signal before its end.
+    fn held_back(&mut self, _key: FlightKey, _now_ns: i64) -> Option<Alike<'_>> {
+        None
+    }
 
     /// Comes back once a signal is here or `until_ns` has come, whichever is first.
     fn wait(&mut self, until_ns: i64) -> impl Future<Output = ()>;

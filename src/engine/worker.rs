@@ -22,7 +22,7 @@ use crate::record::ring::Recorder;
 use crate::record::row::RequestRow;
 use crate::schedule::conversation::History;
 use crate::schedule::ramp::Ramp;
-use crate::schedule::{Overload, PhasePlan, Plan};
+use crate::schedule::{Overload, PhasePlan, Plan, Slot};
 use crate::time::{Clock, MILLISECOND_NS};
 
 /// Longest wait without a look at the stop switch.
@@ -283,11 +283,12 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     fn send(&mut self, run: &mut PhaseRun<'_>, due: Due, now_ns: i64) {
         let slot = run.agenda.slot(due.ordinal);
         let request_id = run.phase.first_request_id + due.ordinal;
+        let keeps_reply = self.keeps_reply(slot);
         let (key, flight) = self.places.take();
         flight.begin(request_id, due.ordinal, due.scheduled_ns, due.released_ns);
         flight.holds_prefill = run.phase.caps.prefill_max.is_some();
         run.in_prefill += u32::from(flight.holds_prefill);
-        if self.plan.history == History::Live && slot.is_continued {
+        if keeps_reply {
             flight.keep_reply(slot.max_tokens);
         }
         if self.recorder.keeps_exchanges() {
@@ -313,14 +314,20 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         self.interference.dispatched(now_ns, now_ns - due.scheduled_ns);
     }
 
+    /// Whether the answer is a part of a later request.
+    fn keeps_reply(&self, slot: &Slot) -> bool {
+        self.plan.history == History::Live && slot.is_continued
+    }
+
     fn request(&self, run: &PhaseRun<'_>, ordinal: u64) -> Ready<T> {
-        let session = run.agenda.slot(ordinal).session;
+        let slot = run.agenda.slot(ordinal);
         let body = self.plan.body(run.phase, ordinal, self.conversations.before(run.phase, ordinal));
         let body_bytes = bytes::Buf::remaining(&body) as u64;
         let request = self.transport.prepare(Outgoing {
             body,
             x_request_id: self.x_request_id(run.phase.first_request_id + ordinal),
-            session: session.map(|s| self.plan.sessions[s as usize].clone()),
+            session: slot.session.map(|s| self.plan.sessions[s as usize].clone()),
+            verbatim: self.recorder.keeps_exchanges() || self.keeps_reply(slot),
         });
         Ready { request, body_bytes }
     }
@@ -374,6 +381,11 @@ impl<C: Clock, T: Transport> Worker<C, T> {
                 if self.spec.burn_ns > 0 {
                     self.burn();
                 }
+                return true;
+            }
+            Signal::Alike(events) => {
+                let events = flight.on_alike(events, &mut self.recorder);
+                self.live.on_events(events);
                 return true;
             }
             Signal::End => {
@@ -461,6 +473,10 @@ impl<C: Clock, T: Transport> Worker<C, T> {
 
     fn give_up(&mut self, run: &mut PhaseRun<'_>, key: FlightKey, outcome: Outcome, why: &str) {
         let Some(flight) = self.places.current(key) else { return };
+        if let Some(events) = self.transport.held_back(key, self.clock.now_ns()) {
+            let events = flight.on_alike(events, &mut self.recorder);
+            self.live.on_events(events);
+        }
         let (outcome, error) = flight.on_failure(outcome, why, &mut self.recorder);
         self.land(run, key, outcome, error);
     }

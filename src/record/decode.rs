@@ -12,6 +12,7 @@ use parquet::column::reader::{ColumnReader, ColumnReaderImpl, get_column_reader}
 use parquet::data_type::{ByteArray, DataType};
 use parquet::errors::Result;
 
+use super::names::Names;
 use super::row::{RequestRow, TokenRow};
 use super::server::{ServerRow, ServerSample};
 use super::source::{TableFile, bad};
@@ -293,9 +294,14 @@ pub(super) struct TokenCursor {
     columns: Columns,
     batch: Vec<TokenRow>,
     at: usize,
+    /// The column of what events carried, read apart from the others.
+    kinds: Names<EventKind>,
     /// Whether the columns after `kind` are read.
     whole: bool,
 }
+
+/// The place of `kind` among the columns of tokens.
+const KIND_COLUMN: usize = 5;
 
 const NO_TOKEN: TokenRow = TokenRow {
     request_id: 0,
@@ -312,7 +318,8 @@ impl TokenCursor {
     /// A cursor before the first row of a group. Unless `whole`, its rows have no `bytes` and no `tokens`, whose columns are
     /// not read then.
     pub(super) fn open(file: &TableFile, group: usize, whole: bool) -> Result<TokenCursor> {
-        let mut cursor = TokenCursor { columns: Columns::open(file, group)?, batch: Vec::new(), at: 0, whole };
+        let kinds = Names::new(file.pages(group, KIND_COLUMN)?, EventKind::parse);
+        let mut cursor = TokenCursor { columns: Columns::open(file, group)?, batch: Vec::new(), at: 0, kinds, whole };
         cursor.refill()?;
         Ok(cursor)
     }
@@ -367,7 +374,8 @@ impl TokenCursor {
         c.i64(n, |i, v| rows[i].t_ns = v)?;
         c.i64(n, |i, v| rows[i].kernel_ns = Some(v))?;
         c.i32(n, |i, v| rows[i].read = v as u32)?;
-        c.name(n, |i, v| EventKind::parse(v).map(|v| rows[i].kind = v))?;
+        self.kinds.each(n, |these, v| rows[these].iter_mut().for_each(|row| row.kind = v))?;
+        c.next = KIND_COLUMN + 1;
         if self.whole {
             c.i32(n, |i, v| rows[i].bytes = v as u32)?;
             c.u16(n, |i, v| rows[i].tokens = Some(v))?;

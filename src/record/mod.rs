@@ -17,6 +17,7 @@ pub mod foreign;
 pub mod host;
 pub mod manifest;
 mod merge;
+mod names;
 mod pages;
 pub mod reader;
 pub mod ring;

@@ -33,7 +33,7 @@ fn field_i32(rest: &mut &[u8]) -> Option<i32> {
     Some((v >> 1) as i32 ^ -((v & 1) as i32))
 }
 
-fn varint(rest: &mut &[u8]) -> Option<u64> {
+pub(super) fn varint(rest: &mut &[u8]) -> Option<u64> {
     let mut value = 0u64;
     for shift in (0..63).step_by(7) {
         let (&byte, after) = rest.split_first()?;

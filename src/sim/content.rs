@@ -68,10 +68,21 @@ pub fn word_hash(word: &[u8]) -> u64 {
     for part in word.chunks(8) {
         let mut bytes = [0; 8];
         bytes[..part.len()].copy_from_slice(part);
-        hash = (hash.rotate_left(29) ^ u64::from_le_bytes(bytes)).wrapping_mul(0xff51_afd7_ed55_8ccd);
+        hash = with_part(hash, u64::from_le_bytes(bytes));
     }
     // The upper bits of a product depend on all of its factors'.
     hash >> 33
+}
+
+/// [`word_hash`] of a word of `length` bytes, one to eight, which stand in `bytes`, the first lowest, with zeros behind them.
+#[inline]
+pub fn short_word_hash(bytes: u64, length: u64) -> u64 {
+    with_part(length, bytes) >> 33
+}
+
+#[inline]
+fn with_part(hash: u64, part: u64) -> u64 {
+    (hash.rotate_left(29) ^ part).wrapping_mul(0xff51_afd7_ed55_8ccd)
 }
 
 #[cfg(test)]

@@ -5,8 +5,7 @@
 //! refers to stays findable until it is handed out again; of a sequence's blocks the last is given up first.
 //! Invariant: `free + referred to = capacity`; a name leads to at most one block.
 
-use std::collections::HashMap;
-use std::hash::{BuildHasherDefault, Hasher};
+use super::block_names::BlockNames;
 
 /// A block's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,29 +23,11 @@ struct Block {
     after: u32,
 }
 
-/// Names are hashes already.
-#[derive(Clone, Copy, Debug, Default)]
-struct NameHasher(u64);
-
-impl Hasher for NameHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        bytes.iter().for_each(|b| self.0 = self.0.rotate_left(8) ^ u64::from(*b));
-    }
-
-    fn write_u64(&mut self, name: u64) {
-        self.0 = name;
-    }
-}
-
 /// The blocks of one engine.
 #[derive(Debug)]
 pub struct BlockPool {
     blocks: Vec<Block>,
-    by_name: HashMap<u64, u32, BuildHasherDefault<NameHasher>>,
+    by_name: BlockNames,
     /// The free block that goes next, and the one that goes last.
     first_free: u32,
     last_free: u32,
@@ -60,7 +41,7 @@ impl BlockPool {
     pub fn new(capacity: u32, remembers: bool) -> BlockPool {
         let mut pool = BlockPool {
             blocks: vec![Block { name: None, references: 0, before: NONE, after: NONE }; capacity as usize],
-            by_name: HashMap::default(),
+            by_name: BlockNames::new(if remembers { capacity } else { 0 }),
             first_free: NONE,
             last_free: NONE,
             free: 0,
@@ -82,22 +63,28 @@ impl BlockPool {
 
     /// How many of these names, from the first on, have a block.
     pub fn known(&self, names: &[u64]) -> usize {
-        names.iter().take_while(|name| self.by_name.contains_key(name)).count()
+        names.iter().take_while(|name| self.block_of(**name).is_some()).count()
+    }
+
+    fn block_of(&self, name: u64) -> Option<u32> {
+        self.by_name.get(name, |id| self.blocks[id as usize].name == Some(name))
     }
 
     /// Hands out the blocks of `known` (all of which have one) and `fresh` more, onto `into`; nothing where there are too few.
     pub fn take(&mut self, known: &[u64], fresh: u32, into: &mut Vec<BlockId>) -> bool {
-        let idle = known.iter().filter(|name| self.blocks[self.by_name[name] as usize].references == 0).count() as u32;
+        let from = into.len();
+        into.extend(known.iter().filter_map(|name| self.block_of(*name)).map(BlockId));
+        debug_assert_eq!(into.len() - from, known.len(), "every known name has a block");
+        let idle = into[from..].iter().filter(|id| self.blocks[id.0 as usize].references == 0).count() as u32;
         if idle + fresh > self.free {
+            into.truncate(from);
             return false;
         }
-        for name in known {
-            let id = self.by_name[name];
+        for BlockId(id) in into[from..].iter().copied() {
             if self.blocks[id as usize].references == 0 {
                 self.unlink_free(id);
             }
             self.blocks[id as usize].references += 1;
-            into.push(BlockId(id));
         }
         for _ in 0..fresh {
             let id = self.first_free;
@@ -105,7 +92,7 @@ impl BlockPool {
             let block = &mut self.blocks[id as usize];
             block.references = 1;
             if let Some(name) = block.name.take() {
-                self.by_name.remove(&name);
+                self.by_name.remove(name, id);
             }
             into.push(BlockId(id));
         }
@@ -117,8 +104,8 @@ impl BlockPool {
         if !self.remembers || self.blocks[block.0 as usize].name.is_some() {
             return;
         }
-        if let std::collections::hash_map::Entry::Vacant(vacant) = self.by_name.entry(name) {
-            vacant.insert(block.0);
+        let blocks = &self.blocks;
+        if self.by_name.insert(name, block.0, |id| blocks[id as usize].name == Some(name)) {
             self.blocks[block.0 as usize].name = Some(name);
         }
     }
@@ -233,8 +220,10 @@ mod tests {
                 let used = referred.iter().filter(|n| **n > 0).count() as u32;
                 assert_eq!(pool.free() + used, capacity, "seed {seed}");
                 assert!(pool.blocks.iter().zip(&referred).all(|(b, n)| b.references == *n), "seed {seed}");
-                let named = pool.by_name.iter().all(|(name, id)| pool.blocks[*id as usize].name == Some(*name));
-                assert!(named, "seed {seed}: a name leads elsewhere");
+                let named: Vec<u32> = pool.by_name.blocks().collect();
+                let found = |id: &u32| pool.blocks[*id as usize].name.and_then(|name| pool.block_of(name)) == Some(*id);
+                assert!(named.iter().all(found), "seed {seed}: a name leads elsewhere");
+                assert_eq!(named.len(), pool.blocks.iter().filter(|b| b.name.is_some()).count(), "seed {seed}");
             }
         }
     }

@@ -11,6 +11,7 @@
 
 pub mod ask;
 pub mod batch;
+mod block_names;
 pub mod config;
 mod connection;
 pub mod constant;

@@ -3,9 +3,11 @@
 //! In: requests, as [`Transport`]. Out: the bytes that [`super::server`] would send, at the times of the engine, without
 //! the time of any network. Waiting moves the clock to the engine's next event and no further, so that a whole
 //! day takes as long as its events do.
-//! Invariants: every byte goes through the client's own parsers; equal seeds and plans give equal times.
+//! Invariants: the client's own parsers read every event that is not like the one before but for its text, and every byte where they
+//! are kept; of the others it is told times and sizes, all at once, when something hangs on them. Equal seeds and plans give
+//! equal times.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
 
 use http::StatusCode;
 
@@ -13,11 +15,12 @@ use super::ask::{Api, Ask};
 use super::config::ServeConfig;
 use super::content::Content;
 use super::deployment::{Deployment, Job, Refusal, SequenceId, Token};
-use super::reply::{Reply, Usage, done_event, error_body, with_usage};
-use crate::engine::transport::{FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
+use super::reply::{FRAMING_BYTES, Reply, Usage, done_event, error_body, with_usage};
+use crate::engine::transport::{Alike, FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
 use crate::error::Result;
 use crate::rng::Seed;
 use crate::time::{Clock, SimClock};
+use crate::wire::learned::BYTES_MAX;
 
 /// An answer under way.
 #[derive(Debug)]
@@ -33,7 +36,14 @@ struct Flight {
     produced_tokens: u32,
     /// Reads of its body so far.
     reads: u32,
+    /// Whether tokens are held back, behind the first and before the last.
+    holds_back: bool,
+    /// When those came that are.
+    held_ns: Vec<i64>,
 }
+
+/// Words of an answer whose events are measured: they repeat after that.
+const WORDS_TRIED: u32 = 16;
 
 /// What the client is told next.
 #[derive(Debug)]
@@ -42,6 +52,8 @@ enum Step {
     Body(Vec<u8>, i64),
     /// The next token of the flight.
     Token(Token),
+    /// The tokens that were held back.
+    Held,
     End,
 }
 
@@ -59,11 +71,43 @@ pub struct Offline {
     submitted: u64,
     /// By the place of their keys.
     flights: Vec<Option<Flight>>,
-    places: HashMap<SequenceId, FlightKey>,
+    under_way: UnderWay,
     steps: VecDeque<(FlightKey, Step)>,
     tokens: Vec<Token>,
     /// The body that was handed out last.
     lent: Vec<u8>,
+    /// The times and sizes that were handed out last.
+    lent_ns: Vec<i64>,
+    lent_bytes: Vec<u32>,
+}
+
+/// The flights of the sequences from the oldest one under way on, by their numbers, of which each is one more than the last.
+#[derive(Debug, Default)]
+struct UnderWay {
+    first: u64,
+    keys: VecDeque<Option<FlightKey>>,
+}
+
+impl UnderWay {
+    fn push(&mut self, key: Option<FlightKey>) {
+        self.keys.push_back(key);
+    }
+
+    fn place(&mut self, sequence: SequenceId) -> Option<&mut Option<FlightKey>> {
+        self.keys.get_mut(usize::try_from(sequence.0.checked_sub(self.first)?).ok()?)
+    }
+
+    fn get(&mut self, sequence: SequenceId) -> Option<FlightKey> {
+        *self.place(sequence)?
+    }
+
+    fn remove(&mut self, sequence: SequenceId) -> Option<FlightKey> {
+        let key = self.place(sequence)?.take();
+        while self.keys.pop_front_if(|key| key.is_none()).is_some() {
+            self.first += 1;
+        }
+        key
+    }
 }
 
 impl Offline {
@@ -83,10 +127,12 @@ impl Offline {
             seed: config.seed,
             submitted: 0,
             flights: Vec::new(),
-            places: HashMap::new(),
+            under_way: UnderWay::default(),
             steps: VecDeque::new(),
             tokens: Vec::new(),
             lent: Vec::new(),
+            lent_ns: Vec::new(),
+            lent_bytes: Vec::new(),
         })
     }
 
@@ -122,17 +168,25 @@ impl Offline {
         self.deployment.advance(self.clock.now_ns(), &mut self.tokens);
         let mut tokens = std::mem::take(&mut self.tokens);
         for token in tokens.drain(..) {
-            let Some(key) = self.places.get(&token.sequence).copied() else { continue };
+            let Some(key) = self.under_way.get(token.sequence) else { continue };
             if token.last {
-                self.places.remove(&token.sequence);
+                self.under_way.remove(token.sequence);
             }
             let Some(flight) = self.flight(key) else { continue };
             flight.produced_tokens += 1;
+            if flight.holds_back && flight.produced_tokens > 1 && !token.last {
+                flight.held_ns.push(token.at_ns);
+                continue;
+            }
+            let held = !flight.held_ns.is_empty();
             // An answer in one piece comes with its last token.
             let heard = if flight.stream { flight.produced_tokens == 1 } else { token.last };
             if heard {
                 flight.marks.head_ns = Some(token.at_ns);
                 self.steps.push_back((key, Step::Head(StatusCode::OK)));
+            }
+            if held {
+                self.steps.push_back((key, Step::Held));
             }
             if heard || self.flight(key).is_some_and(|f| f.stream) {
                 self.steps.push_back((key, Step::Token(token)));
@@ -142,6 +196,25 @@ impl Offline {
             }
         }
         self.tokens = tokens;
+    }
+
+    /// Hands out the tokens of a flight that were held back and came before `end_ns`.
+    fn lend_held(&mut self, key: FlightKey, end_ns: i64) -> Alike<'_> {
+        let (mut times, mut sizes) = (std::mem::take(&mut self.lent_ns), std::mem::take(&mut self.lent_bytes));
+        times.clear();
+        sizes.clear();
+        let mut first_read = 0;
+        if let Some(flight) = self.flight(key) {
+            let count = flight.held_ns.partition_point(|t_ns| *t_ns < end_ns);
+            times.extend(flight.held_ns.drain(..count));
+            first_read = flight.reads;
+            flight.reads += count as u32;
+            flight.marks.reads = flight.reads;
+            sizes.extend((first_read..flight.reads).map(|position| flight.reply.token_data_bytes(position) as u32));
+        }
+        (self.lent_ns, self.lent_bytes) = (times, sizes);
+        let framing_bytes = FRAMING_BYTES as u32;
+        Alike { t_ns: &self.lent_ns, data_bytes: &self.lent_bytes, framing_bytes, first_read }
     }
 
     /// Writes what a token brings; the stamp of its read.
@@ -208,10 +281,11 @@ impl Transport for Offline {
         let sequence = SequenceId(self.submitted);
         let (ask, reply) = match self.submit(now_ns, &request.body.to_vec()) {
             Ok(taken) => {
-                self.places.insert(sequence, key);
+                self.under_way.push(Some(key));
                 taken
             }
             Err((status, message)) => {
+                self.under_way.push(None);
                 (marks.head_ns, marks.reads) = (Some(now_ns), 1);
                 self.steps.push_back((key, Step::Head(status)));
                 let body = error_body(status, &message, None).to_vec();
@@ -224,6 +298,10 @@ impl Transport for Offline {
         if self.flights.len() <= index {
             self.flights.resize_with(index + 1, || None);
         }
+        let holds_back = ask.stream
+            && !request.verbatim
+            && !ask.continuous_usage
+            && (0..ask.output_tokens.min(WORDS_TRIED)).all(|p| reply.token_data_bytes(p) <= BYTES_MAX);
         self.flights[index] = Some(Flight {
             key,
             marks,
@@ -235,6 +313,8 @@ impl Transport for Offline {
             prompt_tokens: ask.prompt_tokens,
             produced_tokens: 0,
             reads: 0,
+            holds_back,
+            held_ns: Vec::with_capacity(if holds_back { ask.output_tokens as usize } else { 0 }),
         });
     }
 
@@ -247,7 +327,7 @@ impl Transport for Offline {
         let Some(flight) = self.flights.get_mut(key.index as usize).and_then(|f| f.take_if(|f| f.key == key)) else {
             return;
         };
-        if self.places.remove(&flight.sequence).is_some() {
+        if self.under_way.remove(flight.sequence).is_some() {
             self.deployment.cancel(flight.sequence);
         }
     }
@@ -270,10 +350,16 @@ impl Transport for Offline {
                     let stamp = self.write(key, token);
                     Signal::Body { bytes: &self.lent, stamp }
                 }
+                Step::Held => Signal::Alike(self.lend_held(key, i64::MAX)),
                 Step::End => Signal::End,
             };
             return Some((key, signal));
         }
+    }
+
+    fn held_back(&mut self, key: FlightKey, now_ns: i64) -> Option<Alike<'_>> {
+        let held = self.flight(key)?.held_ns.first()?;
+        (*held < now_ns).then(|| self.lend_held(key, now_ns))
     }
 
     async fn wait(&mut self, until_ns: i64) {

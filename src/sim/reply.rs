@@ -27,6 +27,9 @@ fn word(first_word: u64, position: u32) -> &'static str {
     WORDS[((first_word % WORDS.len() as u64) as usize + position as usize) % WORDS.len()]
 }
 
+/// `data: ` and an empty line.
+pub const FRAMING_BYTES: usize = 8;
+
 /// The event that ends every stream.
 pub fn done_event() -> Bytes {
     Bytes::from_static(b"data: [DONE]\n\n")
@@ -145,6 +148,11 @@ impl Reply {
     /// The same, behind what `into` holds.
     pub fn put_token_event(&self, into: &mut Vec<u8>, position: u32, last: bool) {
         self.put(into, &self.token_parts(position, last));
+    }
+
+    /// Bytes of data of the event of a token that is not the last one, of a chat or a completion; [`FRAMING_BYTES`] stand around it.
+    pub fn token_data_bytes(&self, position: u32) -> usize {
+        self.event_head.len() + self.token_parts(position, false).iter().map(|p| p.len()).sum::<usize>() - FRAMING_BYTES
     }
 
     fn token_parts(&self, position: u32, last: bool) -> [&'static str; 4] {

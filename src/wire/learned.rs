@@ -9,7 +9,7 @@ use super::delta::Delta;
 use crate::outcome::EventKind;
 
 /// Longest event that is remembered.
-const BYTES_MAX: usize = 1024;
+pub const BYTES_MAX: usize = 1024;
 
 /// What surrounded the text of an event.
 #[derive(Debug, Default)]
@@ -40,6 +40,11 @@ impl Learned {
             return None;
         }
         self.kind
+    }
+
+    /// What the remembered event carried.
+    pub fn kind(&self) -> Option<EventKind> {
+        self.kind.filter(|_| self.before > 0)
     }
 
     /// The text of an event that was recognised, as it stands between its quotes.
