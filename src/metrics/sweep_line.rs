@@ -132,6 +132,9 @@ impl SweepLine {
         if valid && !self.gaps_full {
             self.gaps_ns.extend(request.content_gaps_ns().map(|gap| gap.max(0)));
             self.gaps_full = self.gaps_ns.len() > GAPS_MAX;
+            if self.gaps_full {
+                self.forget_gaps();
+            }
         }
         self.spans.push(Span {
             start_ns,
@@ -139,11 +142,8 @@ impl SweepLine {
             end_ns: end_ns.max(start_ns),
             input_tokens: request.input_tokens().filter(|_| valid),
             output_tokens: row.output_tokens.filter(|_| valid),
-            gaps: (self.gaps_ns.len() - before) as u32,
+            gaps: self.gaps_ns.len().saturating_sub(before) as u32,
         });
-        if self.gaps_full {
-            self.forget_gaps();
-        }
     }
 
     /// Adds another's requests to these.

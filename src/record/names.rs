@@ -62,9 +62,15 @@ impl<T: Copy> Names<T> {
             let (count, value) = match self.rest.width {
                 Some(width) => {
                     let (count, index) = self.rest.indices(width, most).ok_or_else(|| bad("a page ends early"))?;
-                    (count, self.dictionary.get(index).ok_or_else(|| bad("an index leads past its dictionary"))?.clone())
+                    (
+                        count,
+                        self.dictionary.get(index).ok_or_else(|| bad("an index leads past its dictionary"))?.clone(),
+                    )
                 }
-                None => (1, self.rest.plain().map(|name| value(self.parse, name)).ok_or_else(|| bad("a page ends early"))?),
+                None => (
+                    1,
+                    self.rest.plain().map(|name| value(self.parse, name)).ok_or_else(|| bad("a page ends early"))?,
+                ),
             };
             set(done..done + count, value.map_err(|name| stranger(&name))?);
             done += count;
@@ -84,7 +90,9 @@ impl<T: Copy> Names<T> {
             Some(Page::DataPage { buf, num_values, encoding, .. }) => {
                 let width = match encoding {
                     Encoding::PLAIN => None,
-                    _ => Some(buf.first().copied().filter(|w| *w <= WIDTH_MAX).ok_or_else(|| bad("an index is too wide"))?),
+                    _ => Some(
+                        buf.first().copied().filter(|w| *w <= WIDTH_MAX).ok_or_else(|| bad("an index is too wide"))?,
+                    ),
                 };
                 let at = usize::from(width.is_some());
                 self.rest = Rest { bytes: buf, at, values: num_values as usize, width, run: Run::None };

@@ -107,8 +107,12 @@ mod tests {
         let mut arena = Arena::default();
         let spans = vec![arena.add(b"{\"a\":"), arena.add(b"1}")];
         let body = Pieces::new(Arc::new(arena), spans);
-        let outgoing =
-            || Outgoing { body: body.clone(), x_request_id: "run-1".into(), session: Some("s\r\nevil: 1".into()), verbatim: false };
+        let outgoing = || Outgoing {
+            body: body.clone(),
+            x_request_id: "run-1".into(),
+            session: Some("s\r\nevil: 1".into()),
+            verbatim: false,
+        };
         let mut headers = http::HeaderMap::new();
         headers.insert("host", "h:1".parse().unwrap());
         let session_header = http::HeaderName::from_static("x-session");
