@@ -109,7 +109,15 @@ fn which(c: &Comparison) -> String {
         && others().all(failed)
         && reference.regret.value().is_some()
     {
-        return format!("{}: every other method fails a criterion.", reference.method.name);
+        let name = &reference.method.name;
+        let least = c.best_optimization.map_or("none", |i| &c.methods[i].method.name);
+        return if failed(reference) {
+            format!(
+                "None as it is: every method fails a criterion, {name} that of regret; {least} has the least regret."
+            )
+        } else {
+            format!("{name}: every other method fails a criterion.")
+        };
     }
     let open: Vec<String> = others()
         .flat_map(|m| criteria(c, m).into_iter().map(move |criterion| (m, criterion)))
@@ -143,6 +151,9 @@ mod tests {
         assert!(use_.starts_with("A: it is the fastest"), "{use_}");
         let c = Comparison::new(question(), &[method("A", 2, 2.0, good, Some(30.0)), online.clone()]);
         assert!(answers(&c)[4].starts_with("Online-ALL: every other"));
+        let slow = method("B", 2, 20.0, good, Some(8000.0));
+        let c = Comparison::new(question(), &[slow, online.clone()]);
+        assert!(answers(&c)[4].starts_with("None as it is") && answers(&c)[4].contains("B has the least regret"));
         let c = Comparison::new(question(), &[method("A", 2, 10.0, good, None), online]);
         assert!(answers(&c)[4].contains("the wall time of A is not known"));
     }

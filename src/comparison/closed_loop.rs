@@ -11,6 +11,8 @@ use super::prediction_error::PredictionError;
 
 /// Rates further below 1/s than this at the level with most clients do not show the stage.
 const SATURATED: f64 = 0.9;
+/// Largest error, of levels that it was not fitted to, with which the law describes a deployment.
+const DESCRIBES: f64 = 0.2;
 
 /// The law's constants.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -122,6 +124,11 @@ impl Law {
         (ttft_ms >= self.idle_ttft_ms).then(|| self.rps((ttft_ms + self.decode_ms) / self.stage_ms))
     }
 
+    /// Whether levels that it was not fitted to are as it says; without such levels it is not known, and it does not.
+    pub fn holds(&self) -> bool {
+        self.worst_error.is_some_and(|(worst, _)| worst.abs() <= DESCRIBES)
+    }
+
     fn tested(&self) -> String {
         match self.worst_error {
             Some((worst, levels)) => {
@@ -144,7 +151,7 @@ pub fn slo_rate(method: &Method, target: Target) -> SloRate {
     for (name, median, bound) in [("TTFT", idle.ttft.p50, target.ttft_ms), ("ITL", idle.itl.p50, target.itl_ms)] {
         let Some(median) = median else { return SloRate::Unknown(format!("its {name} at idle is not known")) };
         if median > bound {
-            let within = law.filter(|_| name == "TTFT").map_or_else(String::new, |law| {
+            let within = law.filter(|law| name == "TTFT" && law.holds()).map_or_else(String::new, |law| {
                 format!(
                     ". With a TTFT target of {:.0} ms it would, up to {:.2} req/s, its most, by the closed-loop law ({})",
                     law.idle_ttft_ms,
@@ -161,6 +168,12 @@ pub fn slo_rate(method: &Method, target: Target) -> SloRate {
     let Some(law) = law else {
         return SloRate::Unknown("its levels do not show where it saturates: search for it (loadline goodput)".into());
     };
+    if !law.holds() {
+        return SloRate::Unknown(format!(
+            "the law of one serial stage does not describe its levels ({}): search for it (loadline goodput)",
+            law.tested()
+        ));
+    }
     let Some(rps) = law.rate_within(target.ttft_ms) else {
         return SloRate::Unknown("its mean TTFT at idle is beyond the target and its median is not".into());
     };
@@ -211,6 +224,18 @@ mod tests {
         let rate = slo_rate(&deployment(1100.0, 1000.0), target(500.0));
         assert_eq!((rate.as_str(), rate.rps()), ("never", None));
         assert!(rate.reason().contains("1100 ms") && rate.reason().contains("up to 1.00 req/s"), "{}", rate.reason());
+    }
+
+    #[test]
+    fn a_law_that_its_levels_contradict_gives_no_rate() {
+        let mut method = deployment(300.0, 1000.0);
+        method.levels[1].measured.as_mut().unwrap().ttft.mean = Some(2600.0);
+        let rate = slo_rate(&method, target(500.0));
+        assert!(rate.rps().is_none() && rate.reason().contains("does not describe"), "{rate:?}");
+        for level in [1, 2] {
+            method.levels[level].measured = None;
+        }
+        assert!(slo_rate(&method, target(500.0)).reason().contains("tested by no level"));
     }
 
     #[test]

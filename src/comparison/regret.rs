@@ -110,35 +110,6 @@ pub fn goodputs(method: &Method) -> impl Iterator<Item = Goodput<'_>> {
         .filter_map(|(at, measured)| Some(Goodput { rps: measured.goodput_rps?, at, measured: Some(measured) }))
 }
 
-/// The regret of a method that orders candidates by what it predicts and measures the first `measured` of them: the mean over cases of
-/// the regret of the best it measured. `cases`: for each, `(predicted, measured)` values of its candidates. Cases in which no
-/// candidate is worth anything are left out; returns their mean and how many were in it.
-pub fn of_the_first(cases: &[Vec<(f64, f64)>], measured: usize) -> Option<(f64, usize)> {
-    let regrets: Vec<f64> = cases
-        .iter()
-        .filter_map(|case| {
-            let mut order: Vec<&(f64, f64)> = case.iter().collect();
-            order.sort_by(|a, b| b.0.total_cmp(&a.0));
-            let best = case.iter().map(|c| c.1).fold(0.0, f64::max);
-            let own = order.iter().take(measured.max(1)).map(|c| c.1).fold(0.0, f64::max);
-            regret(Some(best), Some(own)).value()
-        })
-        .collect();
-    (!regrets.is_empty()).then(|| (regrets.iter().sum::<f64>() / regrets.len() as f64, regrets.len()))
-}
-
-/// The same for a choice at random: the mean over the candidates.
-pub fn of_a_random_one(cases: &[Vec<(f64, f64)>]) -> Option<(f64, usize)> {
-    let regrets: Vec<f64> = cases
-        .iter()
-        .filter_map(|case| {
-            let best = case.iter().map(|c| c.1).fold(0.0, f64::max);
-            regret(Some(best), Some(case.iter().map(|c| c.1).sum::<f64>() / case.len() as f64)).value()
-        })
-        .collect();
-    (!regrets.is_empty()).then(|| (regrets.iter().sum::<f64>() / regrets.len() as f64, regrets.len()))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,14 +148,5 @@ mod tests {
             (0.0, Some(5.0))
         );
         assert!(retuned(&method, true).is_none(), "no search was made");
-    }
-
-    #[test]
-    fn the_more_is_measured_the_less_is_lost() {
-        let cases = [vec![(3.0, 1.0), (2.0, 4.0), (1.0, 2.0)], vec![(1.0, 0.0), (0.0, 0.0)]];
-        let first = |n| of_the_first(&cases, n).unwrap();
-        assert_eq!((first(1), first(2), first(3)), ((0.75, 1), (0.0, 1), (0.0, 1)));
-        let (random, n) = of_a_random_one(&cases).unwrap();
-        assert!((random - (4.0 - 7.0 / 3.0) / 4.0).abs() < 1e-12 && n == 1);
     }
 }
