@@ -69,6 +69,18 @@ fn what_the_server_counted_is_what_was_sent_and_report_makes_the_files_again() {
     assert!(endpoint["metrics"]["vllm:request_success"]["series"][0].get("endpoint_url").is_none());
     let fetches = |of: &Value| of["data"]["endpoint_summaries"][name]["info"]["total_fetches"].as_u64();
     assert!(fetches(&warmup) < fetches(&profiling), "the warm-up's scrapes end where the measurement begins");
+    let page = std::fs::read_to_string(scratch.path("run/report.html")).unwrap();
+    for heading in [
+        "Server: requests running and waiting",
+        "Server: KV cache in use",
+        "Server: tokens over time",
+        "Prompt lengths, planned and served",
+    ] {
+        let figure =
+            page.split_once(&format!("<h3>{heading}</h3>")).unwrap_or_else(|| panic!("{heading} is missing")).1;
+        let drawing = figure.split_once("<svg class=\"chart\"").unwrap().1.split_once("</svg><figcaption>").unwrap().0;
+        assert!(drawing.contains("<path class=\"line s1\" d=\"M"), "{heading} has no line");
+    }
     run_expecting(0, &scratch, "report run --output-dir again");
     for name in EXPORTS.into_iter().chain(["phases/warmup/server_metrics.json", "phases/profiling/server_metrics.json"])
     {

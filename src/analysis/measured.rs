@@ -34,6 +34,25 @@ pub struct Request {
     pub itl_ms: Option<f64>,
     /// Whole answer − sent.
     pub latency_ms: Option<f64>,
+    /// Its outcome.
+    pub outcome: Outcome,
+    /// Its lengths.
+    pub lengths: Lengths,
+}
+
+/// What a request asked for, and what the server counted. In tokens; what is null was not asked for or not told.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Lengths {
+    /// Planned length of the prompt.
+    pub planned_prompt: u32,
+    /// The server's count of the prompt; completed requests only, as the two below.
+    pub served_prompt: Option<u32>,
+    /// Part of it that the server says it had cached.
+    pub cached: Option<u32>,
+    /// Planned length of the answer.
+    pub planned_output: Option<u32>,
+    /// Length of the answer; completed requests only.
+    pub served_output: Option<u32>,
 }
 
 impl Request {
@@ -96,6 +115,14 @@ fn measure(request: &metrics::Request<'_>, slo: Option<&Slo>) -> Request {
         ttft_ms: request.since_sent_ms(first_token_ns),
         itl_ms: itl_ms(),
         latency_ms: request.since_sent_ms(answered_ns),
+        outcome: row.outcome,
+        lengths: Lengths {
+            planned_prompt: row.input_tokens,
+            served_prompt: row.prompt_tokens.filter(|_| completed),
+            cached: row.cached_tokens.filter(|_| completed),
+            planned_output: row.max_tokens,
+            served_output: row.output_tokens.filter(|_| completed),
+        },
     }
 }
 

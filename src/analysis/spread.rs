@@ -4,7 +4,7 @@
 //! Invariants: a CDF has at most [`CDF_POINTS_MAX`] points and ends at (max, 1); a histogram counts every value once.
 //! Not here: the percentiles that are reported (`metrics`).
 
-use super::measured::{Measured, Request};
+use super::measured::{Lengths, Measured, Request};
 
 /// Most points of a CDF.
 pub const CDF_POINTS_MAX: usize = 200;
@@ -35,7 +35,7 @@ pub struct HistogramBin {
 pub struct Distribution {
     /// Values.
     pub n: u64,
-    /// (value in milliseconds, share of values that are at most this), both rising; empty without values.
+    /// (value in milliseconds, or in tokens of a length; share of values that are at most this), both rising; empty without values.
     pub cdf: Vec<(f64, f64)>,
     /// Bins of equal width in the logarithm, without gaps; empty without values.
     pub histogram: Vec<HistogramBin>,
@@ -56,11 +56,25 @@ pub struct Spread {
     pub scheduled_latency: Distribution,
     /// Sent − scheduled, of every request that was sent.
     pub send_lag: Distribution,
+    /// Planned length of the prompts of completed requests, in tokens, and the server's count of them.
+    pub prompts: [Distribution; 2],
+    /// Planned length of the answers of completed requests, in tokens, and what came.
+    pub answers: [Distribution; 2],
 }
 
 /// The spread of a run's latencies.
 pub fn build(measured: &Measured) -> Spread {
     let of = |value: fn(&Request) -> Option<f64>| distribution(measured.requests.iter().filter_map(value).collect());
+    // Planned and served of the same requests, so that the two can be held against each other.
+    let pair = |lengths: fn(&Lengths) -> (Option<u32>, Option<u32>)| {
+        let both = || {
+            measured.requests.iter().filter_map(|r| {
+                let (planned, served) = lengths(&r.lengths);
+                planned.zip(served)
+            })
+        };
+        [distribution(both().map(|p| f64::from(p.0)).collect()), distribution(both().map(|p| f64::from(p.1)).collect())]
+    };
     Spread {
         ttft: of(|r| r.ttft_ms),
         scheduled_ttft: of(|r| r.from_scheduled(r.ttft_ms)),
@@ -68,6 +82,8 @@ pub fn build(measured: &Measured) -> Spread {
         latency: of(|r| r.latency_ms),
         scheduled_latency: of(|r| r.from_scheduled(r.latency_ms)),
         send_lag: of(Request::send_lag_ms),
+        prompts: pair(|l| (Some(l.planned_prompt), l.served_prompt)),
+        answers: pair(|l| (l.planned_output, l.served_output)),
     }
 }
 
@@ -165,8 +181,12 @@ mod tests {
 
     #[test]
     fn latencies_from_the_schedule_are_never_below_those_from_the_sending() {
-        let run = run_of(300, 9);
+        let mut run = run_of(300, 9);
+        run.rows.iter_mut().for_each(|row| row.prompt_tokens = Some(row.input_tokens + 1));
         let s = build(&Measured::read(&run).unwrap());
+        let [planned, served] = &s.prompts;
+        assert_eq!((planned.n, served.n), (s.latency.n, s.latency.n), "of the same requests");
+        assert!(planned.cdf.iter().zip(&served.cdf).all(|(a, b)| a.0 + 1.0 == b.0));
         assert!(s.ttft.n > 250 && s.ttft.n == s.scheduled_ttft.n && s.send_lag.n >= s.ttft.n);
         assert!(s.ttft.cdf.iter().zip(&s.scheduled_ttft.cdf).all(|(a, b)| a.0 <= b.0));
         assert!(s.latency.cdf.iter().zip(&s.scheduled_latency.cdf).all(|(a, b)| a.0 <= b.0));

@@ -6,7 +6,7 @@
 //! Not here: the run's own percentiles (`metrics`), drawing (`report`).
 
 use super::measured::Measured;
-use crate::outcome::OutcomeClass;
+use crate::outcome::{Outcome, OutcomeClass};
 use crate::time::SECOND_NS;
 
 /// Most bins of a timeline that is read off as it is.
@@ -38,6 +38,10 @@ pub struct Bin {
     pub itl_ms: Option<BinPercentiles>,
     /// Largest send lag of requests due here.
     pub send_lag_max_ms: Option<f64>,
+    /// Prompt tokens of the requests sent here whose answers told how many of them were cached.
+    pub prompt_tokens: u64,
+    /// How many of those they told were cached.
+    pub cached_tokens: u64,
 }
 
 /// The whole run in equal intervals.
@@ -49,6 +53,8 @@ pub struct Timeline {
     pub interval_ns: i64,
     /// The bins, without gaps.
     pub bins: Vec<Bin>,
+    /// Failures by how they ended, those of each bin, in the order of [`Outcome::ALL`]; only what there was.
+    pub failures: Vec<(Outcome, Vec<u64>)>,
 }
 
 impl Timeline {
@@ -67,15 +73,16 @@ impl Timeline {
 /// Empty if no request was measured.
 pub fn build(measured: &Measured, bins_max: usize) -> Timeline {
     let Some((start_ns, end_ns)) = span(measured) else {
-        return Timeline { start_ns: 0, interval_ns: SECOND_NS, bins: Vec::new() };
+        return Timeline { start_ns: 0, interval_ns: SECOND_NS, bins: Vec::new(), failures: Vec::new() };
     };
     let interval_ns = round_interval_ns(end_ns.saturating_sub(start_ns), bins_max.max(2));
     let n_bins = (end_ns.saturating_sub(start_ns) / interval_ns) as usize + 1;
-    let mut timeline = Timeline { start_ns, interval_ns, bins: vec![Bin::default(); n_bins] };
+    let mut timeline = Timeline { start_ns, interval_ns, bins: vec![Bin::default(); n_bins], failures: Vec::new() };
     let mut ttft = vec![Vec::new(); n_bins];
     let mut itl = vec![Vec::new(); n_bins];
     let index = |t_ns: i64| (t_ns.saturating_sub(start_ns).max(0) / interval_ns).min(n_bins as i64 - 1) as usize;
     let mut ended = vec![0_u64; n_bins];
+    let mut failures = Outcome::ALL.map(|outcome| (outcome, Vec::new()));
     for request in &measured.requests {
         let due = &mut timeline.bins[index(request.scheduled_ns)];
         due.scheduled += 1;
@@ -85,6 +92,11 @@ pub fn build(measured: &Measured, bins_max: usize) -> Timeline {
         let Some(sent_ns) = request.sent_ns else { continue };
         timeline.bins[index(sent_ns)].sent += 1;
         ttft[index(sent_ns)].extend(request.ttft_ms);
+        if let Some(cached) = request.lengths.cached {
+            let bin = &mut timeline.bins[index(sent_ns)];
+            bin.cached_tokens += u64::from(cached);
+            bin.prompt_tokens += u64::from(request.lengths.served_prompt.unwrap_or(request.lengths.planned_prompt));
+        }
         let Some(end_ns) = request.end_ns else { continue };
         let at_end = index(end_ns);
         ended[at_end] += 1;
@@ -93,7 +105,14 @@ pub fn build(measured: &Measured, bins_max: usize) -> Timeline {
         bin.completed += u64::from(request.class == OutcomeClass::Completed);
         bin.failed += u64::from(request.class == OutcomeClass::Failed);
         bin.good += u64::from(request.good);
+        if request.class == OutcomeClass::Failed
+            && let Some((_, bins)) = failures.iter_mut().find(|f| f.0 == request.outcome)
+        {
+            bins.resize(n_bins, 0);
+            bins[at_end] += 1;
+        }
     }
+    timeline.failures = failures.into_iter().filter(|(_, bins)| !bins.is_empty()).collect();
     let mut in_flight = 0;
     for (i, bin) in timeline.bins.iter_mut().enumerate() {
         in_flight = (in_flight + bin.sent).saturating_sub(ended[i]);
@@ -176,6 +195,7 @@ mod tests {
         assert_eq!(column(|b| b.sent), [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(column(|b| b.completed), [0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 1]);
         assert_eq!(column(|b| b.failed), [0, 0, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(t.failures, [(Outcome::Reset, column(|b| b.failed))]);
         assert_eq!(column(|b| b.good).iter().sum::<u64>(), 0, "a TTFT above 500 ms, and no ITL");
         assert_eq!(column(|b| b.in_flight), [0, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0]);
         assert_eq!(t.bins[0].send_lag_max_ms, Some(1_500.0));

@@ -79,7 +79,13 @@ fn write(
     let of_server = server_metrics(run_dir, recording.manifest(), into)?;
     let artifacts = export::write_all(into, recording, &findings.summary, level)?;
     let fidelity = export::fidelity::write(into, &findings.fidelity)?;
-    let page = html::render(recording, &findings.summary, &findings.fidelity, &findings.verdict)?;
+    let page = html::render(
+        recording,
+        ServerRecording::open(run_dir)?.as_ref(),
+        &findings.summary,
+        &findings.fidelity,
+        &findings.verdict,
+    )?;
     let path = into.join(PAGE);
     std::fs::write(&path, &page.text).map_err(Error::io(&path))?;
     let mut written = vec![path];

@@ -8,6 +8,7 @@
 //! Not here: how the numbers are written (`export`).
 
 mod growth;
+pub mod over_time;
 pub mod replay;
 mod unit;
 

@@ -35,6 +35,72 @@ pub(super) fn figures(spread: &Spread, manifest: &Manifest, summary: &Summary) -
     ]
 }
 
+/// The tails of the three latencies, and the lengths of prompts and answers.
+pub(super) fn tails_and_lengths(spread: &Spread, manifest: &Manifest) -> [Figure; 5] {
+    let both = |sent, scheduled| [(FROM_SENT, sent), (FROM_SCHEDULED, scheduled)];
+    [
+        tail("Time to first token", "time_to_first_token", &both(&spread.ttft, &spread.scheduled_ttft), manifest),
+        tail(
+            "Inter-token latency",
+            "inter_token_latency",
+            &[(Key::line("s1", "mean gap of a request"), &spread.itl)],
+            manifest,
+        ),
+        tail("Request latency", "request_latency", &both(&spread.latency, &spread.scheduled_latency), manifest),
+        lengths("Prompt lengths, planned and served", &spread.prompts, "The server told the tokens of no prompt."),
+        lengths(
+            "Answer lengths, planned and served",
+            &spread.answers,
+            "No completed request had a planned length and told its own.",
+        ),
+    ]
+}
+
+/// The share of requests above each value, on two log axes: a tail that falls as a power of the value is a straight line.
+fn tail(heading: &str, metric: &str, curves: &[(Key, &Distribution)], manifest: &Manifest) -> Figure {
+    let heading = format!("{heading}, tail");
+    let n = curves[0].1.n;
+    if n == 0 {
+        return no_data(&heading, NOTHING);
+    }
+    let bound = manifest.slo.iter().find(|s| s.metric == metric).map(|s| s.bound).filter(|b| *b > 0.0);
+    let values = curves.iter().flat_map(|(_, d)| d.cdf.iter().map(|p| p.0));
+    let axes = (
+        Axis::log("ms, log scale", values.chain(bound)),
+        Axis::log("share of requests above, log scale", [1.0 / n as f64, 1.0]),
+    );
+    let caption =
+        format!("The share of n = {} completed requests with more than each value, down to a single one.", count(n));
+    let mut chart = Chart::new(&heading, &caption, axes, u32::from(bound.is_some()));
+    if let Some(bound) = bound {
+        chart.reference_x("slo", bound, &format!("SLO {} ms", number(bound)));
+    }
+    for (key, d) in curves {
+        chart.fall(key.class, &d.cdf);
+    }
+    let keys: Vec<Key> = curves.iter().map(|(k, _)| *k).collect();
+    figure(&heading, &keys, chart, &caption)
+}
+
+fn lengths(heading: &str, [planned, served]: &[Distribution; 2], missing: &str) -> Figure {
+    if planned.n == 0 {
+        return no_data(heading, missing);
+    }
+    let values = planned.cdf.iter().chain(&served.cdf).map(|p| p.0);
+    let axes = (Axis::log("tokens, log scale", values), Axis::up_to("share of requests", 1.0));
+    let median = |d: &Distribution| d.cdf.iter().find(|p| p.1 >= 0.5).map_or_else(String::new, |p| number(p.0));
+    let caption = format!(
+        "n = {} completed requests with both. Half of them have at most {} planned tokens, and at most {} served.",
+        count(planned.n),
+        median(planned),
+        median(served)
+    );
+    let mut chart = Chart::new(heading, &caption, axes, 0);
+    chart.rise("s4 wide", &planned.cdf);
+    chart.rise("s1", &served.cdf);
+    figure(heading, &[Key::line("s4 wide", "planned"), Key::line("s1", "served")], chart, &caption)
+}
+
 fn cdf(heading: &str, metric: &str, curves: &[(Key, &Distribution)], manifest: &Manifest, summary: &Summary) -> Figure {
     let heading = format!("{heading}, distribution");
     if curves.iter().all(|(_, d)| d.cdf.is_empty()) {

@@ -19,6 +19,7 @@ pub mod picture;
 mod policy;
 mod raster;
 mod sections;
+mod server;
 mod slo_plane;
 mod svg;
 pub mod sweep;
@@ -27,11 +28,13 @@ pub mod validation;
 
 use crate::analysis::fidelity::Fidelity;
 use crate::analysis::measured::Measured;
+use crate::analysis::server::over_time::ServerOverTime;
 use crate::analysis::{plane, raster as streams, spread, timeline};
 use crate::error::Result;
 use crate::metrics::Summary;
 use crate::record::manifest::Verdict;
 use crate::record::reader::Rows;
+use crate::record::server::ServerRecording;
 use crate::report::words;
 
 use escape::escape_cut;
@@ -67,7 +70,13 @@ impl RunPage {
 ///
 /// # Errors
 /// Whatever the recording's reader reports.
-pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: &Verdict) -> Result<RunPage> {
+pub fn render(
+    rows: &dyn Rows,
+    scrapes: Option<&ServerRecording>,
+    summary: &Summary,
+    fidelity: &Fidelity,
+    verdict: &Verdict,
+) -> Result<RunPage> {
     let manifest = rows.manifest();
     let measured = Measured::read(rows)?;
     let bins_max = (measured.requests.len() / REQUESTS_PER_BIN).clamp(BINS_MIN, BINS_MAX);
@@ -76,8 +85,14 @@ pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: 
     let plane = plane::build(&measured, slo_plane::bounds_ms(manifest));
     let streams = streams::build(rows, &measured, typical_gap_ms(summary))?;
     let distributions = distributions::figures(&spread, manifest, summary);
+    let tails = distributions::tails_and_lengths(&spread, manifest);
     let limits = [slo_plane::figure(plane.as_ref(), manifest, summary), raster::figure(streams.as_ref())];
-    let over_time = over_time::figures(&timeline, manifest);
+    let expected = fidelity.prefixes.as_ref().and_then(|hits| hits.expected_share);
+    let mut over_time = Vec::from(over_time::figures(&timeline, manifest));
+    over_time.extend(over_time::failures(&timeline));
+    over_time.extend(over_time::prefix_hits(&timeline, expected));
+    let server = scrapes.map(|scrapes| ServerOverTime::of(scrapes, &timeline)).transpose()?;
+    over_time.extend(server.iter().flat_map(|server| server::figures(server, &timeline)));
     let to_plan = fidelity::figures(fidelity, &timeline);
     let body = [
         sections::header(manifest, verdict),
@@ -91,6 +106,7 @@ pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: 
         ),
         sections::metrics(summary),
         section("Distributions", &distributions),
+        section("Tails and lengths", &tails),
         section("Limits and streams", &limits),
         section("Over time", &over_time),
         fidelity::section(fidelity, &to_plan),
@@ -99,7 +115,7 @@ pub fn render(rows: &dyn Rows, summary: &Summary, fidelity: &Fidelity, verdict: 
     ];
     Ok(RunPage {
         text: page(&manifest.model, &body.concat()),
-        figures: distributions.into_iter().chain(limits).chain(over_time).chain(to_plan).collect(),
+        figures: distributions.into_iter().chain(tails).chain(limits).chain(over_time).chain(to_plan).collect(),
         source: sections::source(manifest),
         command: sections::command(manifest),
     })

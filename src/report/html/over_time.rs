@@ -3,8 +3,9 @@
 //! Invariant: each figure shares the time axis, so that they can be read one above the other.
 
 use crate::analysis::timeline::{Bin, BinPercentiles, Timeline};
+use crate::outcome::Outcome;
 use crate::record::manifest::Manifest;
-use crate::report::number::{count, duration, number};
+use crate::report::number::{count, duration, number, percent};
 
 use super::axis::Axis;
 use super::figure::{Figure, Key, figure, no_data};
@@ -129,6 +130,86 @@ fn rates(timeline: &Timeline, has_slo: bool) -> Figure {
         )
     }));
     figure(heading, &keys, chart, &caption)
+}
+
+/// A line of a figure over time: what it is, and its value in each bin.
+pub(super) type Track = (Key, Vec<Option<f64>>);
+
+/// Lines over time; none where none has a value.
+pub(super) fn tracks(
+    timeline: &Timeline,
+    heading: &str,
+    label: &str,
+    tracks: &[Track],
+    caption: &str,
+    reference: Option<(f64, &str)>,
+) -> Option<Figure> {
+    let values = || tracks.iter().flat_map(|t| t.1.iter().flatten().copied());
+    values().next()?;
+    let unit = TimeUnit::of(timeline);
+    let highest = values().chain(reference.map(|r| r.0)).fold(0.0, f64::max);
+    let caption = format!("{caption}, by intervals of {}.", interval(timeline));
+    let axes = (unit.axis(timeline), Axis::from_zero(label, highest));
+    let mut chart = Chart::new(heading, &caption, axes, 0);
+    for (key, values) in tracks {
+        let level = |(i, value): (usize, &Option<f64>)| {
+            let (from, to) = unit.edges(timeline, i);
+            (from, to, *value)
+        };
+        chart.steps(key.class, &values.iter().enumerate().map(level).collect::<Vec<_>>());
+    }
+    if let Some((value, text)) = reference {
+        chart.reference_y("slo", value, text);
+    }
+    let note = |i: usize| -> String {
+        let of = |(key, values): &Track| Some(format!("{} {}", key.name, number(values.get(i).copied().flatten()?)));
+        tracks.iter().filter_map(of).collect::<Vec<_>>().join(", ")
+    };
+    let slice = |i: usize| {
+        let (from, to) = unit.edges(timeline, i);
+        Slice { from, to, height: 0.0, note: format!("{} {}: {}", number(from), unit.name, note(i)) }
+    };
+    chart.hover(&(0..timeline.bins.len()).map(slice).collect::<Vec<_>>());
+    let keys: Vec<Key> = tracks.iter().map(|t| t.0).collect();
+    Some(figure(heading, &keys, chart, &caption))
+}
+
+/// Failures by how they ended, where there were any.
+pub(super) fn failures(timeline: &Timeline) -> Option<Figure> {
+    const CLASSES: [&str; 7] = ["s2", "s1", "s3 dash", "ink dot1", "s4 dash", "s2 dot1", "ink"];
+    let line = |((outcome, bins), class): (&(Outcome, Vec<u64>), &'static str)| -> Track {
+        let rate = |n: &u64| Some(*n as f64 / timeline.interval_s());
+        (Key::line(class, outcome.as_str()), bins.iter().map(rate).collect())
+    };
+    let lines: Vec<Track> = timeline.failures.iter().zip(CLASSES).map(line).collect();
+    let of = |(outcome, bins): &(Outcome, Vec<u64>)| format!("{} {}", count(bins.iter().sum()), outcome.as_str());
+    let caption = format!(
+        "Failures/s by outcome, when they were known. n = {}",
+        timeline.failures.iter().map(of).collect::<Vec<_>>().join(", ")
+    );
+    tracks(timeline, "Failures by outcome over time", "failures/s", &lines, &caption, None)
+}
+
+/// The share of prompt tokens that the server told it had cached, where it told; with the whole plan's share for a reference.
+pub(super) fn prefix_hits(timeline: &Timeline, expected_share: Option<f64>) -> Option<Figure> {
+    let share = |b: &Bin| (b.prompt_tokens > 0).then(|| b.cached_tokens as f64 / b.prompt_tokens as f64);
+    let line = (Key::line("s1", "observed"), timeline.bins.iter().map(share).collect());
+    let tokens: u64 = timeline.bins.iter().map(|b| b.prompt_tokens).sum();
+    let cached: u64 = timeline.bins.iter().map(|b| b.cached_tokens).sum();
+    let caption = format!(
+        "Share of prompt tokens that the server had cached, of the completed requests sent in each interval. n = {} prompt tokens, {} \
+         of them cached{}",
+        count(tokens),
+        count(cached),
+        if expected_share.is_some() {
+            "; expected is what a cache that forgets nothing would hold, over the whole plan"
+        } else {
+            ""
+        }
+    );
+    let reference = expected_share.map(|share| (share, format!("expected {}", percent(share))));
+    let reference = reference.as_ref().map(|(share, text)| (*share, text.as_str()));
+    tracks(timeline, "Prefix hits over time", "share of prompt tokens", &[line], &caption, reference)
 }
 
 /// The planned rate, and the one that was sent.

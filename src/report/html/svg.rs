@@ -88,6 +88,16 @@ impl Chart {
         let _ = write!(self.marks, "<path class=\"line {class}\" d=\"{path}\"/>");
     }
 
+    /// A curve that falls from 1 at each point to what is left of its share: the share of values above each.
+    pub(super) fn fall(&mut self, class: &str, cdf: &[(f64, f64)]) {
+        let Some(first) = cdf.first() else { return };
+        let mut path = format!("M{:.1} {:.1}", self.x_at(first.0), self.y_at(1.0));
+        for &(x, share) in cdf {
+            let _ = write!(path, "H{:.1}V{:.1}", self.x_at(x), self.y_at(1.0 - share));
+        }
+        let _ = write!(self.marks, "<path class=\"line {class}\" d=\"{path}\"/>");
+    }
+
     /// A line through all points, in their order.
     pub(super) fn curve(&mut self, class: &str, points: &[(f64, f64)]) {
         let mut path = String::new();
@@ -323,6 +333,18 @@ mod tests {
         let mut c = chart();
         c.rise("a", &[(0.0, 0.5), (10.0, 1.0)]);
         assert_eq!(c.marks, "<path class=\"line a\" d=\"M48.0 200.0H48.0V111.0H448.0V22.0\"/>");
+    }
+
+    #[test]
+    fn a_tail_falls_at_each_value_to_the_share_above_it() {
+        let axes = (Axis::up_to("x", 10.0), Axis::log("y", [0.1, 1.0]));
+        let mut c = Chart::new("T", "D", axes, 0);
+        c.fall("a", &[(0.0, 0.0), (5.0, 0.9), (10.0, 1.0)]);
+        let (one, tenth, bottom) = (c.y_at(1.0), c.y_at(0.1), c.base());
+        assert_eq!(
+            c.marks,
+            format!("<path class=\"line a\" d=\"M48.0 {one:.1}H48.0V{one:.1}H248.0V{tenth:.1}H448.0V{bottom:.1}\"/>")
+        );
     }
 
     #[test]

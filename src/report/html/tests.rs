@@ -11,7 +11,7 @@ use crate::record::row::RequestRow;
 fn page(run: &Memory) -> String {
     let summary = summary_of(run);
     let fidelity = fidelity_of(run);
-    render(run, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap().text
+    render(run, None, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap().text
 }
 
 /// The page but for the one script that it has, which its policy knows.
@@ -43,8 +43,16 @@ fn a_page_is_whole_small_and_needs_nothing_else() {
     let page = page(&run_of(400, 1));
     assert_well_formed(&page);
     assert!(page.len() < 300_000, "{} bytes", page.len());
-    assert_eq!(page.matches("<svg class=\"chart\"").count(), 10);
-    assert_eq!(page.matches(">no data<").count(), 2, "no server counted prompts, and no events are in memory");
+    assert_eq!(page.matches("<svg class=\"chart\"").count(), 14);
+    assert_eq!(
+        page.matches(">no data<").count(),
+        4,
+        "no prompt was counted (twice), no answer planned, and no events are in memory"
+    );
+    for heading in ["Time to first token, tail", "Answer lengths, planned and served", "Failures by outcome over time"]
+    {
+        assert!(page.contains(&format!("<h3>{heading}</h3>")), "{heading}");
+    }
     let policy = policy::policy(STYLE, SCRIPT);
     assert!(page.contains(&format!("<meta http-equiv=\"Content-Security-Policy\" content=\"{policy}\">")));
     for outside in ["http://", "https://", " style=", " onerror=", "<link", "@import", "url(", "src=", "href="] {
@@ -84,7 +92,7 @@ fn nothing_hostile_reaches_the_page_unescaped() {
     summary.errors =
         vec![ErrorCount { outcome: Outcome::ProtocolError, http_status: Some(200), message: hostile.into(), count: 3 }];
     let verdict = Verdict { judgement: Judgement::Suspect, reasons: vec![hostile.into()] };
-    let page = render(&run, &summary, &fidelity_of(&run), &verdict).unwrap().text;
+    let page = render(&run, None, &summary, &fidelity_of(&run), &verdict).unwrap().text;
     assert_well_formed(&page);
     let page = without_script(&page);
     assert!(!page.contains("<script") && !page.contains("</script") && !page.contains("<img"));
@@ -106,7 +114,7 @@ fn long_texts_and_large_configurations_stay_bounded() {
     let error = ErrorCount { outcome: Outcome::Reset, http_status: None, message: long.clone(), count: 1 };
     summary.errors = vec![error; 500];
     let verdict = Verdict { judgement: Judgement::Suspect, reasons: vec![long; 100] };
-    let size = render(&run, &summary, &fidelity_of(&run), &verdict).unwrap().text.len();
+    let size = render(&run, None, &summary, &fidelity_of(&run), &verdict).unwrap().text.len();
     assert!(size < 450_000, "{size} bytes, of texts that are six times as long once escaped");
 }
 
@@ -116,10 +124,10 @@ fn a_run_without_answers_shows_boxes_instead_of_plots() {
     let page_ = page(&Memory::new(manifest(), rows));
     assert_well_formed(&page_);
     // Two requests were due: their rate (twice) and the (empty) flight are drawn; no latency and no send lag is.
-    assert_eq!((page_.matches("<svg class=\"chart\"").count(), page_.matches(">no data<").count()), (3, 10));
+    assert_eq!((page_.matches("<svg class=\"chart\"").count(), page_.matches(">no data<").count()), (3, 15));
     let nothing = page(&run_of(0, 1));
     assert_well_formed(&nothing);
-    assert_eq!((nothing.matches("<svg class=\"chart\"").count(), nothing.matches(">no data<").count()), (0, 13));
+    assert_eq!((nothing.matches("<svg class=\"chart\"").count(), nothing.matches(">no data<").count()), (0, 18));
     assert!(!nothing.contains("NaN") && !page_.contains("NaN"));
 }
 
@@ -133,6 +141,7 @@ fn the_sections_stand_in_reading_order() {
         ">Outcomes and errors<",
         ">Metrics<",
         ">Distributions<",
+        ">Tails and lengths<",
         ">Limits and streams<",
         ">Over time<",
         ">Fidelity to the plan<",
@@ -169,7 +178,7 @@ fn streams_are_drawn_and_bounded_whatever_their_length() {
     let (summary, fidelity) = (summary_of(&run), fidelity_of(&run));
     let rows = run.rows.iter().map(|row| (row.clone(), events(row))).collect();
     let rows = MemoryRows { manifest: run.manifest.clone(), rows };
-    let page = render(&rows, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap().text;
+    let page = render(&rows, None, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap().text;
     assert_well_formed(&page);
     let figure = page.split_once("<figure data-raster=\"400\" data-lines=\"").unwrap().1;
     let (lines, drawn) = figure.split_once('"').unwrap();
