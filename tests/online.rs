@@ -180,6 +180,9 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
         ("--osl 1", "an ITL needs two tokens"),
         ("--tp 8 --max-gpus 4", "no size of --tp"),
         ("--model gpt-5", "gpt-5"),
+        ("--top 2", "name it with --method"),
+        ("--method best", "use one of predict-all"),
+        ("--method random --budget-gpu-s 0", "above 0"),
     ] {
         let output = run_expecting(2, &scratch, &format!("sweep --online {flags}"));
         let said = String::from_utf8(output.stderr).unwrap();
@@ -358,4 +361,75 @@ fn without_kubectl_there_is_one_clear_error() {
     assert_eq!(output.status.code(), Some(2), "{said}");
     assert_eq!(said.matches("error:").count(), 1, "{said}");
     assert!(said.contains("`kubectl` cannot be started") && said.contains("is it on the PATH?"), "{said}");
+}
+
+#[test]
+fn a_method_measures_what_it_needs_and_writes_down_how_it_chose() {
+    let scratch = Scratch::new("online-method");
+    let line = format!("sweep --online {SMALL} --tp 1,2 --batches 1,2,4 --max-concurrency 4 --output-dir out");
+    let text = run_expecting(0, &scratch, &format!("{line} --method stack-rank --top 2")).stdout;
+    let text = String::from_utf8(text).unwrap();
+    assert!(text.starts_with("Method stack-rank, among 6 candidates") && text.contains("\nDeploy "), "{text}");
+    assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+    let selection = read(&scratch.path("out/selection.json"));
+    let all = selection["candidates"].as_array().unwrap();
+    let steps = selection["steps"].as_array().unwrap();
+    let predicted = |step: &Json| number(&all[step["candidate"].as_u64().unwrap() as usize], "predicted");
+    let mut best: Vec<f64> = all.iter().map(|c| number(c, "predicted")).collect();
+    best.sort_by(|a, b| b.total_cmp(a));
+    assert_eq!(steps.iter().map(predicted).collect::<Vec<_>>(), best[..2]);
+    let values: Vec<f64> = steps.iter().map(|step| number(step, "value")).collect();
+    let chosen = steps.iter().find(|step| number(step, "value") == values[0].max(values[1])).unwrap();
+    assert_eq!(selection["chosen"], chosen["candidate"]);
+    // In this build and at these lengths the simulation is the prediction's own model.
+    assert!(steps.iter().all(|step| (number(step, "value") / predicted(step) - 1.0).abs() < 0.25), "{selection}");
+    let online = read(&scratch.path("out/online.json"));
+    let points: usize =
+        online["candidates"].as_array().unwrap().iter().map(|c| c["points"].as_array().unwrap().len()).sum();
+    assert_eq!(points, 2);
+    assert!(
+        (number(&selection["cost"], "gpu_s") / number(&online["cost"], "gpu_s") - 1.0).abs() < 1e-6,
+        "{selection} {online}"
+    );
+    // Nothing is measured for a prediction.
+    run_expecting(
+        0,
+        &scratch,
+        &format!("{} --method aic-all", line.replace("--output-dir out", "--output-dir predicted")),
+    );
+    let selection = read(&scratch.path("predicted/selection.json"));
+    assert_eq!((&selection["method"], selection["steps"].as_array().unwrap().len()), (&"predict-all".into(), 0));
+    assert_eq!(number(&selection["chosen_candidate"], "predicted"), best[0]);
+    assert!(!scratch.path("predicted/tp1").exists());
+    // Shorter measurements are runs of their own.
+    let line = line.replace("--output-dir out", "--output-dir halving --format json");
+    let halving: Json =
+        serde_json::from_slice(&run_expecting(0, &scratch, &format!("{line} --method halving")).stdout).unwrap();
+    let efforts: Vec<f64> = halving["steps"].as_array().unwrap().iter().map(|step| number(step, "effort")).collect();
+    assert_eq!(efforts, [0.25, 0.25, 0.25, 0.25, 0.25, 0.25, 0.5, 0.5, 0.5, 1.0, 1.0]);
+    assert_eq!(halving, read(&scratch.path("halving/selection.json")));
+    let runs = |tp| std::fs::read_dir(scratch.path(&format!("halving/tp{tp}/decode"))).unwrap().count();
+    assert_eq!(runs(1) + runs(2), efforts.len());
+}
+
+#[test]
+fn a_method_starts_each_size_once_where_its_candidates_stand_together() {
+    let scratch = Scratch::new("online-method-launch");
+    let launch = script(&scratch, "[ $2 = 4 ] && exit 7", "--constant-ttft-ms 2 --constant-itl-ms 0.5");
+    let flags = "--tp 1,2,4 --batches 1,2 --max-concurrency 2 --ttft 5000 --method measure-all";
+    let output = launching(&scratch, &launch, flags).output().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", String::from_utf8_lossy(&output.stderr));
+    let selection = read(&scratch.path("out/selection.json"));
+    let steps = selection["steps"].as_array().unwrap();
+    assert_eq!(steps.len(), selection["candidates"].as_array().unwrap().len());
+    for step in steps {
+        let fails = step["name"].as_str().unwrap().starts_with("TP4");
+        assert_eq!(step["value"].is_null(), fails, "{step}");
+    }
+    let groups = groups(&scratch);
+    assert_eq!(groups.len(), 2, "a size that failed is not started again: {groups:?}");
+    assert!(groups.iter().all(|group| test_kill_process_group(*group).is_err()), "something is left");
+    let online = read(&scratch.path("out/online.json"));
+    let states: Vec<&Json> = online["candidates"].as_array().unwrap().iter().map(|c| &c["state"]).collect();
+    assert_eq!(states, ["measured", "measured", "failed"]);
 }

@@ -12,13 +12,16 @@ use super::target::TargetArgs;
 use crate::comparison::capacity_search::Limits;
 use crate::comparison::measured_sweep::Bounds;
 use crate::comparison::profiled::Task;
+use crate::comparison::selection::{Budget, Method};
 use crate::deployment::Recipe;
 use crate::deployment::kubernetes::Manifest;
 use crate::deployment::launched::Template;
 use crate::error::Result;
 use crate::export::ExportLevel;
 use crate::profiler::backend::Backend;
+use crate::profiler::sweep::Spec;
 use crate::profiler::{gpu, model};
+use crate::rng::Seed;
 use crate::schedule::Caps;
 use crate::schedule::spec::LengthLaw;
 
@@ -32,6 +35,8 @@ const OUTPUT_DIR: &str = "online_results";
 const GROWTH_MIN: f64 = 0.05;
 /// Requests of a load for each client: what is left of them in the steady state is about one for each.
 const REQUESTS_PER_CLIENT: u64 = 4;
+/// Fewest requests of a load, however small its share is.
+const REQUESTS_MIN: u64 = 4;
 /// Most requests before a load.
 const WARMUP_MAX: u32 = 8;
 
@@ -82,6 +87,19 @@ pub struct OnlineArgs {
     /// Most loads of a deployment that are measured.
     #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub points_max: u32,
+
+    /// Batches (requests in flight) that a --method chooses among, beside the one of each size that is predicted to be its best.
+    /// [default: the powers of two up to 256 and --max-concurrency]
+    #[arg(long, value_name = "N", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub batches: Vec<u32>,
+
+    /// Most measurements of a --method; for stack-rank the N of its top N. [default: as many as it wants]
+    #[arg(long, value_name = "N", visible_alias = "budget", value_parser = clap::value_parser!(u32).range(1..))]
+    pub top: Option<u32>,
+
+    /// GPU seconds after which a --method begins no measurement. [default: no bound]
+    #[arg(long, value_name = "SECONDS")]
+    pub budget_gpu_s: Option<f64>,
 
     /// Sequences that a simulated deployment runs at once.
     #[arg(long, value_name = "N", default_value_t = 256, value_parser = clap::value_parser!(u32).range(1..))]
@@ -140,6 +158,16 @@ pub struct OnlineConfig {
     pub requests_min: u64,
     /// Bounds of the search for loads.
     pub limits: Limits,
+    /// The method that chooses; `None` where every size is swept.
+    pub method: Option<&'static Method>,
+    /// How much it may measure.
+    pub budget: Budget,
+    /// Batches that it chooses among, beside those that are predicted.
+    pub batches: Vec<u32>,
+    /// What is predicted of the same sizes, where model, GPU and engine are known.
+    pub spec: Option<Spec>,
+    /// Seed of what it draws.
+    pub seed: Seed,
     /// Longest time until a deployment answers, ns.
     pub ready_ns: i64,
     /// Time to end, ns.
@@ -152,26 +180,38 @@ pub struct OnlineConfig {
     pub notes: Vec<String>,
 }
 
+/// One run.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// What it asks.
+    pub task: Task,
+    /// Its share, in (0, 1], of the requests of a whole measurement.
+    pub effort: f64,
+    /// Time in which its clients begin, one after the other, ns.
+    pub ramp_ns: i64,
+    /// Its directory.
+    pub dir: PathBuf,
+}
+
 impl OnlineConfig {
-    /// A run of `task` against a candidate at `url`, into `dir`; its clients begin one after the other, in `ramp_ns`. Each has texts
-    /// of its own: a prefix cache has not seen them.
+    /// A run against a candidate at `url`. Each has texts of its own: a prefix cache has not seen them.
     ///
     /// # Errors
     /// Those of [`BaseUrl::parse`].
-    pub fn run(
-        &self,
-        candidate: &CandidateConfig,
-        url: Option<&str>,
-        (task, ramp_ns): (Task, i64),
-        dir: PathBuf,
-    ) -> Result<ProfileConfig> {
+    pub fn run(&self, candidate: &CandidateConfig, url: Option<&str>, asked: Asked) -> Result<ProfileConfig> {
+        let Asked { task, effort, ramp_ns, dir } = asked;
         let mut run = candidate.base.clone();
         if let Some(url) = url {
             run.destination = Destination::Server(BaseUrl::parse(url)?);
         }
         let (clients, requests) = match task {
             Task::Prefill { .. } => (1, self.prefill_requests),
-            Task::Decode { clients } => (clients, self.requests_min + REQUESTS_PER_CLIENT * u64::from(clients)),
+            Task::Decode { clients } => {
+                let whole = self.requests_min + REQUESTS_PER_CLIENT * u64::from(clients);
+                // Each client asks twice at least: the first time it is alone.
+                let share = ((whole as f64 * effort).ceil() as u64).max(2 * u64::from(clients));
+                (clients, share.max(REQUESTS_MIN).min(whole))
+            }
         };
         if let Task::Prefill { isl } = task {
             if let SourceConfig::Synthetic(laws) = &mut run.source {
@@ -190,7 +230,7 @@ impl OnlineConfig {
             load: run.load.clone(),
             caps: Caps::default(),
         });
-        run.prompt.cache_salt = run.prompt.cache_salt.map(|salt| format!("{salt}-{}", task.dir(candidate.tp)));
+        run.prompt.cache_salt = run.prompt.cache_salt.map(|salt| format!("{salt}-{}-{effort}", task.dir(candidate.tp)));
         run.export_level = ExportLevel::Summary;
         run.artifact_dir = Some(dir);
         Ok(run)
@@ -243,6 +283,18 @@ impl SweepArgs {
                     .into(),
             );
         }
+        let mut batches = args.batches.clone();
+        if batches.is_empty() {
+            batches = (0..9).map(|power| 1 << power).filter(|n| *n <= args.max_concurrency).collect();
+        }
+        let spec = match self.resolve() {
+            Ok(predicted) => Some(Spec { tps, ..predicted.spec }),
+            Err(why) if self.method.selection().is_some() => {
+                notes.push(format!("Nothing is predicted: {why}."));
+                None
+            }
+            Err(_) => None,
+        };
         Ok(OnlineConfig {
             model: self.model.clone(),
             gpu: self.aic_system.clone(),
@@ -263,6 +315,11 @@ impl SweepArgs {
                 runs_max: args.points_max as usize,
                 growth_min: GROWTH_MIN,
             },
+            method: self.method.selection(),
+            budget: self.budget()?,
+            batches,
+            spec,
+            seed: Seed(self.seed),
             ready_ns: positive_ns("--ready-timeout", args.ready_timeout)?,
             stop_ns: positive_ns("--stop-timeout", args.stop_timeout)?,
             format: self.format,
@@ -276,6 +333,7 @@ impl SweepArgs {
         let flags = [
             (self.use_ai_configurator, "--use-ai-configurator"),
             (self.points.is_some(), "--points"),
+            (self.regret, "--regret"),
             (self.aic_tables.is_some(), "--aic-tables"),
             (!self.calibrate_from.is_empty(), "--calibrate-from"),
             (self.profile.is_some(), "--profile"),
@@ -284,6 +342,22 @@ impl SweepArgs {
             (self.gpu_hour_price.is_some(), "--gpu-hour-price"),
         ];
         flags.iter().find(|(is_given, _)| *is_given).map(|(_, name)| *name)
+    }
+
+    fn budget(&self) -> Result<Budget> {
+        let args = &self.online;
+        if self.method.selection().is_none()
+            && (args.top.is_some() || args.budget_gpu_s.is_some() || !args.batches.is_empty())
+        {
+            return usage(
+                "--top, --budget-gpu-s and --batches bound a method: name it with --method, e.g. --method stack-rank",
+            );
+        }
+        let gpu_s = args.budget_gpu_s.unwrap_or(f64::INFINITY);
+        if gpu_s.is_nan() || gpu_s <= 0.0 {
+            return usage("--budget-gpu-s must be seconds above 0");
+        }
+        Ok(Budget { gpu_s, ..args.top.map_or(Budget::NONE, Budget::measurements) })
     }
 
     fn candidate(&self, tp: u32) -> Result<CandidateConfig> {

@@ -8,6 +8,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::online::OnlineArgs;
 use super::site_packages;
 use super::trace::TraceArgs;
+use crate::comparison::selection::{self, Method};
 use crate::error::{Error, Result};
 use crate::profiler::aic::KernelTables;
 use crate::profiler::backend::Backend;
@@ -50,9 +51,12 @@ pub struct SweepArgs {
     #[arg(long, value_name = "NAME", default_value = "h200_sxm", visible_alias = "gpu", alias = "system")]
     pub aic_system: String,
 
-    /// Whose prediction to show: loadline's own; or also AI Configurator's, where `aiconfigurator` or `aisimulate` is on the
-    /// PATH. It takes about 20 seconds; that it was used, or why not, is told.
-    #[arg(long, value_enum, default_value_t = MethodArg::Model)]
+    /// Whose prediction to show: loadline's own (model); or also AI Configurator's (aic), where `aiconfigurator` or `aisimulate` is on
+    /// the PATH. It takes about 20 seconds; that it was used, or why not, is told.
+    ///
+    /// With --online: who chooses among sizes and batches, and measures what it needs for that (docs/methods.md): predict-all,
+    /// measure-all, stack-rank, hybrid, bayesian, halving or random. Without it every size is swept.
+    #[arg(long, value_name = "NAME", default_value = "model", value_parser = method_arg)]
     pub method: MethodArg,
 
     /// Take the times of kernels from AI Configurator's own tables, by interpolation, in place of the constants of this program.
@@ -215,13 +219,33 @@ Examples:
   The Pareto front for a program:
     loadline sweep --format json | jq .pareto_front";
 
-/// Whose prediction, as typed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+/// Whose prediction, or who chooses, as typed.
+#[derive(Clone, Copy, Debug)]
 pub enum MethodArg {
     /// The compact model of this program.
     Model,
     /// And AI Configurator's.
     Aic,
+    /// A method that measures.
+    Selection(&'static Method),
+}
+
+impl MethodArg {
+    /// The method that measures, if it is one.
+    pub(super) fn selection(self) -> Option<&'static Method> {
+        match self {
+            MethodArg::Selection(method) => Some(method),
+            MethodArg::Model | MethodArg::Aic => None,
+        }
+    }
+}
+
+fn method_arg(name: &str) -> std::result::Result<MethodArg, String> {
+    match name {
+        "model" => Ok(MethodArg::Model),
+        "aic" => Ok(MethodArg::Aic),
+        other => selection::method(other).map(MethodArg::Selection).map_err(|e| format!("{e}, or model, or aic")),
+    }
 }
 
 /// Ways to print, as typed.
@@ -290,6 +314,9 @@ impl SweepArgs {
     /// [`Error::Usage`] for an unknown name or a price that is none. What the numbers cannot be is found by
     /// [`Spec::sweep`].
     pub fn resolve(&self) -> Result<SweepConfig> {
+        if let (Some(method), false) = (self.method.selection(), self.is_online()) {
+            return Err(Error::Usage(format!("--method {} measures, and needs --online", method.name)));
+        }
         if self.gpu_hour_price.is_some_and(|price| !(price.is_finite() && price >= 0.0)) {
             return Err(Error::Usage("--gpu-hour-price must be a number, at least 0".into()));
         }
@@ -311,7 +338,7 @@ impl SweepArgs {
             spec,
             gpu_hour_price: self.gpu_hour_price,
             under_load: self.under_load()?,
-            ask_aic: self.method == MethodArg::Aic,
+            ask_aic: matches!(self.method, MethodArg::Aic),
             measured: self.measured(),
             handoff_given: self.handoff_gb_per_s.is_some() || self.handoff_ms.is_some(),
             format: self.format,
@@ -362,7 +389,7 @@ impl SweepArgs {
 
     fn notes(&self) -> Vec<String> {
         let mut notes = Vec::new();
-        if self.use_ai_configurator && self.method == MethodArg::Model {
+        if self.use_ai_configurator && matches!(self.method, MethodArg::Model) {
             notes.push("AI Configurator was not called: every figure is predicted by loadline's own model (--method aic calls it).".into());
         }
         if let Some(namespace) = &self.namespace {

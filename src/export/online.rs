@@ -9,7 +9,13 @@ use serde_json::{Value, json};
 use super::aiperf_json::utc_iso;
 use crate::comparison::measured_sweep::{Bounds, MeasuredPoint, MeasuredPrefill, Recommendation};
 use crate::comparison::profiled::{MeasuredSweep, Profiled, State, Task};
+use crate::comparison::selection::{Budget, Candidate, Choice, Method};
+use crate::rng::Seed;
 
+/// Name and version of the other JSON's shape.
+const SELECTION_SCHEMA: &str = "loadline.selection/1";
+/// The file with what a method chose.
+pub const SELECTION_NAME: &str = "selection.json";
 /// Name and version of the JSON's shape.
 const SCHEMA: &str = "loadline.online/1";
 /// Names of the files.
@@ -62,6 +68,37 @@ pub fn json(o: &MeasuredSweep<'_>) -> Value {
         },
         "recommendation": recommendation,
         "notes": o.notes,
+    })
+}
+
+/// What a method chose, among what, and what each of its measurements said and cost. `clock` is that of the costs.
+pub fn selection(
+    candidates: &[Candidate],
+    choice: &Choice,
+    (method, budget, seed): (&Method, &Budget, Seed),
+    clock: &str,
+) -> Value {
+    let bound = |x: f64| Some(x).filter(|x| x.is_finite());
+    json!({
+        "schema": SELECTION_SCHEMA,
+        "loadline_version": env!("CARGO_PKG_VERSION"),
+        "method": choice.method,
+        "about": method.about,
+        "seed": seed.0,
+        "value": "tokens_per_s_per_gpu where the SLA is met, else 0",
+        "budget": {"measurements": bound(budget.measurements), "gpu_s": bound(budget.gpu_s)},
+        "candidates": candidates,
+        "chosen": choice.chosen,
+        "chosen_candidate": choice.chosen.map(|c| &candidates[c]),
+        "steps": choice.steps,
+        "cost": {
+            "source": "measured",
+            "clock": clock,
+            "measurements": choice.measurements(),
+            "wall_s": choice.wall_s(),
+            "gpu_s": choice.gpu_s(),
+        },
+        "notes": choice.notes,
     })
 }
 

@@ -5,6 +5,7 @@ use super::terminal::{Style, labelled};
 use super::text::{columns, fit, plain, wrap};
 use crate::comparison::measured_sweep::{Binding, MeasuredPoint, Recommendation};
 use crate::comparison::profiled::{MeasuredSweep, Profiled, State};
+use crate::comparison::selection::{Candidate, Choice};
 
 /// Columns of the labels below the table.
 const LABEL: usize = 12;
@@ -44,6 +45,36 @@ pub fn render(o: &MeasuredSweep<'_>, style: Style) -> String {
         text += &format!("{line}\n");
     }
     text
+}
+
+/// What a method measured one after the other, and what it chose.
+pub fn selection(candidates: &[Candidate], choice: &Choice, clock: &str, style: Style) -> String {
+    let shown = |x: Option<f64>| x.map_or_else(|| "-".into(), number);
+    let mut rows =
+        vec![["step", "candidate", "effort", "predicted", "measured", "GPU-s", "best so far"].map(String::from)];
+    for (n, step) in choice.steps.iter().enumerate() {
+        rows.push([
+            (n + 1).to_string(),
+            step.name.clone(),
+            number(step.effort),
+            shown(candidates[step.candidate].predicted),
+            shown(step.value),
+            number(step.gpu_s),
+            step.incumbent.map_or_else(|| "-".into(), |c| candidates[c].name.clone()),
+        ]);
+    }
+    let mut lines = vec![format!("Method {}, among {} candidates", choice.method, candidates.len())];
+    lines.extend(columns(&rows));
+    let chosen = choice.chosen.map_or_else(|| "none".into(), |c| candidates[c].name.clone());
+    lines.push(format!(
+        "Chosen: {chosen}, after {} measurements and {} GPU-h, measured ({clock} time)",
+        number(choice.measurements()),
+        number(choice.gpu_s() / 3600.0)
+    ));
+    lines.push("predicted, measured: tokens per second and GPU, 0 where the SLA is missed".into());
+    lines.extend(choice.notes.iter().cloned());
+    let lines = lines.iter().flat_map(|l| if l.len() > style.width { wrap(l, style.width) } else { vec![l.clone()] });
+    lines.map(|l| format!("{l}\n")).collect::<String>() + "\n"
 }
 
 fn row(c: &Profiled, o: &MeasuredSweep<'_>) -> [String; 11] {

@@ -149,6 +149,7 @@ impl Choice {
 }
 
 /// A way to choose.
+#[derive(Debug)]
 pub struct Method {
     /// Its name on the command line and in files.
     pub name: &'static str,

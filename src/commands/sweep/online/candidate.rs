@@ -2,7 +2,7 @@
 
 use crate::cli::base_url::BaseUrl;
 use crate::cli::config::{Destination, ProfileConfig};
-use crate::cli::online::{CandidateConfig, OnlineConfig};
+use crate::cli::online::{Asked, CandidateConfig, OnlineConfig};
 use crate::commands::profile;
 use crate::comparison::capacity_search::{self, End, Loaded};
 use crate::comparison::levels::Load;
@@ -17,6 +17,34 @@ use crate::record::reader::{Recording, Rows};
 use crate::report::out;
 use crate::report::terminal::Style;
 use crate::time::{SECOND_NS, realtime_ns};
+
+/// One run, and the share of a whole measurement that it is.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look {
+    /// What it asks.
+    pub(super) task: Task,
+    /// In (0, 1].
+    pub(super) effort: f64,
+}
+
+impl Look {
+    pub(super) fn whole(task: Task) -> Look {
+        Look { task, effort: 1.0 }
+    }
+
+    fn clients(self) -> u32 {
+        match self.task {
+            Task::Prefill { .. } => 1,
+            Task::Decode { clients } => clients,
+        }
+    }
+
+    /// The directory of its run: a shorter one has one of its own.
+    fn dir(self, tp: u32) -> String {
+        let whole = self.task.dir(tp);
+        if self.effort < 1.0 { format!("{whole}_effort_{:.3}", self.effort) } else { whole }
+    }
+}
 
 /// What all sizes are measured with.
 pub(super) struct Measuring<'a> {
@@ -59,58 +87,103 @@ impl<'a> Measuring<'a> {
     /// # Errors
     /// What is wrong with all of them: a program that is not there, files that cannot be written.
     pub(super) fn measure(&mut self, candidate: &CandidateConfig) -> Result<Profiled> {
+        let (mut profiled, mut running) = self.open(candidate)?;
+        let measured = match &mut running {
+            Some(running) => self.runs(candidate, running, &mut profiled),
+            None => Ok(()),
+        };
+        self.close(&mut profiled, running, measured)?;
+        Ok(profiled)
+    }
+
+    /// Brings a deployment up. None is running where it failed or the user stopped it, which the first half of the answer tells.
+    ///
+    /// # Errors
+    /// As [`Measuring::measure`].
+    pub(super) fn open(&mut self, candidate: &CandidateConfig) -> Result<(Profiled, Option<Running>)> {
         let tp = candidate.tp;
         let mut profiled = Profiled::not_measured(tp, candidate.recipe.kind(), "");
         (profiled.reason, profiled.state) = (None, State::Measured);
         let dir = self.config.output_dir.join(format!("tp{tp}"));
         std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         profiled.started_ns = self.now_ns(&profiled);
+        self.latencies_s.clear();
         out::stderr(&format!("TP{tp}: {} deployment …\n", candidate.recipe.kind()))?;
-        let started = {
-            let slot = Slot { model: &self.config.model, tp, dir: &dir };
-            candidate.recipe.start(
-                slot,
-                &Watch {
-                    ready_ns: self.config.ready_ns,
-                    stop_ns: self.config.stop_ns,
-                    is_stopped: &|| self.switch.asked() != Stop::No,
-                    look: &|url| look(&candidate.base, url),
-                },
-            )
+        let slot = Slot { model: &self.config.model, tp, dir: &dir };
+        let watch = Watch {
+            ready_ns: self.config.ready_ns,
+            stop_ns: self.config.stop_ns,
+            is_stopped: &|| self.is_stopped(),
+            look: &|url| look(&candidate.base, url),
         };
-        match started {
-            Ok(Some(mut running)) => {
+        match candidate.recipe.start(slot, &watch) {
+            Ok(Some(running)) => {
                 profiled.url = running.url().map(str::to_owned);
                 profiled.log = running.log().map(|path| path.display().to_string());
                 profiled.ready_at_ns = Some(self.now_ns(&profiled));
-                let measured = self.runs(candidate, &mut running, &mut profiled);
-                self.spend(&mut profiled);
-                // What was measured is worth keeping even where its deployment does not end.
-                if let Err(error) = running.stop() {
-                    self.notes.push(format!("TP{tp}: {error}."));
-                }
-                match measured {
-                    Err(Error::Endpoint(why)) => fail(&mut profiled, why),
-                    other => other?,
-                }
+                return Ok((profiled, Some(running)));
             }
             Ok(None) => interrupt(&mut profiled),
             Err(Error::Endpoint(why)) => fail(&mut profiled, why),
             Err(error) => return Err(error),
         }
-        profiled.ended_ns = self.now_ns(&profiled);
-        if profiled.ready_at_ns.is_none() {
-            self.spend(&mut profiled);
+        Ok((profiled, None))
+    }
+
+    /// Ends a deployment, and says what it cost and how it went.
+    ///
+    /// # Errors
+    /// That of `measured`, unless it is the deployment's.
+    pub(super) fn close(
+        &mut self,
+        profiled: &mut Profiled,
+        running: Option<Running>,
+        measured: Result<()>,
+    ) -> Result<()> {
+        let tp = profiled.tp;
+        self.spend(profiled);
+        // What was measured is worth keeping even where its deployment does not end.
+        if let Some(Err(error)) = running.map(Running::stop) {
+            self.notes.push(format!("TP{tp}: {error}."));
         }
-        if let Some(reason) = &profiled.reason {
-            out::stderr(&format!("TP{tp}: {reason}\n"))?;
+        profiled.ended_ns = self.now_ns(profiled);
+        match measured {
+            Err(Error::Endpoint(why)) => fail(profiled, why),
+            other => other?,
         }
-        Ok(profiled)
+        match &profiled.reason {
+            Some(reason) => out::stderr(&format!("TP{tp}: {reason}\n")),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the user has asked to stop.
+    pub(super) fn is_stopped(&self) -> bool {
+        self.switch.asked() != Stop::No
+    }
+
+    /// The time on the wall, or of the simulation, ns since 1970.
+    pub(super) fn clock_ns(&self, is_simulated: bool) -> i64 {
+        if is_simulated { self.began_ns + self.simulated_ns } else { realtime_ns() }
+    }
+
+    /// Whether a load of the deployment that is up has told how long a request takes.
+    pub(super) fn knows_a_latency(&self) -> bool {
+        !self.latencies_s.is_empty()
+    }
+
+    /// Says how long a request is expected to take with so many clients.
+    pub(super) fn expect(&mut self, clients: u32, ttft_ms: f64, itl_ms: f64) {
+        self.latencies_s = vec![(clients, self.latency_s(ttft_ms, itl_ms))];
+    }
+
+    fn latency_s(&self, ttft_ms: f64, itl_ms: f64) -> f64 {
+        (ttft_ms + f64::from(self.config.osl - 1) * itl_ms) / 1e3
     }
 
     /// The time on the candidate's clock, ns since 1970.
     fn now_ns(&self, profiled: &Profiled) -> i64 {
-        if profiled.is_simulated() { self.began_ns + self.simulated_ns } else { realtime_ns() }
+        self.clock_ns(profiled.is_simulated())
     }
 
     /// What it has cost until now.
@@ -129,10 +202,10 @@ impl<'a> Measuring<'a> {
 
     /// Both sweeps.
     fn runs(&mut self, candidate: &CandidateConfig, running: &mut Running, profiled: &mut Profiled) -> Result<()> {
-        let mut url = running.url().map(str::to_owned);
+        let url = running.url().map(str::to_owned);
         for isl in &self.config.prefill_isl {
             let task = Task::Prefill { isl: *isl };
-            let Some(m) = self.one(candidate, url.as_deref(), task)? else {
+            let Some(m) = self.one(candidate, url.as_deref(), Look::whole(task))? else {
                 interrupt(profiled);
                 return Ok(());
             };
@@ -150,16 +223,12 @@ impl<'a> Measuring<'a> {
             }
         }
         let mut points: Vec<MeasuredPoint> = Vec::new();
-        self.latencies_s.clear();
         let limits = self.config.limits;
         let found = capacity_search::search(&limits, &mut |clients| {
-            let Some(m) = self.one(candidate, url.as_deref(), Task::Decode { clients })? else { return Ok(None) };
-            let point = self.point(candidate, clients, &m);
+            let look = Look::whole(Task::Decode { clients });
+            let Some(point) = self.load(candidate, url.as_deref(), look)? else { return Ok(None) };
             points.push(point);
             let MeasuredPoint { ttft_ms, itl_ms, tokens_per_s, .. } = point;
-            self.latencies_s.extend(
-                ttft_ms.zip(itl_ms).map(|(ttft, itl)| (clients, (ttft + f64::from(self.config.osl - 1) * itl) / 1e3)),
-            );
             Ok(Some(Loaded { clients, ttft_ms, itl_ms, tokens_per_s }))
         });
         points.sort_by_key(|p| p.batch);
@@ -167,7 +236,6 @@ impl<'a> Measuring<'a> {
         let found = found?;
         (profiled.capacity, profiled.is_saturated, profiled.end) =
             (found.capacity, found.is_saturated, Some(found.end));
-        url.take();
         match found.end {
             End::Interrupted => interrupt(profiled),
             End::Unanswered => {
@@ -179,44 +247,54 @@ impl<'a> Measuring<'a> {
         Ok(())
     }
 
-    fn point(&self, candidate: &CandidateConfig, clients: u32, m: &Measured) -> MeasuredPoint {
+    /// One run under load; `None` where the user stopped it.
+    pub(super) fn load(
+        &mut self,
+        candidate: &CandidateConfig,
+        url: Option<&str>,
+        look: Look,
+    ) -> Result<Option<MeasuredPoint>> {
+        let Some(m) = self.one(candidate, url, look)? else { return Ok(None) };
         let requests_per_s = m.request_rps.unwrap_or(0.0);
-        MeasuredPoint {
+        let point = MeasuredPoint {
             tp: candidate.tp,
             gpus: candidate.tp,
-            batch: clients,
+            batch: look.clients(),
             ttft_ms: m.ttft.as_ref().map(|s| s.mean),
             itl_ms: m.itl.as_ref().map(|s| s.mean),
             requests_per_s,
             tokens_per_s: requests_per_s * f64::from(self.config.osl),
             requests: m.requests,
             is_steady: m.is_steady,
+        };
+        if let Some((ttft_ms, itl_ms)) = point.ttft_ms.zip(point.itl_ms) {
+            self.latencies_s.push((point.batch, self.latency_s(ttft_ms, itl_ms)));
         }
+        Ok(Some(point))
     }
 
     /// One run; `None` where the user stopped it.
-    fn one(&mut self, candidate: &CandidateConfig, url: Option<&str>, task: Task) -> Result<Option<Measured>> {
-        if self.switch.asked() != Stop::No {
+    fn one(&mut self, candidate: &CandidateConfig, url: Option<&str>, look: Look) -> Result<Option<Measured>> {
+        if self.is_stopped() {
             return Ok(None);
         }
         let tp = candidate.tp;
-        let (says, load) = match task {
-            Task::Prefill { isl } => (format!("prompts of {isl} tokens"), Load::Clients(1)),
-            Task::Decode { clients } => (format!("{clients} in flight"), Load::Clients(clients)),
+        let says = match look.task {
+            Task::Prefill { isl } => format!("prompts of {isl} tokens"),
+            Task::Decode { clients } => format!("{clients} in flight"),
         };
         out::stderr(&format!("TP{tp}: {says} …\n"))?;
-        let dir = self.config.output_dir.join(task.dir(tp));
+        let dir = self.config.output_dir.join(look.dir(tp));
         // Clients who begin at once ask at once for ever where all answers are as long: each prompt would wait for all others. The last
         // begins one place in the round before the first asks again.
-        let ramp_s = match task {
-            Task::Decode { clients } => {
-                let round_s = capacity_search::expected_s(&self.latencies_s, clients).unwrap_or(0.0);
-                round_s * (1.0 - 1.0 / f64::from(clients))
-            }
+        let clients = look.clients();
+        let round_s = match look.task {
+            Task::Decode { .. } => capacity_search::expected_s(&self.latencies_s, clients).unwrap_or(0.0),
             Task::Prefill { .. } => 0.0,
         };
-        let task_and_ramp = (task, (ramp_s * SECOND_NS as f64) as i64);
-        profile::run(&self.config.run(candidate, url, task_and_ramp, dir.clone())?, self.command.to_vec(), self.style)?;
+        let ramp_ns = (round_s * (1.0 - 1.0 / f64::from(clients)) * SECOND_NS as f64) as i64;
+        let asked = Asked { task: look.task, effort: look.effort, ramp_ns, dir: dir.clone() };
+        profile::run(&self.config.run(candidate, url, asked)?, self.command.to_vec(), self.style)?;
         let recording = Recording::open(&dir)?;
         let manifest = recording.manifest();
         if matches!(candidate.base.destination, Destination::Simulated(_)) {
@@ -230,7 +308,7 @@ impl<'a> Measuring<'a> {
         if let Some(verdict) = manifest.verdict.as_ref().filter(|v| v.judgement == Judgement::Invalid) {
             self.notes.push(format!("TP{tp}, {says}: the run is invalid: {}.", verdict.reasons.join("; ")));
         }
-        measure(&recording, load).map(Some)
+        measure(&recording, Load::Clients(clients)).map(Some)
     }
 }
 
@@ -240,7 +318,8 @@ fn look(base: &ProfileConfig, url: &str) -> std::result::Result<(), String> {
     profile::answers(&ProfileConfig { destination: Destination::Server(url), ..base.clone() })
 }
 
-fn unanswered(running: &mut Running, task: Task) -> Error {
+/// What to say where nothing was answered.
+pub(super) fn unanswered(running: &mut Running, task: Task) -> Error {
     let what = match task {
         Task::Prefill { isl } => format!("prompt of {isl} tokens"),
         Task::Decode { clients } => format!("request of {clients} in flight"),
@@ -254,6 +333,6 @@ fn fail(profiled: &mut Profiled, why: String) {
     (profiled.state, profiled.reason) = (State::Failed, Some(why));
 }
 
-fn interrupt(profiled: &mut Profiled) {
+pub(super) fn interrupt(profiled: &mut Profiled) {
     (profiled.state, profiled.reason) = (State::Interrupted, Some("the sweep was interrupted at it".into()));
 }

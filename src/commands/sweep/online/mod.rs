@@ -1,9 +1,11 @@
 //! `loadline sweep --online`: deploys and measures one size after the other, prints and writes what came of it.
 
+mod bench;
 mod candidate;
 
 use std::sync::Arc;
 
+use bench::OnlineBench;
 use candidate::Measuring;
 
 use super::write;
@@ -12,6 +14,7 @@ use crate::cli::sweep::SweepFormat;
 use crate::commands::interrupt::Interrupts;
 use crate::comparison::measured_sweep::{self, MeasuredPoint, MeasuredPrefill, Recommendation};
 use crate::comparison::profiled::{MeasuredSweep, Profiled, State};
+use crate::comparison::selection::{Candidate, Choice, Method};
 use crate::engine::stop::{Stop, StopSwitch};
 use crate::error::{Error, ExitCode, Result};
 use crate::export::online as export;
@@ -21,6 +24,7 @@ use crate::profiler::results::suggest;
 use crate::profiler::results::tables::{DecodeTable, PrefillTable};
 use crate::report::terminal::Style;
 use crate::report::{online as report, out, sweep::log_time};
+use crate::rng::Stream;
 use crate::time::{Clock, SECOND_NS, SystemClock};
 
 /// Measures. Exit code 1 where nothing that was measured meets the SLA, 4 where the user stopped it.
@@ -32,25 +36,14 @@ pub(in crate::commands) fn run(config: &OnlineConfig, command: &[String], style:
     let switch = Arc::new(StopSwitch::default());
     let _interrupts = Interrupts::listen(Arc::clone(&switch), |_| {})?;
     let mut measuring = Measuring::new(config, command, style, &switch);
-    let mut candidates: Vec<Profiled> = Vec::new();
-    let mut broken: Option<Error> = None;
-    for candidate in &config.candidates {
-        let missing = |why: &str| Profiled::not_measured(candidate.tp, candidate.recipe.kind(), why);
-        candidates.push(if let Some(error) = &broken {
-            missing(&format!("the sweep ended before it: {error}"))
-        } else if switch.asked() != Stop::No {
-            missing("the sweep was interrupted before it")
-        } else {
-            measuring.measure(candidate).unwrap_or_else(|error| {
-                let lost = missing(&error.to_string());
-                broken = Some(error);
-                lost
-            })
-        });
-    }
-    if let Some(error) = broken.take_if(|_| candidates.iter().all(|c| c.state == State::NotMeasured)) {
-        return Err(error);
-    }
+    let Swept { mut candidates, broken, chosen } = match config.method {
+        None => sweep(config, &mut measuring),
+        Some(method) => choose(config, method, &mut measuring)?,
+    };
+    let broken = match broken {
+        Some(error) if candidates.iter().all(|c| c.state == State::NotMeasured) => return Err(error),
+        broken => broken,
+    };
     let too_large = |tp: &u32| Profiled::not_measured(*tp, "none", "it takes more than --max-gpus");
     candidates.extend(config.too_large.iter().map(too_large));
     let mut notes = config.notes.clone();
@@ -79,16 +72,75 @@ pub(in crate::commands) fn run(config: &OnlineConfig, command: &[String], style:
     for (name, bytes) in files {
         write(&config.output_dir, name, &bytes)?;
     }
+    let mut text = report::render(&online, style);
+    let mut printed = json;
+    if let Some((method, among, choice)) = &chosen {
+        let selection = export::selection(among, choice, (method, &config.budget, config.seed), online.clock());
+        printed = serde_json::to_string_pretty(&selection).map_err(internal)? + "\n";
+        write(&config.output_dir, export::SELECTION_NAME, printed.as_bytes())?;
+        text = report::selection(among, choice, online.clock(), style) + &text;
+    }
     out::stderr(&format!("Written to {}\n", config.output_dir.display()))?;
     out::stdout(&match config.format {
-        SweepFormat::Text => report::render(&online, style),
-        SweepFormat::Json => json,
+        SweepFormat::Text => text,
+        SweepFormat::Json => printed,
         SweepFormat::Csv => csv,
     })?;
-    match broken {
-        Some(error) => Err(error),
-        None => code(&candidates, recommendation.as_ref(), switch.asked() != Stop::No),
+    match (broken, &chosen) {
+        (Some(error), _) => Err(error),
+        (None, Some((_, among, choice))) if switch.asked() == Stop::No => code_of_choice(among, choice, &candidates),
+        (None, _) => code(&candidates, recommendation.as_ref(), switch.asked() != Stop::No),
     }
+}
+
+/// What was measured, and how that ended.
+struct Swept {
+    candidates: Vec<Profiled>,
+    /// What no further size can be measured for.
+    broken: Option<Error>,
+    /// Of a method: itself, what it chose among, and its choice.
+    chosen: Option<(&'static Method, Vec<Candidate>, Choice)>,
+}
+
+/// Every size, in full.
+fn sweep(config: &OnlineConfig, measuring: &mut Measuring<'_>) -> Swept {
+    let mut candidates: Vec<Profiled> = Vec::new();
+    let mut broken: Option<Error> = None;
+    for candidate in &config.candidates {
+        let missing = |why: &str| Profiled::not_measured(candidate.tp, candidate.recipe.kind(), why);
+        candidates.push(if let Some(error) = &broken {
+            missing(&format!("the sweep ended before it: {error}"))
+        } else if measuring.is_stopped() {
+            missing("the sweep was interrupted before it")
+        } else {
+            measuring.measure(candidate).unwrap_or_else(|error| {
+                let lost = missing(&error.to_string());
+                broken = Some(error);
+                lost
+            })
+        });
+    }
+    Swept { candidates, broken, chosen: None }
+}
+
+/// What a method asks for.
+fn choose<'a>(config: &'a OnlineConfig, method: &'static Method, measuring: &mut Measuring<'a>) -> Result<Swept> {
+    let mut bench = OnlineBench::new(config, measuring)?;
+    let choice = method.choose(&mut bench, &config.budget, &mut config.seed.stream(Stream::Selection))?;
+    let (among, candidates) = bench.finish()?;
+    Ok(Swept { candidates, broken: None, chosen: Some((method, among, choice)) })
+}
+
+/// As [`code`], of the candidate that was chosen; what was only predicted of it counts where it was not measured.
+fn code_of_choice(among: &[Candidate], choice: &Choice, candidates: &[Profiled]) -> Result<ExitCode> {
+    if !choice.steps.is_empty() && choice.steps.iter().all(|step| step.value.is_none()) {
+        return code(candidates, None, false);
+    }
+    let value = choice.chosen.and_then(|c| {
+        let last = choice.steps.iter().rev().find(|step| step.candidate == c);
+        last.map_or(among[c].predicted, |step| step.value)
+    });
+    Ok(if value.is_some_and(|v| v > 0.0) { ExitCode::Ok } else { ExitCode::ThresholdFailed })
 }
 
 fn code(candidates: &[Profiled], recommendation: Option<&Recommendation>, is_interrupted: bool) -> Result<ExitCode> {
