@@ -148,7 +148,7 @@ pub(super) fn tracks(
     values().next()?;
     let unit = TimeUnit::of(timeline);
     let highest = values().chain(reference.map(|r| r.0)).fold(0.0, f64::max);
-    let caption = format!("{caption}, by intervals of {}.", interval(timeline));
+    let caption = format!("{caption}. Intervals of {}.", interval(timeline));
     let axes = (unit.axis(timeline), Axis::from_zero(label, highest));
     let mut chart = Chart::new(heading, &caption, axes, 0);
     for (key, values) in tracks {

@@ -284,6 +284,8 @@ impl Chart {
         let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
         for (value, text) in self.y.ticks() {
             let y = self.y_at(value);
+            // Left of the axis there is room for six characters: 400,000 is written as 400k.
+            let text = text.strip_suffix(",000").filter(|_| text.len() > 6).map_or(text.clone(), |t| format!("{t}k"));
             let _ = write!(
                 svg,
                 "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/>\
@@ -371,6 +373,13 @@ mod tests {
             n += 1;
         }
         assert!((4..9).contains(&n), "{n} of 9 texts are left");
+    }
+
+    #[test]
+    fn large_values_of_the_y_axis_fit_beside_it() {
+        let texts = |high: f64| Chart::new("T", "D", (Axis::up_to("x", 1.0), Axis::from_zero("y", high)), 0).finish();
+        assert!(texts(400_000.0).contains(">400k<") && !texts(400_000.0).contains(">400,000<"));
+        assert!(texts(50_000.0).contains(">50,000<"));
     }
 
     #[test]
