@@ -60,7 +60,7 @@ const CORE: [&str; 15] = [
 fn export(rows: &dyn Rows, file_name: &str) -> String {
     let exporter = EXPORTERS.iter().find(|e| e.file_name == file_name).unwrap();
     let mut out = Vec::new();
-    (exporter.write)(rows, &summarise(rows).unwrap(), &mut out).unwrap();
+    exporter.write(rows, &summarise(rows).unwrap(), &mut out).unwrap();
     String::from_utf8(out).unwrap()
 }
 

@@ -9,6 +9,7 @@ mod support;
 use loadline::outcome::{EventKind, Outcome, Phase};
 use loadline::profiler::backend::Backend;
 use loadline::profiler::cost::{CostModel, StepLoad};
+use loadline::profiler::results::npz;
 use loadline::profiler::{gpu, model};
 use loadline::record::manifest::Manifest;
 use loadline::record::row::{RequestRow, TokenRow};
@@ -58,6 +59,35 @@ fn a_lone_request_takes_what_the_cost_model_says_to_the_nanosecond() {
     assert_eq!((row.scheduled_ns, row.prompt_tokens, row.output_tokens), (sent(row), Some(1000), Some(3)));
     let output: Vec<i64> = tokens.iter().filter(|t| t.kind == EventKind::Output).map(|t| t.t_ns).collect();
     assert_eq!(output, [first_ns, second_ns, last_ns]);
+}
+
+#[test]
+fn a_lone_request_takes_what_a_profilers_tables_say_to_the_nanosecond() {
+    let scratch = Scratch::new("tables");
+    let arrays: [(&str, &[f64]); 5] = [
+        ("prefill_isl", &[500.0, 1000.0, 2000.0]),
+        ("prefill_ttft_ms", &[40.0, 70.0, 150.0]),
+        ("decode_active_kv_tokens", &[1000.0, 5000.0]),
+        ("decode_context_length", &[1000.0, 1000.0]),
+        ("decode_itl", &[9.0, 13.0]),
+    ];
+    let tables = scratch.path("tables.npz");
+    std::fs::write(&tables, npz::encode(&arrays).unwrap()).unwrap();
+    for (isl, ttft_ns) in [(1000, 70_000_000), (1500, 110_000_000)] {
+        let rows = simulate("tables-run", &trace(1, 0, isl, 3), &format!("--engine-profile {}", tables.display()));
+        let (row, tokens) = &rows[0];
+        assert_eq!(row.first_token_ns, Some(sent(row) + ttft_ns));
+        let output: Vec<i64> = tokens.iter().filter(|t| t.kind == EventKind::Output).map(|t| t.t_ns).collect();
+        // From 9 ms at 1000 tokens on, one more per thousand: 1001 or 1501, then one more.
+        let step = |context: i64| 9_000_000 + 1_000 * (context - 1000);
+        let expect = [step(isl as i64 + 1), step(isl as i64 + 2)];
+        assert_eq!([output[1] - output[0], output[2] - output[1]], expect);
+    }
+    let line = format!(
+        "profile --simulate --streaming --isl 10 --osl 2 --request-count 1 --artifact-dir run --engine-profile {}",
+        scratch.path("none").display()
+    );
+    run_expecting(2, &scratch, &line);
 }
 
 #[test]

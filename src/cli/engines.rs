@@ -1,9 +1,14 @@
 //! The arguments that describe the engines of a simulated deployment, for `serve` and for a `profile` without a URL.
 
+use std::path::PathBuf;
+use std::sync::Arc;
+
 use super::profile::SIMULATED;
 use crate::error::{Error, Result};
+use crate::profiler::calibrate::file::ProfileFile;
 use crate::profiler::disaggregate::Handoff;
 use crate::profiler::model;
+use crate::profiler::results::timing::MeasuredTimes;
 use crate::sim::batch::Admission;
 use crate::sim::config::{Disaggregation, ServeConfig};
 use crate::sim::disaggregated::FirstToken;
@@ -11,6 +16,13 @@ use crate::sim::disaggregated::FirstToken;
 /// How many engines, and what each can hold.
 #[derive(Clone, Debug, clap::Args)]
 pub struct EngineArgs {
+    /// What was measured. A calibration's file (`sweep --calibrate-from RUN_DIR --profile-output FILE`) adds host time of requests, steps
+    /// and sequences, how much slower prompts are than their kernels, and, for --prefill-replicas, the bandwidth of the hand-off. What a
+    /// profiler wrote (a directory with selected_*_interpolation/raw_data.npz, one .npz or JSON with both tables, also by the names
+    /// of Dynamo's mock engine, or a ConfigMap) times iterations in place of the model, and tells the size of the KV cache.
+    #[arg(long, visible_alias = "engine-profile", value_name = "FILE|DIR", help_heading = SIMULATED)]
+    pub profile: Option<PathBuf>,
+
     /// Sequences that run at once; more wait in the queue, in order of arrival.
     #[arg(long, value_name = "N", default_value_t = 256, help_heading = SIMULATED)]
     pub max_num_seqs: u32,
@@ -149,9 +161,22 @@ impl EngineArgs {
     }
 
     /// The deployment `base`, with these engines; `tp` is that of the ones that generate.
-    pub(super) fn fill(&self, base: ServeConfig) -> ServeConfig {
+    ///
+    /// # Errors
+    /// Those of [`MeasuredTimes::read`], [`ProfileFile::load`] and [`ProfileFile::must_fit`].
+    pub(super) fn fill(&self, mut base: ServeConfig) -> Result<ServeConfig> {
+        if let Some(path) = &self.profile {
+            match MeasuredTimes::read(path)? {
+                Some(times) => base.tables = Some(Arc::new(times)),
+                None => {
+                    let file = ProfileFile::load(path)?;
+                    file.must_fit(model::lookup(&base.model)?.names[0], &base.gpu, base.backend.as_str())?;
+                    base.calibration = Some(Box::new(file.calibration));
+                }
+            }
+        }
         let handoff = self.handoff(&base);
-        ServeConfig {
+        Ok(ServeConfig {
             max_num_seqs: self.max_num_seqs,
             max_num_batched_tokens: self.max_num_batched_tokens,
             replicas: self.replicas,
@@ -173,7 +198,7 @@ impl EngineArgs {
             speedup: self.speedup,
             step_noise: self.step_noise,
             ..base
-        }
+        })
     }
 
     /// As typed; else, as a sweep does, what the calibration tells of it.
@@ -213,7 +238,8 @@ mod tests {
         let calibration = Calibration { deployment: Some(stage), ..Calibration::default() };
         let handoff = |line: &str, calibration: Option<Calibration>| {
             let base = ServeConfig { calibration: calibration.map(Box::new), ..ServeConfig::default() };
-            let filled = Cli::parse_from(format!("x --prefill-replicas 1 {line}").split_whitespace()).args.fill(base);
+            let filled =
+                Cli::parse_from(format!("x --prefill-replicas 1 {line}").split_whitespace()).args.fill(base).unwrap();
             let d = filled.disaggregation.unwrap();
             (d.handoff_bytes_per_s, d.handoff_setup_s)
         };

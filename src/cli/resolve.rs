@@ -164,7 +164,7 @@ impl ProfileArgs {
                 backend: Backend::parse(&self.backend)?,
                 tp: self.tp,
                 ..ServeConfig::default()
-            })))),
+            })?))),
         }
     }
 

@@ -7,8 +7,6 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 use super::engines::{EngineArgs, milliseconds};
 use crate::error::Result;
 use crate::profiler::backend::Backend;
-use crate::profiler::calibrate::file::ProfileFile;
-use crate::profiler::model;
 use crate::rng::Seed;
 use crate::sim::config::{ServeConfig, Timing};
 use crate::sim::fault::FaultRule;
@@ -69,11 +67,6 @@ pub struct ServeArgs {
     /// The private key of --tls-cert: PEM.
     #[arg(long, value_name = "FILE", requires = "tls_cert")]
     pub tls_key: Option<PathBuf>,
-
-    /// Add what a calibration measured (`sweep --calibrate-from RUN_DIR --profile-output FILE`): host time of requests, steps and
-    /// sequences, how much slower prompts are than their kernels, and, for --prefill-replicas, the bandwidth of the hand-off.
-    #[arg(long, value_name = "FILE")]
-    pub profile: Option<PathBuf>,
 
     /// The engines.
     #[command(flatten)]
@@ -161,18 +154,9 @@ impl ServeArgs {
     /// The server's configuration. What else cannot be is found when the server starts.
     ///
     /// # Errors
-    /// Those of [`ProfileFile::load`] and [`ProfileFile::must_fit`].
+    /// Those of [`EngineArgs::fill`].
     pub fn resolve(&self) -> Result<ServeConfig> {
-        let calibration = match &self.profile {
-            Some(path) => {
-                let file = ProfileFile::load(path)?;
-                file.must_fit(model::lookup(&self.model)?.names[0], &self.gpu, self.backend.as_str())?;
-                Some(Box::new(file.calibration))
-            }
-            None => None,
-        };
         let base = ServeConfig {
-            calibration,
             model: self.model.clone(),
             gpu: self.gpu.clone(),
             backend: self.backend,
@@ -188,7 +172,7 @@ impl ServeArgs {
             restart_ns: self.restart_at.map(|s| (s * SECOND_NS as f64) as i64),
             ..ServeConfig::default()
         };
-        Ok(self.engines.fill(base))
+        self.engines.fill(base)
     }
 }
 

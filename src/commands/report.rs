@@ -33,7 +33,14 @@ pub fn run(args: &ReportArgs, style: Style) -> Result<ExitCode> {
 /// prints the table; without a style it prints nothing.
 pub fn conclude(run_dir: &Path, into: &Path, plots: Option<&Path>, style: Option<Style>) -> Result<Verdict> {
     let recording = Recording::open(run_dir)?;
-    let findings = findings(&recording)?;
+    let level = ExportLevel::of(recording.manifest());
+    // The lines of single requests take as long as their summing up, and need none of it.
+    let (found, listed) = std::thread::scope(|scope| {
+        let listed = scope.spawn(|| export::write_rows(into, &recording, level));
+        (findings(&recording), listed.join())
+    });
+    listed.map_err(|_| Error::Internal("the thread that lists requests panicked".into()))??;
+    let findings = found?;
     let written = write(run_dir, &recording, &findings, into, plots)?;
     let Findings { summary, fidelity, verdict } = findings;
     if let Some(style) = style {

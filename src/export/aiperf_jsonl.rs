@@ -12,7 +12,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::aiperf_words::{ErrorDetails, is_of_the_run};
 use crate::error::{Error, Result};
-use crate::metrics::{MetricDef, Request, RequestValue, Summary, Unit, for_each_value};
+use crate::metrics::{MetricDef, Request, RequestValue, Unit, for_each_value};
 use crate::outcome::{Outcome, OutcomeClass, Phase};
 use crate::record::manifest::Manifest;
 use crate::record::reader::Rows;
@@ -23,7 +23,7 @@ pub(super) const FILE_NAME: &str = "profile_export.jsonl";
 const BUFFER_BYTES: usize = 64 << 20;
 
 /// Writes the file.
-pub(super) fn write(rows: &dyn Rows, _summary: &Summary, out: &mut dyn Write) -> Result<()> {
+pub(super) fn write(rows: &dyn Rows, out: &mut dyn Write) -> Result<()> {
     let manifest = rows.manifest();
     write_lines(rows, out, FILE_NAME, &mut |row, tokens, sent_ns| {
         render(manifest, row, tokens, sent_ns).map_err(Error::io(FILE_NAME))

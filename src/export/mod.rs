@@ -52,8 +52,15 @@ pub struct Exporter {
     pub level: ExportLevel,
     /// Whether a run has it at all.
     pub is_wanted: fn(&Manifest) -> bool,
-    /// Writes the whole file. Its errors are the source's, and [`Error::Io`] under the file's name.
-    pub write: fn(&dyn Rows, &Summary, &mut dyn Write) -> Result<()>,
+    how: How,
+}
+
+/// What a file is made of.
+#[derive(Clone, Copy, Debug)]
+enum How {
+    /// The rows, so that it can be written before, or while, they are summed up.
+    Rows(fn(&dyn Rows, &mut dyn Write) -> Result<()>),
+    Summary(fn(&dyn Rows, &Summary, &mut dyn Write) -> Result<()>),
 }
 
 /// How much is written beside a recording, in aiperf's words.
@@ -91,7 +98,27 @@ impl Exporter {
         suffix: Option<&'static str>,
         write: fn(&dyn Rows, &Summary, &mut dyn Write) -> Result<()>,
     ) -> Exporter {
-        Exporter { file_name, suffix, level: ExportLevel::Summary, is_wanted: |_| true, write }
+        Exporter { file_name, suffix, level: ExportLevel::Summary, is_wanted: |_| true, how: How::Summary(write) }
+    }
+
+    /// The same of a file that tells of each request and of nothing else.
+    const fn of_rows(
+        file_name: &'static str,
+        suffix: Option<&'static str>,
+        write: fn(&dyn Rows, &mut dyn Write) -> Result<()>,
+    ) -> Exporter {
+        Exporter { file_name, suffix, level: ExportLevel::Records, is_wanted: |_| true, how: How::Rows(write) }
+    }
+
+    /// Writes the whole file.
+    ///
+    /// # Errors
+    /// The source's, and [`Error::Io`] under the file's name.
+    pub fn write(&self, rows: &dyn Rows, summary: &Summary, out: &mut dyn Write) -> Result<()> {
+        match self.how {
+            How::Rows(write) => write(rows, out),
+            How::Summary(write) => write(rows, summary, out),
+        }
     }
 
     const fn at(self, level: ExportLevel) -> Exporter {
@@ -115,7 +142,7 @@ impl Exporter {
 pub static EXPORTERS: &[Exporter] = &[
     Exporter::new(aiperf_json::FILE_NAME, Some(".json"), aiperf_json::write),
     Exporter::new(aiperf_csv::FILE_NAME, Some(".csv"), aiperf_csv::write),
-    Exporter::new(aiperf_jsonl::FILE_NAME, Some(".jsonl"), aiperf_jsonl::write).at(ExportLevel::Records),
+    Exporter::of_rows(aiperf_jsonl::FILE_NAME, Some(".jsonl"), aiperf_jsonl::write),
     Exporter::new(aiperf_raw::FILE_NAME, Some("_raw.jsonl"), aiperf_raw::write).at(ExportLevel::Raw),
     Exporter::new(aiperf_outputs::FILE_NAME, None, aiperf_outputs::write).when(aiperf_outputs::is_wanted),
     Exporter::new(aiperf_timeslices::JSON_NAME, Some("_timeslices.json"), aiperf_timeslices::write_json)
@@ -134,7 +161,7 @@ pub static EXPORTERS: &[Exporter] = &[
     Exporter::new(aiperf_phases::READY_NAME, None, aiperf_phases::write_ready),
 ];
 
-/// Writes the formats of a level into `dir`, each file whole or not at all, and gives their paths. A file of a higher level
+/// Writes the formats of a level into `dir` but for those of [`write_rows`], each file whole or not at all, and gives their paths. A file of a higher level
 /// or of another kind of run that an earlier report left there is removed: it would tell of another run.
 ///
 /// # Errors
@@ -148,9 +175,25 @@ pub fn write_all(dir: &Path, rows: &dyn Rows, summary: &Summary, level: ExportLe
             remove_stale(&dir.join(name))?;
             continue;
         }
-        written.push(write_whole(dir, &name, |out| (exporter.write)(rows, summary, out))?);
+        written.push(match exporter.how {
+            How::Rows(_) => dir.join(name),
+            How::Summary(write) => write_whole(dir, &name, |out| write(rows, summary, out))?,
+        });
     }
     Ok(written)
+}
+
+/// Writes those formats of a level that are made of rows alone; [`write_all`], which names them, leaves them to this.
+///
+/// # Errors
+/// As [`write_all`].
+pub fn write_rows(dir: &Path, rows: &dyn Rows, level: ExportLevel) -> Result<()> {
+    for exporter in EXPORTERS.iter().filter(|e| e.level <= level && (e.is_wanted)(rows.manifest())) {
+        if let How::Rows(write) = exporter.how {
+            write_whole(dir, &exporter.name(rows.manifest()), |out| write(rows, out))?;
+        }
+    }
+    Ok(())
 }
 
 /// Writes a file whole or not at all, and gives its path.

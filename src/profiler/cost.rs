@@ -64,6 +64,21 @@ impl StepLoad {
         self.prefill_chunks += 1.0;
     }
 
+    /// How many chunks of prompts there are, and where they begin and end in the mean, as if all were alike; `None` without one.
+    pub fn mean_chunk(&self) -> Option<(f64, f64, f64)> {
+        if self.prefill_chunks <= 0.0 || self.prefill_tokens <= 0.0 {
+            return None;
+        }
+        // b − a, and (b² − a²) / (b − a) = a + b.
+        let (length, ends) = (self.prefill_tokens / self.prefill_chunks, self.prefill_squares / self.prefill_tokens);
+        Some((self.prefill_chunks, (ends - length) / 2.0, f64::midpoint(ends, length)))
+    }
+
+    /// How many sequences get a next token, and their tokens in the cache together.
+    pub fn decoding(&self) -> (f64, f64) {
+        (self.decode_sequences, self.decode_context_tokens)
+    }
+
     /// Adds one sequence of `context_tokens` that gets its next token.
     pub fn add_decode(&mut self, context_tokens: u32) {
         self.decode_sequences += 1.0;

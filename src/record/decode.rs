@@ -14,6 +14,7 @@ use parquet::errors::Result;
 
 use super::names::Names;
 use super::row::{RequestRow, TokenRow};
+use super::schema::KIND_COLUMN;
 use super::server::{ServerRow, ServerSample};
 use super::source::{TableFile, bad};
 use crate::outcome::{EventKind, Outcome, Phase, TokenSource};
@@ -299,9 +300,6 @@ pub(super) struct TokenCursor {
     /// Whether the columns after `kind` are read.
     whole: bool,
 }
-
-/// The place of `kind` among the columns of tokens.
-const KIND_COLUMN: usize = 5;
 
 const NO_TOKEN: TokenRow = TokenRow {
     request_id: 0,

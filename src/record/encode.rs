@@ -9,8 +9,11 @@ use std::io::Write;
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
+use parquet::schema::types::ColumnDescPtr;
 
+use super::name_column;
 use super::row::{RequestRow, TokenChunk, TokenStamp};
+use super::schema::{KIND_COLUMN, Table};
 use super::server::ServerRow;
 
 /// Writes `rows` as one row group.
@@ -114,7 +117,7 @@ pub fn token_group<W: Write + Send>(file: &mut SerializedFileWriter<W>, rows: &T
     c.required::<Int64Type>(rows.stamps().map(|s| s.t_ns))?;
     c.optional::<Int64Type>(rows.stamps().map(|s| s.kernel_ns))?;
     c.required::<Int32Type>(rows.stamps().map(|s| s.read as i32))?;
-    c.required::<ByteArrayType>(rows.stamps().map(|s| name(s.kind.as_str())))?;
+    c.names(Table::Tokens.schema().column(KIND_COLUMN), rows.stamps().map(|s| s.kind.as_str()))?;
     c.required::<Int32Type>(rows.stamps().map(|s| s.bytes as i32))?;
     c.optional::<Int32Type>(rows.stamps().map(|s| s.tokens.map(i32::from)))?;
     c.close()
@@ -159,6 +162,23 @@ const BATCH: usize = 8192;
 impl<'f, W: Write + Send> Columns<'f, W> {
     fn new(group: SerializedRowGroupWriter<'f, W>) -> Self {
         Columns { group }
+    }
+
+    /// Writes the next column, which has one of a few names in each row, long runs of them alike.
+    fn names(&mut self, column: ColumnDescPtr, mut rows: impl Iterator<Item = &'static str>) -> Result<()> {
+        let mut next = rows.next();
+        let runs = std::iter::from_fn(|| {
+            let name = next?;
+            let mut count = 1;
+            next = rows.by_ref().find(|other| {
+                // The same text in the same place, nearly always.
+                let same = std::ptr::eq(*other, name);
+                count += u64::from(same);
+                !same
+            });
+            Some((count, name))
+        });
+        name_column::write(&mut self.group, column, runs)
     }
 
     /// Writes the next column, which has a value in each row.

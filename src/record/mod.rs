@@ -17,6 +17,7 @@ pub mod foreign;
 pub mod host;
 pub mod manifest;
 mod merge;
+mod name_column;
 mod names;
 mod pages;
 pub mod reader;

@@ -101,9 +101,12 @@ const TOKEN_COLUMNS: [Column; 8] = [
     Column("kernel_ns", I64, OPTIONAL, Delta),
     Column("read", U32, REQUIRED, Delta),
     Column("kind", Text, REQUIRED, Dictionary),
-    Column("bytes", U32, REQUIRED, Dictionary),
+    Column("bytes", U32, REQUIRED, Delta),
     Column("tokens", U16, OPTIONAL, Dictionary),
 ];
+
+/// The place of `kind` among the columns of tokens.
+pub(super) const KIND_COLUMN: usize = 5;
 
 const SERVER_COLUMNS: [Column; 12] = [
     Column("scrape", U32, REQUIRED, Delta),

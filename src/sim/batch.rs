@@ -193,6 +193,12 @@ impl StepTime for CostModel {
     }
 }
 
+impl StepTime for Box<dyn StepTime + Send> {
+    fn step_s(&mut self, load: &StepLoad) -> f64 {
+        (**self).step_s(load)
+    }
+}
+
 /// A continuous batch behind a first-come-first-served queue.
 #[derive(Debug)]
 pub struct ContinuousBatch<T = CostModel> {

@@ -3,13 +3,16 @@
 //! In: settings. Out: a [`Deployment`] that does as they say, or the setting that cannot be.
 //! Not here: the server that puts it behind a port ([`super::server`]).
 
-use super::batch::{Admission, BatchConfig, ContinuousBatch, check_speedup};
+use std::sync::Arc;
+
+use super::batch::{Admission, BatchConfig, ContinuousBatch, StepTime, check_speedup};
 use super::constant::ConstantTime;
 use super::delayed::Delayed;
 use super::deployment::Deployment;
 use super::disaggregated::{Disaggregated, FirstToken, Link};
 use super::fault::FaultRule;
 use super::replicas::Replicas;
+use super::table_time::TableTime;
 use super::tls::TlsFiles;
 use crate::error::{Error, Result};
 use crate::profiler::backend::Backend;
@@ -17,8 +20,12 @@ use crate::profiler::calibrate::Calibration;
 use crate::profiler::cost::CostModel;
 use crate::profiler::gpu::Gpu;
 use crate::profiler::model::ModelShape;
+use crate::profiler::results::timing::MeasuredTimes;
 use crate::profiler::{gpu, memory, model};
 use crate::rng::Seed;
+
+/// An engine, however its iterations are timed.
+type Batch = ContinuousBatch<Box<dyn StepTime + Send>>;
 
 /// Engines of one kind, at most: each has a block table of its own.
 const REPLICAS_MAX: u32 = 256;
@@ -104,6 +111,8 @@ pub struct ServeConfig {
     pub step_overhead_s: f64,
     /// The same per sequence in it.
     pub sequence_overhead_s: f64,
+    /// What a profiler measured of an engine, in place of the model's times, and of its KV cache.
+    pub tables: Option<Arc<MeasuredTimes>>,
     /// What was measured of the deployment; its overheads of steps and sequences come on top of those above.
     pub calibration: Option<Box<Calibration>>,
     /// Context length: tokens of prompt and answer together, at most. The default, 262,144, is more than Qwen3-32B
@@ -149,6 +158,7 @@ impl Default for ServeConfig {
             restart_ns: None,
             step_overhead_s: 0.0,
             sequence_overhead_s: 0.0,
+            tables: None,
             calibration: None,
             max_model_len: 262_144,
             speedup: 1.0,
@@ -199,7 +209,7 @@ impl ServeConfig {
     fn modelled(&self) -> Result<Box<dyn Deployment + Send>> {
         let decode = self.batches(self.replicas, self.tp, "--replicas")?;
         let Some(d) = self.disaggregation else {
-            return Ok(match <[ContinuousBatch; 1]>::try_from(decode) {
+            return Ok(match <[Batch; 1]>::try_from(decode) {
                 Ok([lone]) => Box::new(lone),
                 Err(several) => Box::new(Replicas::new(several)),
             });
@@ -222,13 +232,29 @@ impl ServeConfig {
     }
 
     /// So many engines of this size, each with noise of its own.
-    fn batches(&self, replicas: u32, tp: u32, flag: &str) -> Result<Vec<ContinuousBatch>> {
+    fn batches(&self, replicas: u32, tp: u32, flag: &str) -> Result<Vec<Batch>> {
         if replicas == 0 || replicas > REPLICAS_MAX {
             return Err(Error::Usage(format!("{flag} must lie in 1..={REPLICAS_MAX}, not {replicas}")));
         }
         let (shape, gpu) = (self.shape()?, self.hardware.map_or_else(|| gpu::lookup(&self.gpu), Ok)?);
         let Calibration { prefill, decode, .. } = self.calibration.as_deref().copied().unwrap_or_default();
-        let cost = CostModel::new(shape, gpu, self.backend, tp)?.with_prefill_factor(prefill.map_or(1.0, |p| p.factor));
+        let time: Box<dyn Fn() -> Box<dyn StepTime + Send>> = match &self.tables {
+            Some(tables) => {
+                let tables = TableTime::new(tables);
+                Box::new(move || Box::new(tables.clone()))
+            }
+            None => {
+                let cost = CostModel::new(shape, gpu, self.backend, tp)?;
+                let cost = cost.with_prefill_factor(prefill.map_or(1.0, |p| p.factor));
+                Box::new(move || Box::new(cost))
+            }
+        };
+        let measured = self.tables.as_deref();
+        let doubt =
+            measured.and_then(|t| t.decode_table.as_ref()?.doubt(memory::kv_tokens(shape, gpu, self.backend, tp)));
+        if let (None, Some(doubt)) = (self.kv_tokens, doubt) {
+            return Err(Error::Usage(format!("{doubt}; say what the cache holds with --kv-cache-tokens")));
+        }
         let fitting = || {
             memory::kv_tokens(shape, gpu, self.backend, tp).ok_or_else(|| {
                 Error::Usage(format!("{} does not fit on {tp} GPU(s) {}; use a larger --tp", self.model, self.gpu))
@@ -237,7 +263,7 @@ impl ServeConfig {
         let config = BatchConfig {
             max_sequences: self.max_num_seqs,
             max_batched_tokens: self.max_num_batched_tokens,
-            kv_tokens: self.kv_tokens.map_or_else(fitting, Ok)?,
+            kv_tokens: self.kv_tokens.or(measured.and_then(|t| t.kv_tokens)).map_or_else(fitting, Ok)?,
             prefix_caching: self.prefix_caching,
             admission: self.admission.unwrap_or_else(|| Admission::of(self.backend)),
             queue_limit: self.queue_limit,
@@ -249,7 +275,7 @@ impl ServeConfig {
         };
         let one = |n: u32| {
             let seed = if n == 0 { self.seed } else { Seed(self.seed.hash(u64::from(n) << 8 | u64::from(tp))) };
-            ContinuousBatch::new(cost, BatchConfig { seed, ..config })
+            ContinuousBatch::new(time(), BatchConfig { seed, ..config })
         };
         (0..replicas).map(one).collect()
     }

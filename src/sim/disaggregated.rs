@@ -9,10 +9,11 @@
 
 use std::collections::{HashMap, VecDeque};
 
-use super::batch::ContinuousBatch;
+use super::batch::{ContinuousBatch, StepTime};
 use super::deployment::{Deployment, Job, Load, SequenceId, Taken, Token};
 use super::replicas::Replicas;
 use crate::error::{Error, Result};
+use crate::profiler::cost::CostModel;
 
 /// When the first token, which the prefill engine has computed, is sent to the client.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -97,9 +98,9 @@ impl Transfer {
 
 /// Prefill engines, a link, and decode engines.
 #[derive(Debug)]
-pub struct Disaggregated {
-    prefill: Replicas<ContinuousBatch>,
-    decode: Replicas<ContinuousBatch>,
+pub struct Disaggregated<T = CostModel> {
+    prefill: Replicas<ContinuousBatch<T>>,
+    decode: Replicas<ContinuousBatch<T>>,
     link: Link,
     /// The jobs that have not reached a decode engine.
     jobs: HashMap<SequenceId, Job>,
@@ -110,12 +111,16 @@ pub struct Disaggregated {
     prefilled: Vec<Token>,
 }
 
-impl Disaggregated {
+impl<T: StepTime> Disaggregated<T> {
     /// An idle deployment.
     ///
     /// # Errors
     /// Those of [`Link::check`].
-    pub fn new(prefill: Vec<ContinuousBatch>, decode: Vec<ContinuousBatch>, link: Link) -> Result<Disaggregated> {
+    pub fn new(
+        prefill: Vec<ContinuousBatch<T>>,
+        decode: Vec<ContinuousBatch<T>>,
+        link: Link,
+    ) -> Result<Disaggregated<T>> {
         link.check()?;
         Ok(Disaggregated {
             prefill: Replicas::new(prefill),
@@ -188,7 +193,7 @@ impl Disaggregated {
     }
 }
 
-impl Deployment for Disaggregated {
+impl<T: StepTime> Deployment for Disaggregated<T> {
     fn submit(&mut self, sequence: SequenceId, arrival_ns: i64, job: Job) -> Taken {
         self.decode.check_length(&job)?;
         let prompt = Job { output_tokens: 1, ..job.clone() };

@@ -86,17 +86,31 @@ impl BlockPool {
             }
             self.blocks[id as usize].references += 1;
         }
-        for _ in 0..fresh {
-            let id = self.first_free;
-            self.unlink_free(id);
+        let from = into.len();
+        self.pop_free(fresh, into);
+        for BlockId(id) in into[from..].iter().copied() {
             let block = &mut self.blocks[id as usize];
             block.references = 1;
             if let Some(name) = block.name.take() {
                 self.by_name.remove(name, id);
             }
-            into.push(BlockId(id));
         }
         true
+    }
+
+    /// Takes so many blocks, which there are, from the front of the list.
+    fn pop_free(&mut self, count: u32, into: &mut Vec<BlockId>) {
+        let mut id = self.first_free;
+        for _ in 0..count {
+            into.push(BlockId(id));
+            id = self.blocks[id as usize].after;
+        }
+        self.first_free = id;
+        match id {
+            NONE => self.last_free = NONE,
+            first => self.blocks[first as usize].before = NONE,
+        }
+        self.free -= count;
     }
 
     /// Names a block by what it holds now. Of two blocks with the same content, the first keeps the name.

@@ -1,7 +1,7 @@
 //! The simulated deployment: an OpenAI-compatible server whose engine is simulated, in the time of a real GPU.
 //!
 //! [`deployment`] is the seam: an engine says when each sequence gets each token, in simulated time. [`batch`] is the
-//! engine: continuous batching with chunked prefill, timed by [`crate::profiler`]; [`constant`] is one whose times do not
+//! engine: continuous batching with chunked prefill, timed by [`crate::profiler`] or by tables that were measured ([`table_time`]); [`constant`] is one whose times do not
 //! depend on its load. [`config`] says which engine it is, [`server`] puts it behind a
 //! port: `driver` runs it against the real clock, `connection` speaks HTTP, over [`tls`] or not, [`ask`] reads requests, `service` answers them, `stream` and
 //! [`reply`] write the answers, [`oracle`] remembers when.
@@ -33,6 +33,7 @@ pub mod reply;
 pub mod server;
 mod service;
 mod stream;
+pub mod table_time;
 pub mod tls;
 mod tokenize;
 mod typed;

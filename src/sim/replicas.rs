@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use super::batch::ContinuousBatch;
+use super::batch::{ContinuousBatch, StepTime};
 use super::deployment::{Deployment, Job, Load, SequenceId, Taken, Token};
 
 /// Engines that share the load.
@@ -50,7 +50,7 @@ impl<D: Deployment> Replicas<D> {
     }
 }
 
-impl Replicas<ContinuousBatch> {
+impl<T: StepTime> Replicas<ContinuousBatch<T>> {
     /// Whether an engine's cache could hold the whole of a job; the engines are alike.
     pub(super) fn check_length(&self, job: &Job) -> Taken {
         self.engines.first().map_or(Ok(()), |engine| engine.check_length(job))

@@ -1,6 +1,6 @@
 //! The files of Dynamo's SLA profiler ↔ what they say; so that sweeps made here and there are read by the same programs.
 //!
-//! [`npy`] and [`npz`]: numpy's arrays. [`tables`]: latency by length and load, measured or predicted. [`planner`]: the
+//! [`npy`] and [`npz`]: numpy's arrays. [`tables`]: latency by length and load, measured or predicted; [`timing`]: the same from any file that holds both. [`planner`]: the
 //! deployment with its planner, `config_with_planner.yaml`. [`log`]: what `profile_sla.log` suggests. [`aic`]: what AI
 //! Configurator recommends.
 //! Invariants: parsers are pure and bounded, and never panic; what is written is read back the same.
@@ -15,6 +15,7 @@ pub mod npz;
 pub mod planner;
 pub mod suggest;
 pub mod tables;
+pub mod timing;
 
 #[cfg(test)]
 mod tests {

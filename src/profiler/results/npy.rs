@@ -1,7 +1,7 @@
 //! One array of numpy (`.npy`) ↔ numbers.
 //!
 //! Read: versions 1 to 3 of the format, booleans, integers and floats of either byte order, no or one dimension longer than
-//! 1. Written: version 1, little-endian doubles, one dimension. Source: numpy's own description, `numpy.lib.format`.
+//! 1, or two in the order of C. Written: version 1, little-endian doubles, one dimension. Source: numpy's own description, `numpy.lib.format`.
 
 /// Values of one array, at most.
 const VALUES_MAX: usize = 4 << 20;
@@ -9,11 +9,23 @@ const MAGIC: &[u8] = b"\x93NUMPY";
 /// The header and what stands before it end at a multiple of this.
 const ALIGNMENT: usize = 64;
 
-/// The values of an array.
+/// The values of an array of one dimension.
 ///
 /// # Errors
 /// What is wrong, in words.
 pub fn parse(bytes: &[u8]) -> Result<Vec<f64>, String> {
+    parse_of(bytes, 1)
+}
+
+/// The values of an array of one or two dimensions, row after row.
+///
+/// # Errors
+/// What is wrong, in words.
+pub fn parse_grid(bytes: &[u8]) -> Result<Vec<f64>, String> {
+    parse_of(bytes, 2)
+}
+
+fn parse_of(bytes: &[u8], dimensions_max: usize) -> Result<Vec<f64>, String> {
     let rest = bytes.strip_prefix(MAGIC).ok_or("it does not begin as an array of numpy does")?;
     let (&[major, _minor], rest) = rest.split_first_chunk::<2>().ok_or("it ends within its head")?;
     let (header_len, rest) = if major == 1 {
@@ -26,7 +38,7 @@ pub fn parse(bytes: &[u8]) -> Result<Vec<f64>, String> {
     let (header, data) = rest.split_at_checked(header_len).ok_or("it ends within its head")?;
     let header = std::str::from_utf8(header).map_err(|_| "its head is no text")?;
     let dtype = Dtype::of(quoted(header, "descr").ok_or("its head names no simple type")?)?;
-    let count = count(header)?;
+    let count = count(header, dimensions_max)?;
     let data = data.get(..count * dtype.bytes).ok_or("it ends within its values")?;
     Ok(data.chunks_exact(dtype.bytes).map(|item| dtype.value(item)).collect())
 }
@@ -107,13 +119,17 @@ fn quoted<'a>(header: &'a str, key: &str) -> Option<&'a str> {
 }
 
 /// How many values the shape has room for.
-fn count(header: &str) -> Result<usize, String> {
+fn count(header: &str, dimensions_max: usize) -> Result<usize, String> {
     let shape = after(header, "shape").and_then(|s| s.strip_prefix('(')?.split_once(')')).ok_or("it has no shape")?.0;
     let sizes = shape.split(',').map(str::trim).filter(|s| !s.is_empty());
     let sizes =
         sizes.map(str::parse).collect::<Result<Vec<usize>, _>>().map_err(|_| "its shape is no list of numbers")?;
-    if sizes.iter().filter(|n| **n != 1).count() > 1 {
-        return Err("it has several dimensions, and one is looked for".into());
+    let dimensions = sizes.iter().filter(|n| **n != 1).count();
+    if dimensions > dimensions_max {
+        return Err(format!("it has several dimensions, and {dimensions_max} is the most that is looked for"));
+    }
+    if dimensions > 1 && !after(header, "fortran_order").is_some_and(|order| order.starts_with("False")) {
+        return Err("its columns stand one after the other, and rows are looked for".into());
     }
     let count = sizes.iter().product::<usize>();
     if count > VALUES_MAX {
@@ -168,6 +184,8 @@ mod tests {
         ] {
             assert!(parse(&bytes).unwrap_err().contains(reason), "{reason}");
         }
+        let grid = array("<f8", "(2, 2)", &[0; 32]);
+        assert_eq!(parse_grid(&grid), Ok(vec![0.0; 4]));
         let whole = encode(&[1.0, 2.0]);
         assert!((0..whole.len()).all(|n| parse(&whole[..n]).is_err()), "cut anywhere");
     }

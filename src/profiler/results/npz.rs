@@ -15,7 +15,7 @@ const ARRAYS_MAX: usize = 256;
 /// Bytes of an array, unpacked, at most.
 const ARRAY_BYTES_MAX: u64 = 32 << 20;
 
-/// The arrays of a file, by name.
+/// The arrays of a file, by name; a grid's rows one after the other.
 pub type Arrays = BTreeMap<String, Vec<f64>>;
 
 /// Reads a file, compressed or not.
@@ -34,7 +34,7 @@ pub fn parse(bytes: &[u8]) -> Result<Arrays, String> {
         let name = name.trim_end_matches(".npy").to_owned();
         let mut array = Vec::new();
         file.by_ref().take(ARRAY_BYTES_MAX).read_to_end(&mut array).map_err(|e| format!("array `{name}`: {e}"))?;
-        let values = npy::parse(&array).map_err(|problem| format!("array `{name}`: {problem}"))?;
+        let values = npy::parse_grid(&array).map_err(|problem| format!("array `{name}`: {problem}"))?;
         arrays.insert(name, values);
     }
     Ok(arrays)
