@@ -3,7 +3,8 @@
 //! A circular block bootstrap (Politis and Romano, 1992): requests near each other in time share the state of the server, so blocks
 //! of neighbours are drawn, not single requests. Candidates that had the same requests at the same times are drawn together.
 //! Several runs of a candidate are clusters: runs are drawn first. The percentile interval is widened about the estimate by
-//! √(n/(n−1))·t/z for n blocks (or runs), which a percentile interval of few is too narrow by (Hesterberg, 2015).
+//! √(n/(n−1))·t/z for n blocks (or runs), which a percentile interval of few is too narrow by (Hesterberg, 2015); blocks overlap, and
+//! are worth more degrees of freedom than there are of them.
 //! Invariant: pure; equal seeds give equal intervals.
 
 use rand::Rng as _;
@@ -104,8 +105,11 @@ pub fn interval(
     }
     drawn.sort_by(f64::total_cmp);
     let tail = (1.0 - how.level) / 2.0;
-    let n = if runs_least > 1 { runs_least } else { slices_least.div_ceil(block(slices_least)) };
-    let wider = widening(n as u32, how.level);
+    let wider = if runs_least > 1 {
+        widening(runs_least as u32, 1.0, how.level)
+    } else {
+        widening(slices_least.div_ceil(block(slices_least)) as u32, OVERLAP, how.level)
+    };
     let end = |share: f64| estimate + wider * (quantile(&drawn, share) - estimate);
     Some(Interval { estimate, low: end(tail), high: end(1.0 - tail), is_paired })
 }
@@ -125,7 +129,7 @@ pub fn mean_of_clusters(clusters: &[(f64, usize)], how: Resampling) -> Option<In
         .collect();
     drawn.sort_by(f64::total_cmp);
     let tail = (1.0 - how.level) / 2.0;
-    let wider = widening(n as u32, how.level);
+    let wider = widening(n as u32, 1.0, how.level);
     let end = |share: f64| estimate + wider * (quantile(&drawn, share) - estimate);
     Some(Interval { estimate, low: end(tail), high: end(1.0 - tail), is_paired: false })
 }
@@ -142,14 +146,18 @@ fn are_paired(candidates: &[&[Series]]) -> bool {
     })
 }
 
-/// Slices of a block: the square root of all, so that both the blocks and their length grow with the run.
+/// Slices of a block: a tenth of all. Near saturation a queue remembers for hundreds of requests, and blocks that are shorter than that make
+/// intervals too narrow; ten blocks, with Student's t for ten, are what batch means need at least (Schmeiser, 1982).
 fn block(slices: usize) -> usize {
-    ((slices as f64).sqrt().round() as usize).max(1)
+    ((slices as f64 / 10.0).round() as usize).max(1)
 }
 
-fn widening(n: u32, level: f64) -> f64 {
+/// Degrees of freedom of blocks that overlap, over those of blocks that do not (Meketon and Schmeiser, 1984).
+const OVERLAP: f64 = 1.5;
+
+fn widening(n: u32, overlap: f64, level: f64) -> f64 {
     let n = n.max(2);
-    let t = two_sided(level, (n - 1).min(NORMAL_FREEDOM));
+    let t = two_sided(level, ((f64::from(n - 1) * overlap) as u32).min(NORMAL_FREEDOM));
     (f64::from(n) / f64::from(n - 1)).sqrt() * t / two_sided(level, NORMAL_FREEDOM)
 }
 

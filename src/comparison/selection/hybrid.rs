@@ -12,10 +12,11 @@ use crate::rng::Rng;
 /// How far from the prediction a measurement is taken to be, as a factor: a candidate that missed the targets has the value 0,
 /// which has no logarithm, and says that it is far below, not by how much.
 const FACTOR_MAX: f64 = 8.0;
-/// Standard deviation of the logarithm of measured over predicted, before anything was measured: a factor of 1.3 either way, what
-/// the throughput predictions of the measured silicon set are wrong by.
-const LOG_ERROR: f64 = 0.27;
-/// How far a correction reaches, in doublings of TP and of batch.
+/// Standard deviation of the logarithm of measured over predicted throughput, before anything was measured: what it is of a prediction that was not
+/// fitted to them (AI Configurator's) over 567 published measurements of dense models.
+const LOG_ERROR: f64 = 0.23;
+/// How far a correction reaches, in doublings of TP and of batch: over the same, errors of one batch correlate by 0.76, 0.16 and -0.17
+/// at sizes that are 1, 2 and 3 doublings apart, and by 0.93 to 0.72 at batches that are 1 to 4 apart.
 const REACH: [f64; 2] = [1.0, 6.0];
 /// Variance of a measurement's own noise, of the prior's.
 const NOISE: f64 = 0.01;
