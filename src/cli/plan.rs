@@ -32,8 +32,8 @@ A plan is TOML:
   {dir} is the step's own directory, {STEP} that of a step among its needs, {STEP:FILE:/POINTER} a value of a JSON file there.
   A value may be a list of words, and hold other values: deployment = [\"--url\", \"http://tp{tp}:8000\"]; a {deployment} by
   itself in a line is then two words. Values under [simulated] replace those of the same name with --simulate.
-  inputs = [FILES] are files whose contents matter; accepted_exit_codes = [0, 1] takes a failed threshold as an answer; show = true
-  prints, after the account, what the step printed.
+  with = { NAME = VALUE } gives a step values of its own; inputs = [FILES] are files whose contents matter;
+  accepted_exit_codes = [0, 1] takes a failed threshold as an answer; show = true prints, after the account, what the step printed.
   Paths are as seen from where loadline is started.
 
 Examples:

@@ -77,6 +77,9 @@ struct StepText {
     needs: Vec<String>,
     #[serde(default)]
     each: BTreeMap<String, Vec<Scalar>>,
+    /// Values of this step alone.
+    #[serde(default)]
+    with: BTreeMap<String, Scalar>,
     on: Option<String>,
     gpus: Option<Scalar>,
     expected_s: Option<Scalar>,
@@ -278,6 +281,7 @@ impl Unfolded<'_> {
     /// The words of a value: the step's own, or else the plan's.
     fn known(&self, name: &str) -> Option<Vec<String>> {
         let own = self.own.iter().find(|(known, _)| *known == name).map(|(_, value)| vec![value.clone()]);
+        let own = own.or_else(|| self.step.with.get(name).map(|value| vec![value.text()]));
         own.or_else(|| self.values.get(name).cloned())
     }
 

@@ -154,6 +154,15 @@ fn values_are_words_hold_values_and_are_replaced_for_a_simulation_or_by_hand() {
     };
     assert_eq!(told(false, &[]), ("p --url http://h4:80 --x=h".into(), Some(9.0)));
     assert_eq!(told(true, &[]), ("p --simulate --x=h".into(), Some(1.0)));
+    let chosen = "[values]\nwhere = ['--url', 'http://h{tp}']\n[[step]]\nname='a'\nrun='sweep {dir}'\n\
+        [[step]]\nname='b'\nneeds=['a']\nwith={tp='{a:x.json:/tp}'}\nrun='p {where}'\n";
+    let plan = Plan::parse("p.toml", chosen, &Reading::default()).unwrap();
+    let dir = std::env::temp_dir().join(format!("loadline-plan-with-{}", std::process::id()));
+    std::fs::create_dir_all(&dir).unwrap();
+    std::fs::write(dir.join("x.json"), r#"{"tp": 4}"#).unwrap();
+    let words = line(&plan, 1, &[&dir]);
+    std::fs::remove_dir_all(&dir).unwrap();
+    assert_eq!(words.unwrap(), ["p", "--url", "http://h4"], "what an earlier step told, inside a value");
     assert_eq!(told(false, &[("host", "g")]).0, "p --url http://g4:80 --x=g");
     assert_eq!(told(true, &[("where", "--url u -v")]).0, "p --url u -v --x=h", "what is set by hand wins");
     assert!(read(false, &[("hots", "g")]).unwrap_err().to_string().contains("no value `hots`"));
