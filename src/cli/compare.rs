@@ -38,6 +38,11 @@ pub struct CompareArgs {
     #[arg(long, value_name = "NAME:DIR", help_heading = METHODS)]
     pub additional_results: Vec<String>,
 
+    /// A deployment that was measured, one of those that methods choose among: it may be the best, and is asked nothing else. Can be given
+    /// several times.
+    #[arg(long, value_name = "NAME:DIR", help_heading = METHODS)]
+    pub candidate: Vec<String>,
+
     /// A validation.json of a method; can be given several times.
     #[arg(long, value_name = "NAME:FILE", help_heading = METHODS)]
     pub validation_results: Vec<String>,
@@ -217,6 +222,15 @@ impl CompareArgs {
         for given in &self.additional_results {
             let (name, dir) = named("--additional-results", given, "DIR")?;
             of_name(&mut sources, &name).dirs.push(dir.into());
+        }
+        for given in &self.candidate {
+            let (name, dir) = named("--candidate", given, "DIR")?;
+            let of = of_name(&mut sources, &name);
+            if !of.is_candidate && !(of.dirs.is_empty() && of.validations.is_empty()) {
+                return usage(&format!("--candidate: `{}` is a method already", name.escape_default()));
+            }
+            of.is_candidate = true;
+            of.dirs.push(dir.into());
         }
         for given in &self.validation_results {
             let (name, file) = named("--validation-results", given, "FILE")?;

@@ -40,7 +40,7 @@ pub fn run(config: &CompareConfig, style: Style) -> Result<ExitCode> {
     })?;
     out::stderr(&written(dir))?;
     let has_failed = |m| criteria(&comparison, m).iter().any(|c| c.decision == Decision::Fail);
-    let fails = config.fail_on_criteria && comparison.methods.iter().any(has_failed);
+    let fails = config.fail_on_criteria && comparison.choosers().any(has_failed);
     Ok(if fails { ExitCode::ThresholdFailed } else { ExitCode::Ok })
 }
 

@@ -22,7 +22,7 @@ pub fn answers(c: &Comparison) -> [String; 5] {
 }
 
 fn each(c: &Comparison, of: impl Fn(&Judged) -> String) -> String {
-    let parts: Vec<String> = c.methods.iter().map(|m| format!("{}: {}", m.method.name, of(m))).collect();
+    let parts: Vec<String> = c.choosers().map(|m| format!("{}: {}", m.method.name, of(m))).collect();
     parts.join("; ") + "."
 }
 
@@ -80,9 +80,9 @@ fn trade_off(c: &Comparison) -> String {
     let known =
         |m: &Judged| Some((m.method.cost.gpu_hours.as_ref()?.value, m.errors[MEDIUM].ttft[P50]?.absolute_pct()));
     let mut points: Vec<(&str, (f64, f64))> =
-        c.methods.iter().filter_map(|m| Some((m.method.name.as_str(), known(m)?))).collect();
+        c.choosers().filter_map(|m| Some((m.method.name.as_str(), known(m)?))).collect();
     points.sort_by(|a, b| a.1.0.total_cmp(&b.1.0));
-    let missing = c.methods.len() - points.len();
+    let missing = c.choosers().count() - points.len();
     let told: Vec<String> = points
         .iter()
         .map(|(name, (hours, error))| {
@@ -92,18 +92,18 @@ fn trade_off(c: &Comparison) -> String {
     match (told.is_empty(), missing) {
         (true, _) => "Undecided: of no method both the GPU hours and the error at medium load are known.".into(),
         (false, 0) => told.join("; ") + ".",
-        (false, n) => format!("{}; not known of {n} of {} methods.", told.join("; "), c.methods.len()),
+        (false, n) => format!("{}; not known of {n} of {} methods.", told.join("; "), c.choosers().count()),
     }
 }
 
 fn which(c: &Comparison) -> String {
     let wall = |m: &Judged| m.method.cost.wall_s.as_ref().map_or(f64::INFINITY, |f| f.value);
     let all_pass = |m: &&Judged| !m.method.is_reference && criteria(c, m).iter().all(|c| c.decision == Decision::Pass);
-    if let Some(best) = c.methods.iter().filter(all_pass).min_by(|a, b| wall(a).total_cmp(&wall(b))) {
+    if let Some(best) = c.choosers().filter(all_pass).min_by(|a, b| wall(a).total_cmp(&wall(b))) {
         return format!("{}: it is the fastest that meets every criterion.", best.method.name);
     }
     let failed = |m: &Judged| criteria(c, m).iter().any(|c| c.decision == Decision::Fail);
-    let others = || c.methods.iter().filter(|m| !m.method.is_reference);
+    let others = || c.choosers().filter(|m| !m.method.is_reference);
     if let Some(reference) = c.reference()
         && others().next().is_some()
         && others().all(failed)

@@ -147,6 +147,11 @@ impl Comparison {
         self.methods.iter().find(|m| m.method.is_reference)
     }
 
+    /// Those that chose, without the deployments among which they did.
+    pub fn choosers(&self) -> impl Iterator<Item = &Judged> {
+        self.methods.iter().filter(|m| !m.method.is_candidate)
+    }
+
     /// The model: that which was asked for, or the one that all results name.
     pub fn model(&self) -> Option<String> {
         self.question.model.clone().or_else(|| self.common(|m| m.model.as_ref()))

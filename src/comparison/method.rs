@@ -169,6 +169,8 @@ pub struct Method {
     pub name: String,
     /// Whether it is the one that measured everything, which others are held against.
     pub is_reference: bool,
+    /// Whether it is no method but a deployment that was measured, one of those that methods choose among.
+    pub is_candidate: bool,
     /// Where its results lie.
     pub source_dir: String,
     /// What it deploys.

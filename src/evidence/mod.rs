@@ -36,6 +36,8 @@ pub struct Sources {
     pub name: String,
     /// Whether others are held against it.
     pub is_reference: bool,
+    /// Whether it is a deployment that was measured, and no method.
+    pub is_candidate: bool,
     /// Directories, those that count first first.
     pub dirs: Vec<PathBuf>,
     /// Files of validations.
@@ -55,6 +57,7 @@ pub fn read(sources: &Sources, target: Target) -> Result<Method> {
     let mut method = Method {
         name: sources.name.clone(),
         is_reference: sources.is_reference,
+        is_candidate: sources.is_candidate,
         source_dir: shown.join(", "),
         ..Method::default()
     };
@@ -70,7 +73,9 @@ pub fn read(sources: &Sources, target: Target) -> Result<Method> {
         level.ttft = level.ttft.take().or_else(|| at_all_levels[0].clone());
         level.itl = level.itl.take().or_else(|| at_all_levels[1].clone());
     }
-    missing(&mut method);
+    if !method.is_candidate {
+        missing(&mut method);
+    }
     Ok(method)
 }
 

@@ -121,6 +121,7 @@ fn more(c: &Comparison, judged: &Judged) -> Value {
     let retuned = judged.regret_retuned_ends.map(|(low, high)| json!({"low": low, "high": high}));
     json!({
         "is_reference": m.is_reference,
+        "is_candidate": m.is_candidate,
         "model": m.model,
         "backend": m.backend,
         "gpus": m.deployment.gpus,

@@ -29,6 +29,7 @@ pub fn json(o: &MeasuredSweep<'_>) -> Value {
         Some(Recommendation::Deploy { best, runner_up }) => json!({
             "feasible": true,
             "best": point(best, o.bounds),
+            "engines_in_max_gpus": o.max_gpus / best.gpus.max(1),
             "runner_up": runner_up.as_ref().map(|second| json!({
                 "point": point(second, o.bounds),
                 "lower_by": 1.0 - second.tokens_per_s_per_gpu() / best.tokens_per_s_per_gpu(),

@@ -306,6 +306,23 @@ impl Unfolded<'_> {
         while let Some(at) = rest.find('{') {
             filled.push_str(&rest[..at]);
             rest = &rest[at..];
+            // A brace that stands for itself.
+            if rest.starts_with("{{") {
+                filled.push_str("{{");
+                rest = &rest[2..];
+                continue;
+            }
+            // A value may name another: {url_{tp}}.
+            if let Some(inner) = rest[1..].find(['{', '}']).filter(|at| rest[1 + at..].starts_with('{')) {
+                let end = rest[1 + inner..].find('}').map(|at| 2 + inner + at);
+                let known = end.filter(|end| rest[*end..].starts_with('}'));
+                let name = known.map(|end| self.filled(&rest[1..end], depth + 1)).transpose()?;
+                if let (Some(end), Some(value)) = (known, name.and_then(|name| self.known(&name))) {
+                    filled.push_str(&self.filled(&value.join(" "), depth + 1)?);
+                    rest = &rest[end + 1..];
+                    continue;
+                }
+            }
             let name: String = rest[1..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
             let value = self.known(&name).filter(|_| rest[1 + name.len()..].starts_with('}'));
             let taken = if let Some(words) = value {

@@ -20,7 +20,7 @@ const UNKNOWN: &str = "unknown";
 pub fn render(c: &Comparison, style: Style) -> String {
     let mut out = Text { text: String::new(), style };
     let q = &c.question;
-    out.line(&format!("Comparison of {} methods: {}", c.methods.len(), c.setting()));
+    out.line(&format!("Comparison of {} methods: {}", c.choosers().count(), c.setting()));
     out.line(&format!(
         "TTFT {} ms, ITL {} ms, ISL {}, OSL {}; intervals of {} %",
         number(q.target.ttft_ms),
@@ -39,14 +39,14 @@ pub fn render(c: &Comparison, style: Style) -> String {
          how many did per second",
     );
     out.heading("Success");
-    for m in &c.methods {
+    for m in c.choosers() {
         for criterion in criteria(c, m) {
             let head = format!("{} {}: ", pad(criterion.decision.as_str(), 9), fit(&plain(&m.method.name), NAME));
             out.hanging(&head, 10, &format!("{}: {}", criterion.name, criterion.reason));
         }
     }
     out.heading("Up to which rate each meets its targets");
-    for m in &c.methods {
+    for m in c.choosers() {
         let rate = slo_rate(&m.method, q.target);
         let told = rate.rps().map_or_else(String::new, |rps| format!("{} req/s, ", number(rps)));
         out.hanging(&format!("{}: ", m.method.name), 2, &format!("{told}{}", rate.reason()));
@@ -145,7 +145,7 @@ fn cost_and_regret(c: &Comparison) -> Vec<[String; 9]> {
 pub(super) fn regret(regret: &Regret, ends: Option<(f64, f64)>) -> String {
     let Some(value) = regret.value() else { return "undefined".into() };
     match ends {
-        Some((low, high)) => format!("{} [{}, {}]", percent(value), percent(low.max(0.0)), percent(high.max(0.0))),
+        Some((low, high)) => format!("{} [{}, {}]", percent(value), percent(low.clamp(0.0, 1.0)), percent(high.clamp(0.0, 1.0))),
         None => percent(value),
     }
 }
@@ -181,7 +181,7 @@ fn levels(c: &Comparison) -> Vec<[String; 11]> {
     let head = ["level", "method", "clients", "TTFT ms", "p50", "error", "ITL ms", "p50", "error", "SLA met", "good/s"];
     let mut rows = vec![head.map(String::from)];
     for (index, name) in LEVELS.iter().enumerate() {
-        for m in &c.methods {
+        for m in c.choosers() {
             let level = &m.method.levels[index];
             let measured = level.measured.as_ref();
             let shown = |x: Option<f64>| x.map_or_else(|| "-".into(), number);

@@ -81,7 +81,7 @@ fn name(index: usize, m: &Judged) -> String {
 }
 
 fn success(c: &Comparison) -> String {
-    let all: Vec<_> = c.methods.iter().flat_map(|m| criteria(c, m).into_iter().map(move |c| (m, c))).collect();
+    let all: Vec<_> = c.choosers().flat_map(|m| criteria(c, m).into_iter().map(move |c| (m, c))).collect();
     let any = |decision| all.iter().any(|(_, c)| c.decision == decision);
     let (class, word) = match (any(Decision::Fail), any(Decision::Undecided)) {
         (true, _) => ("invalid", "a criterion is failed"),
@@ -296,7 +296,7 @@ fn levels(c: &Comparison) -> String {
     let shown = |x: Option<f64>| x.map_or_else(|| "–".into(), number);
     let mut rows = Vec::new();
     for (at, level_name) in LEVELS.iter().enumerate() {
-        for (i, m) in c.methods.iter().enumerate() {
+        for (i, m) in c.methods.iter().enumerate().filter(|(_, m)| !m.method.is_candidate) {
             let level = &m.method.levels[at];
             let nothing = Measured::default();
             let (measured, errors) = (level.measured.as_ref().unwrap_or(&nothing), &m.errors[at]);
@@ -342,7 +342,7 @@ fn rates(c: &Comparison) -> String {
         let text = format!("{}: {told}{}{found}", name(i, m), rate.reason());
         format!("<li>{}</li>", escape_cut(&text, 600))
     };
-    let lines: String = c.methods.iter().enumerate().map(line).collect();
+    let lines: String = c.methods.iter().enumerate().filter(|(_, m)| !m.method.is_candidate).map(line).collect();
     format!("<section><h2>Up to which rate each meets its targets</h2><ul>{lines}</ul></section>\n")
 }
 
