@@ -226,7 +226,8 @@ impl CompareArgs {
         for given in &self.candidate {
             let (name, dir) = named("--candidate", given, "DIR")?;
             let of = of_name(&mut sources, &name);
-            if !of.is_candidate && !(of.dirs.is_empty() && of.validations.is_empty()) {
+            let is_new = of.dirs.is_empty() && of.validations.is_empty();
+            if !(of.is_candidate || is_new) {
                 return usage(&format!("--candidate: `{}` is a method already", name.escape_default()));
             }
             of.is_candidate = true;
@@ -341,6 +342,15 @@ mod tests {
         assert_eq!(config.sources.len(), 2);
         assert_eq!(config.sources[0].dirs, [PathBuf::from("C:/a"), PathBuf::from("b")]);
         assert!(config.sources[0].is_reference && config.sources[1].gpus == Some(4));
+    }
+
+    #[test]
+    fn a_candidate_is_no_method_and_no_method_a_candidate() {
+        let config = resolve("--aic-results a --candidate TP2:b --candidate TP2:c").unwrap();
+        assert_eq!(config.sources.iter().map(|s| s.is_candidate).collect::<Vec<_>>(), [false, true]);
+        assert_eq!(config.sources[1].dirs.len(), 2);
+        let refused = resolve("--aic-results a --candidate AIC-ALL:b").unwrap_err().to_string();
+        assert!(refused.contains("is a method already"), "{refused}");
     }
 
     #[test]

@@ -163,6 +163,13 @@ fn values_are_words_hold_values_and_are_replaced_for_a_simulation_or_by_hand() {
     let words = line(&plan, 1, &[&dir]);
     std::fs::remove_dir_all(&dir).unwrap();
     assert_eq!(words.unwrap(), ["p", "--url", "http://h4"], "what an earlier step told, inside a value");
+    let nested = "[values]\nn_4 = 2\n[[step]]\nname='a'\neach={tp=[4]}\nrun='p {n_{tp}} {{n_4}}'\n";
+    let plan = Plan::parse("p.toml", nested, &Reading::default()).unwrap();
+    assert_eq!(
+        line(&plan, 0, &[]).unwrap(),
+        ["p", "2", "{n_4}"],
+        "a value's name may hold a value; two braces are one"
+    );
     assert_eq!(told(false, &[("host", "g")]).0, "p --url http://g4:80 --x=g");
     assert_eq!(told(true, &[("where", "--url u -v")]).0, "p --url u -v --x=h", "what is set by hand wins");
     assert!(read(false, &[("hots", "g")]).unwrap_err().to_string().contains("no value `hots`"));

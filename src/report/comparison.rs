@@ -145,7 +145,9 @@ fn cost_and_regret(c: &Comparison) -> Vec<[String; 9]> {
 pub(super) fn regret(regret: &Regret, ends: Option<(f64, f64)>) -> String {
     let Some(value) = regret.value() else { return "undefined".into() };
     match ends {
-        Some((low, high)) => format!("{} [{}, {}]", percent(value), percent(low.clamp(0.0, 1.0)), percent(high.clamp(0.0, 1.0))),
+        Some((low, high)) => {
+            format!("{} [{}, {}]", percent(value), percent(low.clamp(0.0, 1.0)), percent(high.clamp(0.0, 1.0)))
+        }
         None => percent(value),
     }
 }
