@@ -154,7 +154,7 @@ impl ServeArgs {
     /// The server's configuration. What else cannot be is found when the server starts.
     ///
     /// # Errors
-    /// Those of [`EngineArgs::fill`].
+    /// Those of `EngineArgs::fill`.
     pub fn resolve(&self) -> Result<ServeConfig> {
         let base = ServeConfig {
             model: self.model.clone(),
