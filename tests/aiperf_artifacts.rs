@@ -10,7 +10,7 @@ mod golden;
 use std::collections::{BTreeMap, BTreeSet};
 
 use golden::{CASES, Case, Memory, memory_manifest};
-use loadline::export::{EXPORTERS, ExportLevel, write_all};
+use loadline::export::{EXPORTERS, ExportLevel, write_all, write_rows};
 use loadline::metrics::{METRICS, OverTime, PERCENTILES, Stats, Unit, Value, parse_goodput, summarise};
 use loadline::outcome::{EventKind, Outcome, Phase};
 use loadline::record::manifest::PhaseWindow;
@@ -377,6 +377,7 @@ fn all_files_are_written_whole_beside_the_recording() {
     std::fs::create_dir_all(&dir).unwrap();
     let rows = small_run();
     let write = |level| {
+        write_rows(&dir, &rows, level).unwrap();
         write_all(&dir, &rows, &summarise(&rows).unwrap(), level).unwrap();
         let mut names: Vec<_> =
             std::fs::read_dir(&dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();

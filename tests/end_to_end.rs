@@ -105,6 +105,33 @@ fn report_gives_the_numbers_of_profile_byte_for_byte() {
 }
 
 #[test]
+fn several_runs_are_laid_over_each_other_with_their_differences() {
+    let scratch = Scratch::new("report-several");
+    for (dir, tp) in [("a", 8), ("b", 8), ("c", 1)] {
+        let seed = if dir == "b" { 2 } else { 1 };
+        let line = format!(
+            "profile --simulate --tp {tp} --isl 512 --osl 8 --request-rate 5 --request-count 60 --streaming --random-seed {seed} \
+             --goodput time_to_first_token:500 --ui none --artifact-dir {dir}"
+        );
+        run_expecting(0, &scratch, &line);
+    }
+    let output = run_expecting(0, &scratch, "report a b c --output-dir over");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
+    let words = |letter: &str| -> Vec<&str> {
+        let mut lines = text.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+        lines.find(|words| words[..].starts_with(&["TTFT", letter])).unwrap()
+    };
+    assert_eq!(words("A")[2], "60", "{text}");
+    assert_eq!(words("C").last(), Some(&"higher"), "one GPU takes longer than eight: {text}");
+    let page = std::fs::read_to_string(scratch.path("over/runs.html")).unwrap();
+    assert_eq!(page.matches("<svg class=\"chart\"").count(), 4);
+    assert!(page.contains("higher") && page.contains("Answers over time"));
+    assert!(!scratch.path("over/report.html").exists());
+    run_expecting(2, &scratch, "report a b --plots p");
+}
+
+#[test]
 fn closed_loop_with_a_warm_up_without_streaming() {
     let scratch = Scratch::new("lanes");
     run_expecting(

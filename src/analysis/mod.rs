@@ -6,6 +6,7 @@
 
 pub mod fidelity;
 pub mod measured;
+pub mod overlay;
 pub mod plane;
 pub mod raster;
 pub mod server;

@@ -133,11 +133,16 @@ Examples:
     loadline report RUN_DIR --output-dir /tmp/again --fail-on suspect
 
   Write each plot of the page as SVG and PNG, for slides and papers:
-    loadline report RUN_DIR --plots plots")]
+    loadline report RUN_DIR --plots plots
+
+  Lay runs over each other, and say which differences are more than chance:
+    loadline report TP2 TP4 TP8 --output-dir overlaid")]
 pub struct ReportArgs {
-    /// Directory that `profile` wrote.
-    pub run_dir: PathBuf,
-    /// Where to write the page and the artifacts; by default the run directory.
+    /// Directory that `profile` wrote. Several, up to eight, are laid over each other: one table and one page, with the differences to the
+    /// first and their intervals.
+    #[arg(required = true, num_args = 1..=8, value_name = "RUN_DIR")]
+    pub run_dirs: Vec<PathBuf>,
+    /// Where to write the page and the artifacts; by default the run directory. Of several runs the page, runs.html, is written only here.
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
     /// Also write each plot of the page into this directory, as SVG and as PNG, with units, n and the run's command below it.

@@ -5,6 +5,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::analysis::fidelity::{self, Fidelity};
+use crate::analysis::measured::Measured;
 use crate::analysis::server::ServerMetrics;
 use crate::analysis::verdict::judge;
 use crate::cli::{FailOn, ReportArgs};
@@ -16,6 +17,7 @@ use crate::outcome::Phase;
 use crate::record::manifest::{Judgement, Manifest, Verdict};
 use crate::record::reader::{Recording, Rows};
 use crate::record::server::ServerRecording;
+use crate::report::runs::{self, Run};
 use crate::report::terminal::{self, Style};
 use crate::report::{html, out};
 
@@ -24,9 +26,31 @@ const PAGE: &str = "report.html";
 
 /// Reports on a run directory.
 pub fn run(args: &ReportArgs, style: Style) -> Result<ExitCode> {
-    let into = args.output_dir.as_deref().unwrap_or(&args.run_dir);
+    let [run_dir] = &args.run_dirs[..] else { return several(args, style) };
+    let into = args.output_dir.as_deref().unwrap_or(run_dir);
     std::fs::create_dir_all(into).map_err(Error::io(into))?;
-    Ok(exit_code(&conclude(&args.run_dir, into, args.plots.as_deref(), Some(style))?, args.fail_on))
+    Ok(exit_code(&conclude(run_dir, into, args.plots.as_deref(), Some(style))?, args.fail_on))
+}
+
+/// Lays several runs over each other.
+fn several(args: &ReportArgs, style: Style) -> Result<ExitCode> {
+    if args.plots.is_some() {
+        return Err(Error::Usage("--plots is for one run; of several the page has the plots (--output-dir)".into()));
+    }
+    let read = |dir: &PathBuf| -> Result<Run> {
+        let recording = Recording::open(dir)?;
+        Ok(Run::new(dir.display().to_string(), recording.manifest(), Measured::read(&recording)?))
+    };
+    let runs: Vec<Run> = args.run_dirs.iter().map(read).collect::<Result<_>>()?;
+    out::stdout(&runs::render(&runs, style))?;
+    if let Some(dir) = &args.output_dir {
+        std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
+        let path = dir.join("runs.html");
+        std::fs::write(&path, html::runs::render(&runs)).map_err(Error::io(&path))?;
+        out::stderr(&format!("Written to {}\n", path.display()))?;
+    }
+    let codes = runs.iter().filter_map(|run| run.verdict.as_ref()).map(|verdict| exit_code(verdict, args.fail_on));
+    Ok(codes.max_by_key(|code| *code as i32).unwrap_or(ExitCode::Ok))
 }
 
 /// Reads the recording in `run_dir`, judges it, writes artifacts and page into `into`, its plots as pictures into `plots`, and

@@ -15,6 +15,7 @@ pub mod capacity_search;
 pub mod closed_loop;
 pub mod combinations;
 pub mod criteria;
+pub mod difference;
 pub mod goodput_search;
 pub mod judgement;
 pub mod levels;

@@ -19,6 +19,7 @@ pub mod plan;
 pub mod points;
 pub mod progress;
 pub mod selection;
+pub mod runs;
 pub mod sweep;
 pub mod series;
 pub mod terminal;

@@ -18,6 +18,7 @@ mod over_time;
 pub mod picture;
 mod policy;
 mod raster;
+pub mod runs;
 mod sections;
 mod server;
 mod slo_plane;
