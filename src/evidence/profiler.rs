@@ -104,6 +104,9 @@ fn cost(method: &mut Method, log: &ProfileLog) {
     }
 }
 
+/// The account of a plan's step, above the directory of its results.
+const STEP: &str = "step.json";
+
 /// Reads what `sweep` wrote.
 ///
 /// # Errors
@@ -144,6 +147,13 @@ pub(super) fn sweep(method: &mut Method, path: &Path) -> Result<()> {
         let from = || format!("{} predicts: nothing was deployed", path.display());
         cost.gpu_hours.get_or_insert_with(|| figure(0.0, Source::Measured, from()));
         cost.deployments.get_or_insert_with(|| figure(0.0, Source::Measured, from()));
+        // It does not tell how long it took; where `plan` ran it, its account does.
+        let account = path.parent().map(|dir| dir.join("..").join(STEP)).filter(|account| account.is_file());
+        if let Some(account) = account
+            && let Some(s) = number(&read_json(&account)?, "/wall_s")
+        {
+            cost.wall_s.get_or_insert_with(|| figure(s, Source::Measured, account.display().to_string()));
+        }
     }
     Ok(())
 }

@@ -150,6 +150,16 @@ fn a_measured_sweep_has_a_measured_cost_and_a_predicted_one_deployed_nothing() {
     let method = dir.read().unwrap();
     assert_eq!(method.cost.gpu_hours.as_ref().map(|f| f.value), Some(0.0));
     assert_eq!((method.cost.wall_s, method.deployment.gpus), (None, Some(2)), "how long it took is not told");
+    let step = Scratch::new("sweep-step");
+    step.file("step.json", r#"{"wall_s":0.25}"#);
+    step.file("out/sweep.json", &format!("{{{best}}}"));
+    let mut method = Method::default();
+    super::directory(&mut method, &step.0.join("out"), TARGET).unwrap();
+    assert_eq!(
+        method.cost.wall_s.map(|f| (f.value, f.source)),
+        Some((0.25, Source::Measured)),
+        "a plan's account tells"
+    );
     let cost = r#""cost":{"source":"measured","clock":"wall","wall_s":600.0,"gpu_hours":0.5,"deployments":4}"#;
     dir.file("online.json", &format!("{{{best},{cost}}}"));
     let method = dir.read().unwrap();
