@@ -295,3 +295,21 @@ fn the_published_results_are_told_without_the_originals_mistakes() {
     assert!((1380.0..1400.0).contains(&law["stage_ms"].as_f64().unwrap()), "{law}");
     assert!(law["worst_error_pct"].as_f64().unwrap().abs() < 5.0, "{law}");
 }
+
+#[test]
+fn a_candidate_may_be_the_best_and_is_judged_by_nothing_else() {
+    let scratch = Scratch::new("compare-candidate");
+    write(&scratch, "m/profile_export_aiperf.json", &artifact(4, 100.0, 2.0));
+    write(&scratch, "c/profile_export_aiperf.json", &artifact(4, 100.0, 4.0));
+    let line = "compare --additional-results mine:m --candidate big:c --output-dir out";
+    let output = run_expecting(0, &scratch, line);
+    let found = results(&scratch, "out");
+    let of = |name: &str| method(&found, name);
+    assert_eq!((&of("mine")["is_candidate"], &of("big")["is_candidate"]), (&json!(false), &json!(true)));
+    assert_eq!((&of("mine")["optimization_regret"], &of("big")["optimization_regret"]), (&json!(0.5), &json!(0.0)));
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.starts_with("Comparison of 1 method:"), "{text}");
+    let success = text.split("Success\n").nth(1).unwrap().split("\n\n").next().unwrap();
+    assert!(success.contains("mine: regret below 10 %") && !success.contains("big"), "{success}");
+    run_expecting(2, &scratch, "compare --additional-results mine:m --candidate mine:c");
+}

@@ -138,3 +138,20 @@ fn an_interrupted_plan_goes_on_and_keeps_what_was_half_done() {
     let dry = run_expecting(0, &scratch, "plan p.toml --output-dir out --dry-run");
     assert!(String::from_utf8(dry.stdout).unwrap().contains("1 of 2 steps to run"));
 }
+
+#[test]
+fn the_plans_of_this_tree_are_plans() {
+    let scratch = Scratch::new("plan-tree");
+    let plans = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("plans");
+    let trace = scratch.file("t.jsonl", "{}\n");
+    let dry = |words: &str| {
+        let output = run_expecting(0, &scratch, &format!("plan {}/{words} --dry-run", plans.display()));
+        String::from_utf8(output.stdout).unwrap()
+    };
+    assert!(dry("quick.toml").contains("19 of 19 steps to run"));
+    let full = format!("qwen3-32b-h200.toml --set trace={}", trace.display());
+    // What deployments would cost is told; a simulation keeps no GPU busy.
+    let deployed = dry(&full);
+    assert!(deployed.contains("23 of 23 steps to run") && !deployed.contains(" 0.000 GPU hours"), "{deployed}");
+    assert!(dry(&format!("{full} --simulate")).contains(" 0.000 GPU hours"));
+}

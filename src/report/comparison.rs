@@ -20,7 +20,7 @@ const UNKNOWN: &str = "unknown";
 pub fn render(c: &Comparison, style: Style) -> String {
     let mut out = Text { text: String::new(), style };
     let q = &c.question;
-    out.line(&format!("Comparison of {} methods: {}", c.choosers().count(), c.setting()));
+    out.line(&format!("{}: {}", title(c), c.setting()));
     out.line(&format!(
         "TTFT {} ms, ITL {} ms, ISL {}, OSL {}; intervals of {} %",
         number(q.target.ttft_ms),
@@ -74,6 +74,14 @@ pub fn render(c: &Comparison, style: Style) -> String {
         }
     }
     out.text
+}
+
+/// What is compared.
+pub(super) fn title(c: &Comparison) -> String {
+    match c.choosers().count() {
+        1 => "Comparison of 1 method".into(),
+        n => format!("Comparison of {n} methods"),
+    }
 }
 
 struct Text {

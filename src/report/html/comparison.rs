@@ -26,7 +26,7 @@ const UNKNOWN: &str = "unknown";
 
 /// The page. Drawings show the first twelve methods, tables all.
 pub fn render(c: &Comparison) -> String {
-    let title = format!("Comparison of {} methods", c.choosers().count());
+    let title = crate::report::comparison::title(c);
     let target = c.question.target;
     let workload = format!(
         "{} · TTFT {} ms, ITL {} ms · prompts of {} and answers of {} tokens",
