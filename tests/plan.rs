@@ -155,3 +155,16 @@ fn the_plans_of_this_tree_are_plans() {
     assert!(deployed.contains("23 of 23 steps to run") && !deployed.contains(" 0.000 GPU hours"), "{deployed}");
     assert!(dry(&format!("{full} --simulate")).contains(" 0.000 GPU hours"));
 }
+
+#[test]
+fn a_step_of_the_same_words_has_the_same_results() {
+    let scratch = Scratch::new("plan-twins");
+    let plan = "[[step]]\nname = \"one\"\nrun = \"man {dir}\"\n[[step]]\nname = \"other\"\nneeds = [\"one\"]\nrun = \"man {dir}\"\n\
+        [[step]]\nname = \"third\"\nneeds = [\"other\"]\nrun = \"man {other}/x\"\n";
+    scratch.file("p.toml", plan);
+    run_expecting(0, &scratch, "plan p.toml --output-dir out");
+    assert_eq!(states(&account(&scratch)), ["done", "kept", "done"]);
+    assert!(scratch.path("out/other/loadline-profile.1").exists() && scratch.path("out/one/x").exists());
+    let steps = std::fs::read_dir(scratch.path("out/steps")).unwrap().count();
+    assert_eq!(steps, 2, "the second was never run");
+}

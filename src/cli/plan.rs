@@ -8,7 +8,7 @@ use clap::Args;
 ///
 /// Runs the command lines of a file, each after those whose results it needs, and keeps every step's results under an address
 /// made of its words, its inputs' contents and the program's version: a plan that was killed goes on where it was, and a changed
-/// line runs again with all that follows from it, and nothing else.
+/// line runs again with all that follows from it, and nothing else. Steps of the same words and inputs share one result.
 #[derive(Debug, Args)]
 #[command(after_long_help = "\
 A plan is TOML:
