@@ -46,6 +46,16 @@ pub enum Destination {
     Server(BaseUrl),
 }
 
+impl Destination {
+    /// Where that is, for a file.
+    pub fn place(&self) -> String {
+        match self {
+            Destination::Server(url) => url.to_string(),
+            Destination::Simulated(_) => "simulated".into(),
+        }
+    }
+}
+
 /// What is asked.
 #[derive(Clone, Debug)]
 pub enum SourceConfig {

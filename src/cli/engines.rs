@@ -13,6 +13,22 @@ use crate::sim::batch::Admission;
 use crate::sim::config::{Disaggregation, ServeConfig};
 use crate::sim::disaggregated::FirstToken;
 
+/// What a simulated deployment runs on, where there is no URL.
+#[derive(Clone, Debug, clap::Args)]
+pub struct HardwareArgs {
+    /// GPU of the simulated deployment.
+    #[arg(long, value_name = "NAME", default_value = "h200_sxm", help_heading = SIMULATED)]
+    pub gpu: String,
+
+    /// Serving engine of the simulated deployment: vllm, trtllm or sglang.
+    #[arg(long, value_name = "NAME", default_value = "vllm", help_heading = SIMULATED)]
+    pub backend: String,
+
+    /// GPUs of the simulated deployment (tensor parallelism): 1, 2, 4 or 8.
+    #[arg(long, value_name = "GPUS", default_value_t = 4, help_heading = SIMULATED)]
+    pub tp: u32,
+}
+
 /// How many engines, and what each can hold.
 #[derive(Clone, Debug, clap::Args)]
 pub struct EngineArgs {

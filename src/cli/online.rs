@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig, WarmupConfig};
-use super::engines::EngineArgs;
+use super::engines::{EngineArgs, HardwareArgs};
 use super::resolve::{positive_ns, usage};
 use super::secret::Secret;
 use super::sweep::{SweepArgs, SweepFormat};
@@ -388,9 +388,7 @@ impl SweepArgs {
             random_seed: Some(self.seed),
             ttft_target: self.ttft,
             itl_target: self.itl,
-            gpu: self.aic_system.clone(),
-            backend: self.backend.as_str().into(),
-            tp,
+            hardware: HardwareArgs { gpu: self.aic_system.clone(), backend: self.backend.as_str().into(), tp },
             engines: EngineArgs { max_num_seqs: args.max_num_seqs, ..EngineArgs::untyped()? },
         };
         Ok(CandidateConfig { tp, recipe, base: target.profile()? })

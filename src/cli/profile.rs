@@ -8,7 +8,7 @@ use super::FailOn;
 use super::artifacts::ArtifactArgs;
 use super::dataset::DatasetArgs;
 use super::endpoint::{EndpointArg, TextArgs};
-use super::engines::EngineArgs;
+use super::engines::{EngineArgs, HardwareArgs};
 use super::lengths::LengthArgs;
 use super::network::NetworkArgs;
 use super::opening::OpeningArgs;
@@ -307,17 +307,9 @@ pub struct ProfileArgs {
     #[arg(long, alias = "workers-max", value_name = "N", help_heading = OUTPUT)]
     pub workers: Option<u32>,
 
-    /// GPU of the simulated deployment.
-    #[arg(long, value_name = "NAME", default_value = "h200_sxm", help_heading = SIMULATED)]
-    pub gpu: String,
-
-    /// Serving engine of the simulated deployment: vllm, trtllm or sglang.
-    #[arg(long, value_name = "NAME", default_value = "vllm", help_heading = SIMULATED)]
-    pub backend: String,
-
-    /// GPUs of the simulated deployment (tensor parallelism): 1, 2, 4 or 8.
-    #[arg(long, value_name = "GPUS", default_value_t = 4, help_heading = SIMULATED)]
-    pub tp: u32,
+    /// What a simulated deployment runs on.
+    #[command(flatten)]
+    pub hardware: HardwareArgs,
 
     /// Run in simulated time, without sockets: the same schedule, worker and recording against the simulated deployment's engine,
     /// as fast as this machine computes it. Nothing is measured of client, network or HTTP then.

@@ -160,9 +160,9 @@ impl ProfileArgs {
             Some(url) => Ok(Destination::Server(BaseUrl::parse(url)?)),
             None => Ok(Destination::Simulated(Box::new(self.engines.fill(ServeConfig {
                 model: self.model.clone().unwrap_or_else(|| serve::DEFAULT_MODEL.into()),
-                gpu: self.gpu.clone(),
-                backend: Backend::parse(&self.backend)?,
-                tp: self.tp,
+                gpu: self.hardware.gpu.clone(),
+                backend: Backend::parse(&self.hardware.backend)?,
+                tp: self.hardware.tp,
                 ..ServeConfig::default()
             })?))),
         }

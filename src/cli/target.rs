@@ -4,12 +4,13 @@
 use clap::Parser;
 
 use super::config::ProfileConfig;
-use super::engines::EngineArgs;
+use super::engines::{EngineArgs, HardwareArgs};
 use super::profile::{ENDPOINT, INPUT, OUTPUT, ProfileArgs, SIMULATED, UiArg};
 use super::resolve::usage;
 use super::secret::Secret;
 use super::{Cli, Verb};
 use crate::error::{Error, Result};
+use crate::export::asked::Asked;
 
 /// A deployment, and what is asked of it.
 #[derive(Clone, Debug, clap::Args)]
@@ -66,17 +67,9 @@ pub struct TargetArgs {
     #[arg(long, value_name = "MS", help_heading = OUTPUT)]
     pub itl_target: f64,
 
-    /// GPU of the simulated deployment.
-    #[arg(long, value_name = "NAME", default_value = "h200_sxm", help_heading = SIMULATED)]
-    pub gpu: String,
-
-    /// Serving engine of the simulated deployment: vllm, trtllm or sglang.
-    #[arg(long, value_name = "NAME", default_value = "vllm", help_heading = SIMULATED)]
-    pub backend: String,
-
-    /// GPUs of the simulated deployment (tensor parallelism): 1, 2, 4 or 8.
-    #[arg(long, value_name = "GPUS", default_value_t = 4, help_heading = SIMULATED)]
-    pub tp: u32,
+    /// What a simulated deployment runs on.
+    #[command(flatten)]
+    pub hardware: HardwareArgs,
 
     /// Run in simulated time, without sockets, as fast as this machine computes it.
     #[arg(long, conflicts_with = "url", help_heading = SIMULATED)]
@@ -88,6 +81,30 @@ pub struct TargetArgs {
 }
 
 impl TargetArgs {
+    /// What was asked of the deployment, by which command line, for the head of a page.
+    pub fn about(&self, command: &[String]) -> String {
+        format!(
+            "prompts of {} and answers of {} tokens · TTFT {} ms and ITL {} ms at most · {}",
+            self.isl,
+            self.osl,
+            self.ttft_target,
+            self.itl_target,
+            command.join(" ")
+        )
+    }
+
+    /// The same for a file; `place` is where the deployment is.
+    pub fn asked<'a>(&self, model: &'a str, place: &'a str) -> Asked<'a> {
+        Asked {
+            model,
+            url: place,
+            ttft_target_ms: self.ttft_target,
+            itl_target_ms: self.itl_target,
+            isl: self.isl,
+            osl: self.osl,
+        }
+    }
+
     /// A run of `profile` against this deployment: streaming, in one lane, without a warm-up. The caller gives it its load.
     ///
     /// # Errors
@@ -115,9 +132,7 @@ impl TargetArgs {
             concurrency: Some(1),
             request_count: Some(1),
             goodput: vec![format!("time_to_first_token:{} inter_token_latency:{}", self.ttft_target, self.itl_target)],
-            gpu: self.gpu.clone(),
-            backend: self.backend.clone(),
-            tp: self.tp,
+            hardware: self.hardware.clone(),
             simulate: self.simulate,
             engines: self.engines.clone(),
             // A dashboard for each of many runs would only flicker.

@@ -1,7 +1,6 @@
 //! `loadline goodput`: searches, with a run of `profile` for each look at a rate.
 
 use super::profile;
-use crate::cli::config::Destination;
 use crate::cli::goodput::GoodputConfig;
 use crate::comparison::goodput_search::search;
 use crate::comparison::levels::Load;
@@ -30,31 +29,16 @@ pub fn run(config: &GoodputConfig, command: &[String], style: Style) -> Result<E
         }
         met(&recording, Load::Rate(rate_rps)).map(Some)
     })?;
-    let url = match &config.base.destination {
-        Destination::Server(url) => url.to_string(),
-        Destination::Simulated(_) => "simulated".into(),
-    };
+    let url = config.base.destination.place();
     let model = &config.base.request.model;
     let json = export::json(&export::Searched {
-        model,
-        url: &url,
-        ttft_target_ms: config.target.ttft_target,
-        itl_target_ms: config.target.itl_target,
-        isl: config.target.isl,
-        osl: config.target.osl,
+        asked: config.target.asked(model, &url),
         seed: config.base.seed.0,
         question: &config.question,
         found: &found,
     });
     let title = format!("{model} at {url}: goodput search");
-    let about = format!(
-        "prompts of {} and answers of {} tokens · TTFT {} ms and ITL {} ms at most · {}",
-        config.target.isl,
-        config.target.osl,
-        config.target.ttft_target,
-        config.target.itl_target,
-        command.join(" ")
-    );
+    let about = config.target.about(command);
     let path = config.output_dir.join(export::FILE_NAME);
     std::fs::create_dir_all(&config.output_dir).map_err(Error::io(&config.output_dir))?;
     let text = serde_json::to_string_pretty(&json).map_err(|e| Error::Internal(e.to_string()))? + "\n";

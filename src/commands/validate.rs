@@ -3,7 +3,6 @@
 use std::path::{Path, PathBuf};
 
 use super::profile;
-use crate::cli::config::Destination;
 use crate::cli::validate::ValidateConfig;
 use crate::comparison::levels::{self, Level, Load};
 use crate::comparison::steady_state::{Measured, measure};
@@ -61,19 +60,11 @@ pub fn run(config: &ValidateConfig, command: &[String], style: Style) -> Result<
             break;
         }
     }
-    let url = match &config.base.destination {
-        Destination::Server(url) => url.to_string(),
-        Destination::Simulated(_) => "simulated".into(),
-    };
+    let url = config.base.destination.place();
     let model = &config.base.request.model;
     let validation = export::Validation {
         timestamp: &timestamp,
-        model,
-        url: &url,
-        ttft_target_ms: config.target.ttft_target,
-        itl_target_ms: config.target.itl_target,
-        isl: config.target.isl,
-        osl: config.target.osl,
+        asked: config.target.asked(model, &url),
         predicted: config.predicted,
         batch_max: config.batch_max,
         capacity,
@@ -84,14 +75,7 @@ pub fn run(config: &ValidateConfig, command: &[String], style: Style) -> Result<
     };
     let path = write(&config.output_dir, export::FILE_NAME, &export::json(&validation))?;
     let title = format!("{model} at {url}: validation at {} levels", results.len());
-    let about = format!(
-        "prompts of {} and answers of {} tokens · TTFT {} ms and ITL {} ms at most · {}",
-        config.target.isl,
-        config.target.osl,
-        config.target.ttft_target,
-        config.target.itl_target,
-        command.join(" ")
-    );
+    let about = config.target.about(command);
     let page = config.output_dir.join("validation.html");
     let text = html::validation::render(&title, &about, config.predicted, &results, &notes);
     std::fs::write(&page, text).map_err(Error::io(&page))?;

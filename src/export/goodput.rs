@@ -2,6 +2,7 @@
 
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use crate::comparison::goodput_search::{Found, Question};
 
 /// Version of the file.
@@ -12,18 +13,8 @@ pub const FILE_NAME: &str = "goodput.json";
 /// What was searched, beside the question.
 #[derive(Clone, Copy, Debug)]
 pub struct Searched<'a> {
-    /// The model.
-    pub model: &'a str,
-    /// The deployment.
-    pub url: &'a str,
-    /// Target of TTFT, in milliseconds.
-    pub ttft_target_ms: f64,
-    /// Target of ITL, in milliseconds.
-    pub itl_target_ms: f64,
-    /// Prompt tokens.
-    pub isl: u32,
-    /// Answer tokens.
-    pub osl: u32,
+    /// What was asked of which deployment.
+    pub asked: Asked<'a>,
     /// The seed of the first look.
     pub seed: u64,
     /// The question.
@@ -34,15 +25,9 @@ pub struct Searched<'a> {
 
 /// The file's content.
 pub fn json(s: &Searched<'_>) -> Value {
-    json!({
+    s.asked.with(json!({
         "schema_version": SCHEMA_VERSION,
         "loadline_version": env!("CARGO_PKG_VERSION"),
-        "model": s.model,
-        "url": s.url,
-        "ttft_target": s.ttft_target_ms,
-        "itl_target": s.itl_target_ms,
-        "isl": s.isl,
-        "osl": s.osl,
         "seed": s.seed,
         "attainment": s.question.attainment,
         "confidence_level": s.question.confidence,
@@ -54,5 +39,5 @@ pub fn json(s: &Searched<'_>) -> Value {
         "high_rps": s.found.high_rps,
         "resolved": s.found.is_resolved,
         "attainment_curve": s.found.curve,
-    })
+    }))
 }

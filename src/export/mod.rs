@@ -19,6 +19,7 @@ mod aiperf_run_config;
 pub mod aiperf_sweep;
 mod aiperf_timeslices;
 mod aiperf_words;
+pub mod asked;
 pub mod comparison;
 pub mod comparison_table;
 pub mod fidelity;

@@ -5,6 +5,7 @@
 
 use serde_json::{Value, json};
 
+use super::asked::Asked;
 use crate::comparison::levels::Load;
 use crate::comparison::repeats::Interval;
 use crate::comparison::steady_state::Measured;
@@ -20,18 +21,8 @@ pub const FILE_NAME: &str = "validation.json";
 pub struct Validation<'a> {
     /// When it began, in the form of the original's.
     pub timestamp: &'a str,
-    /// The model.
-    pub model: &'a str,
-    /// The deployment.
-    pub url: &'a str,
-    /// Target of TTFT, in milliseconds.
-    pub ttft_target_ms: f64,
-    /// Target of ITL, in milliseconds.
-    pub itl_target_ms: f64,
-    /// Prompt tokens.
-    pub isl: u32,
-    /// Answer tokens.
-    pub osl: u32,
+    /// What was asked of which deployment.
+    pub asked: Asked<'a>,
     /// What was predicted.
     pub predicted: Predicted,
     /// What the levels are shares of.
@@ -50,17 +41,11 @@ pub struct Validation<'a> {
 
 /// The file's content.
 pub fn json(v: &Validation<'_>) -> Value {
-    json!({
+    v.asked.with(json!({
         "timestamp": v.timestamp,
-        "model": v.model,
-        "url": v.url,
-        "ttft_target": v.ttft_target_ms,
-        "itl_target": v.itl_target_ms,
         "predicted_ttft": v.predicted.ttft_ms,
         "predicted_itl": v.predicted.itl_ms,
         "max_batch_size": v.batch_max,
-        "isl": v.isl,
-        "osl": v.osl,
         "load_level_results": v.levels.iter().map(level).collect::<Vec<_>>(),
         "schema_version": SCHEMA_VERSION,
         "loadline_version": env!("CARGO_PKG_VERSION"),
@@ -71,7 +56,7 @@ pub fn json(v: &Validation<'_>) -> Value {
         "repeats": v.repeats,
         "confidence_level": v.confidence,
         "notes": v.notes,
-    })
+    }))
 }
 
 fn level(r: &LevelResult) -> Value {
