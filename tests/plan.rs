@@ -163,7 +163,12 @@ fn a_step_of_the_same_words_has_the_same_results() {
         [[step]]\nname = \"third\"\nneeds = [\"other\"]\nrun = \"man {other}/x\"\n";
     scratch.file("p.toml", plan);
     run_expecting(0, &scratch, "plan p.toml --output-dir out");
-    assert_eq!(states(&account(&scratch)), ["done", "kept", "done"]);
+    let told = account(&scratch);
+    assert_eq!(states(&told), ["done", "kept", "done"]);
+    assert!(
+        told["steps"][1]["wall_s"].is_null() && told["steps"][0]["wall_s"].is_number(),
+        "what was run once is paid once"
+    );
     assert!(scratch.path("out/other/loadline-profile.1").exists() && scratch.path("out/one/x").exists());
     let steps = std::fs::read_dir(scratch.path("out/steps")).unwrap().count();
     assert_eq!(steps, 2, "the second was never run");

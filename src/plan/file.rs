@@ -299,46 +299,58 @@ impl Unfolded<'_> {
         Ok(all)
     }
 
-    /// The text with the plan's and the step's values in place; what else stands in braces stays.
+    /// The text with the plan's and the step's values in place; what else stands in braces stays. A value's name may hold a value:
+    /// `{url_{tp}}`.
     fn filled(&self, text: &str, depth: usize) -> Result<String, String> {
+        if depth > DEPTH_MAX {
+            return Err(format!("values stand in each other around `{text}`"));
+        }
         let mut filled = String::with_capacity(text.len());
         let mut rest = text;
         while let Some(at) = rest.find('{') {
             filled.push_str(&rest[..at]);
             rest = &rest[at..];
-            // A brace that stands for itself.
-            if rest.starts_with("{{") {
-                filled.push_str("{{");
-                rest = &rest[2..];
-                continue;
-            }
-            // A value may name another: {url_{tp}}.
-            if let Some(inner) = rest[1..].find(['{', '}']).filter(|at| rest[1 + at..].starts_with('{')) {
-                let end = rest[1 + inner..].find('}').map(|at| 2 + inner + at);
-                let known = end.filter(|end| rest[*end..].starts_with('}'));
-                let name = known.map(|end| self.filled(&rest[1..end], depth + 1)).transpose()?;
-                if let (Some(end), Some(value)) = (known, name.and_then(|name| self.known(&name))) {
-                    filled.push_str(&self.filled(&value.join(" "), depth + 1)?);
-                    rest = &rest[end + 1..];
-                    continue;
-                }
-            }
-            let name: String = rest[1..].chars().take_while(|c| c.is_ascii_alphanumeric() || *c == '_').collect();
-            let value = self.known(&name).filter(|_| rest[1 + name.len()..].starts_with('}'));
-            let taken = if let Some(words) = value {
-                if depth == DEPTH_MAX || filled.len() > WORD_BYTES_MAX {
-                    return Err(format!("values stand in each other around `{{{name}}}`"));
-                }
-                filled.push_str(&self.filled(&words.join(" "), depth + 1)?);
-                name.len() + 2
-            } else {
-                filled.push('{');
-                1
+            let value = match inside(rest) {
+                Some(name) if name.contains('{') => self.known(&self.filled(name, depth + 1)?).zip(Some(name)),
+                Some(name) => self.known(name).zip(Some(name)),
+                None => None,
             };
+            let taken = match value {
+                Some((words, name)) => {
+                    filled.push_str(&self.filled(&words.join(" "), depth + 1)?);
+                    name.len() + 2
+                }
+                // Two braces stand for one, which `reference` knows.
+                None if rest.starts_with("{{") => {
+                    filled.push_str("{{");
+                    2
+                }
+                None => {
+                    filled.push('{');
+                    1
+                }
+            };
+            if filled.len() > WORD_BYTES_MAX {
+                return Err(format!("a word is longer than {WORD_BYTES_MAX} bytes"));
+            }
             rest = &rest[taken..];
         }
         Ok(filled + rest)
     }
+}
+
+/// What stands between the first brace of the text and the one that closes it.
+fn inside(text: &str) -> Option<&str> {
+    let mut open = 0_u32;
+    for (at, c) in text.char_indices() {
+        match c {
+            '{' => open += 1,
+            '}' if open == 1 => return Some(&text[1..at]),
+            '}' => open -= 1,
+            _ => {}
+        }
+    }
+    None
 }
 
 /// The words of a line: white space parts them, double quotes hold them together.

@@ -163,6 +163,9 @@ fn values_are_words_hold_values_and_are_replaced_for_a_simulation_or_by_hand() {
     let words = line(&plan, 1, &[&dir]);
     std::fs::remove_dir_all(&dir).unwrap();
     assert_eq!(words.unwrap(), ["p", "--url", "http://h4"], "what an earlier step told, inside a value");
+    let around = "[values]\nn_4 = '{n_{tp}}'\n[[step]]\nname='a'\neach={tp=[4]}\nrun='p x{n_{tp}}'\n";
+    let error = Plan::parse("p.toml", around, &Reading::default()).unwrap_err().to_string();
+    assert!(error.contains("values stand in each other"), "{error}");
     let nested = "[values]\nn_4 = 2\n[[step]]\nname='a'\neach={tp=[4]}\nrun='p {n_{tp}} {{n_4}}'\n";
     let plan = Plan::parse("p.toml", nested, &Reading::default()).unwrap();
     assert_eq!(

@@ -85,7 +85,7 @@ fn lines(plan: &Plan, agenda: &Agenda<'_>, store: &Store<'_>) -> Vec<StepLine> {
             on: step.on.clone(),
             state: *state,
             expected_s: step.expected_s,
-            wall_s: store.answer(n).map(|answer| answer.wall_s),
+            wall_s: store.wall_s(n),
             gpus: step.gpus,
             needs: step.needs.iter().map(|need| plan.steps[*need].name.clone()).collect(),
         })

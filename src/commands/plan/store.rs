@@ -29,16 +29,25 @@ pub(super) struct Store<'a> {
     /// The directory of each step whose address is known.
     dirs: Vec<Option<PathBuf>>,
     answers: Vec<Option<Answer>>,
+    /// Whether the answer is that of another step, which bears its cost.
+    is_shared: Vec<bool>,
 }
 
 impl<'a> Store<'a> {
     pub(super) fn new(root: &Path, plan: &'a Plan) -> Store<'a> {
         let steps = plan.steps.len();
-        Store { root: root.into(), plan, dirs: vec![None; steps], answers: vec![None; steps] }
+        Store {
+            root: root.into(),
+            plan,
+            dirs: vec![None; steps],
+            answers: vec![None; steps],
+            is_shared: vec![false; steps],
+        }
     }
 
-    pub(super) fn answer(&self, step: usize) -> Option<Answer> {
-        self.answers[step]
+    /// Seconds that a step took; none of one that shares another's answer.
+    pub(super) fn wall_s(&self, step: usize) -> Option<f64> {
+        self.answers[step].filter(|_| !self.is_shared[step]).map(|answer| answer.wall_s)
     }
 
     /// The directory of a step that was found or prepared.
@@ -61,6 +70,7 @@ impl<'a> Store<'a> {
             && let Some(twin) = self.twin(step)
         {
             (self.dirs[step], self.answers[step]) = (self.dirs[twin].clone(), self.answers[twin]);
+            self.is_shared[step] = true;
         }
         Ok(self.answers[step].is_some())
     }
@@ -112,7 +122,7 @@ impl<'a> Store<'a> {
         for (n, (step, state)) in self.plan.steps.iter().zip(agenda.states()).enumerate() {
             let answer = self.answers[n];
             steps.push(json!({ "name": step.name, "state": format!("{state:?}").to_lowercase(), "gpus": step.gpus,
-                "wall_s": answer.map(|a| a.wall_s), "gpu_s": answer.map(|a| a.wall_s * step.gpus),
+                "wall_s": self.wall_s(n), "gpu_s": self.wall_s(n).map(|s| s * step.gpus), "shares_another": self.is_shared[n],
                 "exit_code": answer.map(|a| a.exit_code),
                 "dir": self.dirs[n].as_ref().filter(|_| state.is_answered()).map(|dir| dir.join(OUT)) }));
             if state.is_answered() {
