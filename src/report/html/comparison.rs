@@ -115,9 +115,9 @@ fn cost_and_regret(c: &Comparison) -> Figure {
         return no_data(heading, "Of no method both the GPU hours and the regret are known.");
     }
     let caption = format!(
-        "GPU hours until a method had chosen, against its regret as deployed, in {}. Of {} methods both are known of {}. Dashed: the bound.",
+        "GPU hours until a method had chosen, against its regret as deployed, in {}. Line: the least regret that was had for at most so much. Of {} methods both are known of {}. Dashed: the bound.",
         c.unit(),
-        c.methods.len(),
+        c.choosers().count(),
         points.len()
     );
     let bound = c.question.bounds.regret * 100.0;
