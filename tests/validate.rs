@@ -62,6 +62,36 @@ fn four_levels_are_measured_in_their_steady_state_and_held_against_the_predictio
 }
 
 #[test]
+fn clients_begin_one_after_the_other_unless_they_are_to_ask_in_step() {
+    let scratch = Scratch::new("validate-ramp");
+    let line = "validate --simulate --tp 2 --ttft-target 500 --itl-target 50 --isl 2048 --osl 24 --random-seed 1 --max-batch-size 8 \
+                --requests-per-level 60 --output-dir";
+    let medium = |dir: &str, more: &str| {
+        let output = run_expecting(0, &scratch, &format!("{line} {dir} {more}"));
+        let levels = read(&scratch.path(&format!("{dir}/validation.json")))["load_level_results"].clone();
+        assert_eq!((&levels[0]["ramp_s"], levels[1]["concurrency"].as_u64()), (&Json::Null, Some(4)));
+        let ms = |level: &Json, key: &str| level[key].as_f64().unwrap();
+        let [ttft_s, itl_s] = ["ttft", "itl"].map(|key| ms(&levels[0][key]["mean"]["actual"], "mean") / 1e3);
+        let begun = ms(&levels[1], "ramp_s") / (4.0 * ttft_s + 23.0 * itl_s);
+        (begun, ms(&levels[1], "ttft_p50") / ms(&levels[0], "ttft_p50"), String::from_utf8(output.stdout).unwrap())
+    };
+    let level_ramp =
+        |dir: &str| read(&scratch.path(&format!("{dir}/validation.json")))["load_level_results"][1]["ramp_s"].clone();
+    let (begun, waits, text) = medium("spread", "");
+    assert!((begun - 0.75).abs() < 1e-6, "three quarters of a round of four prompts and one answer: {begun}");
+    assert!(text.contains("one after the other") && text.contains("s at overload"), "{text}");
+    let run = read(&scratch.path("spread/validation/medium/run.json"));
+    assert_eq!(run["config"]["caps"]["ramp_s"], level_ramp("spread"), "the run's own ramp is the one that is told");
+    let (begun, in_step, text) = medium("at_once", "--concurrency-ramp-duration 0");
+    assert!(begun == 0.0 && text.contains("all at once"), "{text}");
+    assert!(waits < 1.5 && in_step > 2.0, "TTFT of idle's: {waits} spread, {in_step} in step");
+    // Idle comes before the capacity of an open loop, and tells how long a request takes.
+    run_expecting(0, &scratch, &format!("{line} open --open-loop"));
+    let run = read(&scratch.path("open/validation/capacity/run.json"));
+    assert!(run["config"]["caps"]["ramp_s"].as_f64().unwrap() > level_ramp("spread").as_f64().unwrap(), "{run}");
+}
+
+#[test]
 fn an_error_beyond_the_bound_fails_and_too_few_requests_are_suspect() {
     let scratch = Scratch::new("validate-bound");
     let line = "--max-batch-size 16 --requests-per-level 24 --predicted-itl 900";

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::config::{LoadConfig, ProfileConfig, WarmupConfig};
-use super::resolve::usage;
+use super::resolve::{non_negative_ns, usage};
 use super::target::TargetArgs;
 use crate::arrival::ArrivalParams;
 use crate::comparison::levels::Load;
@@ -53,6 +53,11 @@ pub struct ValidateArgs {
     #[arg(long, value_name = "N", help_heading = LEVELS)]
     pub warmup_requests: Option<u64>,
 
+    /// Time over which the clients of a level begin, one after the other; 0: all at once, who then ask in step. [default: what one
+    /// request takes, as the levels before tell]
+    #[arg(long, value_name = "SECONDS", help_heading = LEVELS)]
+    pub concurrency_ramp_duration: Option<f64>,
+
     /// Run every level so many times, in other texts and at other times, and give intervals of 95 % over the repeats.
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=100), help_heading = LEVELS)]
     pub repeats: u32,
@@ -61,7 +66,7 @@ pub struct ValidateArgs {
     #[arg(long, help_heading = LEVELS)]
     pub open_loop: bool,
 
-    /// That capacity. [default: what a closed loop of --max-batch-size requests in flight gets answered, measured first]
+    /// That capacity. [default: what a closed loop of --max-batch-size requests in flight gets answered, measured after idle]
     #[arg(long, value_name = "PER_SECOND", requires = "open_loop", help_heading = LEVELS)]
     pub capacity_rps: Option<f64>,
 
@@ -102,6 +107,8 @@ pub struct ValidateConfig {
     pub requests: u64,
     /// Requests before it.
     pub warmup: Option<u64>,
+    /// Time over which clients begin, ns; `None` for that of one request.
+    pub ramp_ns: Option<i64>,
     /// Runs of a level.
     pub repeats: u32,
     /// Whether levels are arrivals, and of which capacity; `None` for one that is measured.
@@ -136,6 +143,7 @@ impl ValidateArgs {
         if self.capacity_rps.is_some_and(|rps| !(rps.is_finite() && rps > 0.0)) {
             return usage("--capacity-rps must be requests per second above 0");
         }
+        let ramp_ns = self.concurrency_ramp_duration.map(|s| non_negative_ns("--concurrency-ramp-duration", s));
         Ok(ValidateConfig {
             base: self.target.profile()?,
             target: self.target.clone(),
@@ -144,6 +152,7 @@ impl ValidateArgs {
             batch_max: self.max_batch_size,
             requests: self.requests_per_level,
             warmup: self.warmup_requests,
+            ramp_ns: ramp_ns.transpose()?,
             repeats: self.repeats,
             open_loop: self.open_loop.then_some(self.capacity_rps),
             output_dir: self.output_dir.clone(),
@@ -152,9 +161,9 @@ impl ValidateArgs {
 }
 
 impl ValidateConfig {
-    /// One run of a level, the `repeat`-th from 0, into `dir`. Each has a seed and texts of its own: a prefix cache has not seen
-    /// them.
-    pub fn run(&self, load: Load, name: &str, repeat: u32, dir: PathBuf) -> ProfileConfig {
+    /// One run of a level, the `repeat`-th from 0, into `dir`, whose clients begin over `ramp_ns`. Each has a seed and texts of its
+    /// own: a prefix cache has not seen them.
+    pub fn run(&self, load: Load, ramp_ns: i64, (name, repeat): (&str, u32), dir: PathBuf) -> ProfileConfig {
         let (load, in_flight) = match load {
             Load::Clients(clients) => (LoadConfig::Lanes(clients), clients),
             Load::Rate(rate) => {
@@ -164,6 +173,7 @@ impl ValidateConfig {
         };
         let mut run = self.base.clone();
         run.load = load.clone();
+        run.caps.ramp_ns = ramp_ns;
         run.request_count = Some(self.requests);
         let warmup = self.warmup.unwrap_or_else(|| (2 * u64::from(in_flight)).clamp(4, 100));
         run.warmup = (warmup > 0).then_some(WarmupConfig {
@@ -202,8 +212,8 @@ mod tests {
         let config = resolve(&format!("{TARGETS} {line} --output-dir out")).unwrap();
         assert_eq!(config.predicted, Predicted { ttft_ms: Some(193.7), itl_ms: None });
         assert_eq!((config.requests, config.batch_max, config.repeats), (100, 8, 1));
-        let run = config.run(Load::Clients(9), "overload", 1, "d".into());
-        assert_eq!((run.load, run.request_count), (LoadConfig::Lanes(9), Some(100)));
+        let run = config.run(Load::Clients(9), 7, ("overload", 1), "d".into());
+        assert_eq!((run.load, run.request_count, run.caps.ramp_ns), (LoadConfig::Lanes(9), Some(100), 7));
         assert_eq!(run.warmup.unwrap().requests, Some(18));
         assert!(run.prompt.force_osl && run.prompt.cache_salt.unwrap().ends_with("-overload-2"));
         assert_eq!(run.slo.iter().map(|b| b.bound).collect::<Vec<_>>(), [500.0, 50.0]);
@@ -217,6 +227,7 @@ mod tests {
             ("--capacity-rps 5", "--open-loop"),
             ("--open-loop --capacity-rps 0", "above 0"),
             ("--isl 0", "at least 1"),
+            ("--concurrency-ramp-duration=-1", "--concurrency-ramp-duration"),
             ("--simulate --url http://x --model m", "cannot be used with"),
             ("--url http://x", "--model"),
         ] {

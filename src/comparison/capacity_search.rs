@@ -127,22 +127,6 @@ pub fn search(limits: &Limits, measure: &mut dyn FnMut(u32) -> Result<Option<Loa
     Ok(Searched { points, end, capacity, is_saturated: end == End::Throughput })
 }
 
-/// How long a request is expected to take with so many clients, by the straight line through the two measured numbers that are nearest;
-/// `None` where none was. In: clients and seconds.
-pub fn expected_s(measured: &[(u32, f64)], clients: u32) -> Option<f64> {
-    let mut nearest: Vec<(u32, f64)> = measured.to_vec();
-    nearest.sort_by_key(|(n, _)| n.abs_diff(clients));
-    match nearest[..] {
-        [] => None,
-        [(a, x), (b, y), ..] if a != b => {
-            let (a, b) = (f64::from(a), f64::from(b));
-            // A line through noise may fall; a request takes some time.
-            Some((x + (y - x) * (f64::from(clients) - a) / (b - a)).max(0.5 * x))
-        }
-        [(_, x), ..] => Some(x),
-    }
-}
-
 fn highest(points: &[Loaded]) -> f64 {
     points.iter().map(|p| p.tokens_per_s).fold(0.0, f64::max)
 }
@@ -234,14 +218,6 @@ mod tests {
         // Not even one client is held: there is nothing to halve in.
         let found = search(&LIMITS, &mut deployment(90.0, 1.0, 10)).unwrap();
         assert_eq!((found.end, clients(&found)), (End::Itl, vec![1]));
-    }
-
-    #[test]
-    fn the_time_of_a_request_is_read_off_a_line() {
-        assert_eq!((expected_s(&[], 1), expected_s(&[(1, 2.0)], 2)), (None, Some(2.0)));
-        assert_eq!(expected_s(&[(1, 2.0), (2, 3.0)], 4), Some(5.0));
-        assert_eq!(expected_s(&[(1, 2.0), (8, 100.0), (4, 4.0)], 2), Some(2.0 + 2.0 / 3.0));
-        assert_eq!(expected_s(&[(1, 9.0), (2, 2.0)], 8), Some(1.0));
     }
 
     #[test]

@@ -38,6 +38,8 @@ pub struct Compared {
 pub struct LevelResult {
     /// Which.
     pub level: Level,
+    /// Over which time its clients began, s; null where it has none that could.
+    pub ramp_s: Option<f64>,
     /// Its runs.
     pub runs: Vec<Measured>,
     /// Time to first token.
@@ -69,6 +71,7 @@ impl LevelResult {
         };
         LevelResult {
             level,
+            ramp_s: None,
             ttft: compared(|run| run.ttft.as_ref(), predicted.ttft_ms),
             itl: compared(|run| run.itl.as_ref(), predicted.itl_ms),
             goodput_rps: over(&|run| run.goodput_rps),

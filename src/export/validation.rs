@@ -27,6 +27,8 @@ pub struct Validation<'a> {
     pub predicted: Predicted,
     /// What the levels are shares of.
     pub batch_max: u32,
+    /// Whether they are arrivals.
+    pub is_open: bool,
     /// In an open loop, the requests per second that they are shares of, and whether that was measured.
     pub capacity: Option<(f64, bool)>,
     /// Runs of each level.
@@ -50,7 +52,7 @@ pub fn json(v: &Validation<'_>) -> Value {
         "schema_version": SCHEMA_VERSION,
         "loadline_version": env!("CARGO_PKG_VERSION"),
         "error_definition": "(predicted - actual) / actual",
-        "open_loop": v.capacity.is_some(),
+        "open_loop": v.is_open,
         "capacity_rps": v.capacity.map(|(rps, _)| rps),
         "capacity_is_measured": v.capacity.map(|(_, is_measured)| is_measured),
         "repeats": v.repeats,
@@ -83,6 +85,7 @@ fn level(r: &LevelResult) -> Value {
         "ttft_error_pct": error(&r.ttft),
         "itl_error_pct": error(&r.itl),
         "request_rate_rps": rate,
+        "ramp_s": r.ramp_s,
         "request_throughput_rps": interval(r.request_rps),
         "goodput_rps_interval": interval(r.goodput_rps),
         "sla_hit_rate_interval": interval(r.attainment),

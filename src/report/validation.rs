@@ -41,6 +41,7 @@ pub(super) fn remarks(levels: &[LevelResult], notes: &[String]) -> Vec<String> {
     if steady < levels.len() {
         says.push("* too few requests in the steady state: these numbers are of the whole run".into());
     }
+    says.extend(ramps(levels));
     says.extend(levels.iter().filter_map(intervals));
     for r in levels.iter().filter(|r| r.verdict.judgement > Judgement::Valid) {
         let judgement = if r.verdict.judgement == Judgement::Invalid { "invalid" } else { "suspect" };
@@ -48,6 +49,23 @@ pub(super) fn remarks(levels: &[LevelResult], notes: &[String]) -> Vec<String> {
     }
     says.extend(notes.iter().cloned());
     says
+}
+
+/// How the clients of the levels began.
+fn ramps(levels: &[LevelResult]) -> Option<String> {
+    let at = |r: &LevelResult| r.ramp_s.map(|s| format!("{} s at {}", number(s), r.level.name));
+    let ramps: Vec<String> = levels.iter().filter_map(at).collect();
+    let is_spread = levels.iter().any(|r| r.ramp_s.is_some_and(|s| s > 0.0));
+    (!ramps.is_empty()).then(|| match is_spread {
+        true => format!(
+            "clients began one after the other, so as not to ask in step, over {}; the steady state comes after that",
+            ramps.join(", ")
+        ),
+        false => {
+            "clients began all at once: where all answers are equally long they ask in step, and wait for each other"
+                .into()
+        }
+    })
 }
 
 /// The load of a level, short.

@@ -119,7 +119,7 @@ impl<'m, 'a> OnlineBench<'m, 'a> {
         let url = running.url().map(str::to_owned);
         match self.expected[candidate] {
             Some(steady) => self.measuring.expect(clients, steady.ttft_ms, steady.itl_ms),
-            None if clients > 1 && !self.measuring.knows_a_latency() => {
+            None if clients > 1 && self.measuring.round.is_empty() => {
                 // How long a request takes has to be known for the clients to begin in turn.
                 let probe = Look { effort: f64::MIN_POSITIVE, ..Look::whole(Task::Decode { clients: 1 }) };
                 if self.measuring.load(size, url.as_deref(), probe)?.is_none() {

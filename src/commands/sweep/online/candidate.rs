@@ -8,6 +8,7 @@ use crate::comparison::capacity_search::{self, End, Loaded};
 use crate::comparison::levels::Load;
 use crate::comparison::measured_sweep::{MeasuredPoint, MeasuredPrefill};
 use crate::comparison::profiled::{Profiled, Spent, State, Task};
+use crate::comparison::round::Round;
 use crate::comparison::steady_state::{Measured, measure};
 use crate::deployment::{Running, Slot, Watch};
 use crate::engine::stop::{Stop, StopSwitch};
@@ -58,8 +59,8 @@ pub(super) struct Measuring<'a> {
     began_ns: i64,
     /// What is to be said of runs.
     pub(super) notes: Vec<String>,
-    /// Seconds that a request took with so many clients, of the deployment that is being measured.
-    latencies_s: Vec<(u32, f64)>,
+    /// How long requests took on the deployment that is being measured.
+    pub(super) round: Round,
 }
 
 impl<'a> Measuring<'a> {
@@ -78,7 +79,7 @@ impl<'a> Measuring<'a> {
             simulated_ns: 0,
             began_ns,
             notes: Vec::new(),
-            latencies_s: Vec::new(),
+            round: Round::new(config.osl),
         }
     }
 
@@ -107,7 +108,7 @@ impl<'a> Measuring<'a> {
         let dir = self.config.output_dir.join(format!("tp{tp}"));
         std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
         profiled.started_ns = self.now_ns(&profiled);
-        self.latencies_s.clear();
+        self.round = Round::new(self.config.osl);
         out::stderr(&format!("TP{tp}: {} deployment …\n", candidate.recipe.kind()))?;
         let slot = Slot { model: &self.config.model, tp, dir: &dir };
         let watch = Watch {
@@ -167,18 +168,10 @@ impl<'a> Measuring<'a> {
         if is_simulated { self.began_ns + self.simulated_ns } else { realtime_ns() }
     }
 
-    /// Whether a load of the deployment that is up has told how long a request takes.
-    pub(super) fn knows_a_latency(&self) -> bool {
-        !self.latencies_s.is_empty()
-    }
-
     /// Says how long a request is expected to take with so many clients.
     pub(super) fn expect(&mut self, clients: u32, ttft_ms: f64, itl_ms: f64) {
-        self.latencies_s = vec![(clients, self.latency_s(ttft_ms, itl_ms))];
-    }
-
-    fn latency_s(&self, ttft_ms: f64, itl_ms: f64) -> f64 {
-        (ttft_ms + f64::from(self.config.osl - 1) * itl_ms) / 1e3
+        self.round = Round::new(self.config.osl);
+        self.round.note(clients, ttft_ms, Some(itl_ms));
     }
 
     /// The time on the candidate's clock, ns since 1970.
@@ -268,7 +261,7 @@ impl<'a> Measuring<'a> {
             is_steady: m.is_steady,
         };
         if let Some((ttft_ms, itl_ms)) = point.ttft_ms.zip(point.itl_ms) {
-            self.latencies_s.push((point.batch, self.latency_s(ttft_ms, itl_ms)));
+            self.round.note(point.batch, ttft_ms, Some(itl_ms));
         }
         Ok(Some(point))
     }
@@ -285,14 +278,8 @@ impl<'a> Measuring<'a> {
         };
         out::stderr(&format!("TP{tp}: {says} …\n"))?;
         let dir = self.config.output_dir.join(look.dir(tp));
-        // Clients who begin at once ask at once for ever where all answers are as long: each prompt would wait for all others. The last
-        // begins one place in the round before the first asks again.
         let clients = look.clients();
-        let round_s = match look.task {
-            Task::Decode { .. } => capacity_search::expected_s(&self.latencies_s, clients).unwrap_or(0.0),
-            Task::Prefill { .. } => 0.0,
-        };
-        let ramp_ns = (round_s * (1.0 - 1.0 / f64::from(clients)) * SECOND_NS as f64) as i64;
+        let ramp_ns = self.round.ramp_ns(clients);
         let asked = Asked { task: look.task, effort: look.effort, ramp_ns, dir: dir.clone() };
         profile::run(&self.config.run(candidate, url, asked)?, self.command.to_vec(), self.style)?;
         let recording = Recording::open(&dir)?;
