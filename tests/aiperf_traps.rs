@@ -128,6 +128,8 @@ fn a_run_has_a_folder_of_its_own_unless_it_is_given_one_and_a_trace_with_times_k
     run("--isl 9 --osl 2 --request-count 2 --request-rate 40");
     run("--input-file t.jsonl");
     run("--input-file t.jsonl --no-fixed-schedule --concurrency 2");
+    scratch.file("texts.jsonl", "{\"text\": \"hello\"}\n{\"text\": \"again\"}\n");
+    run("--input-file texts.jsonl --custom-dataset-type single_turn --concurrency 3 --osl 2");
     run("--isl 9 --osl 2 --request-count 2 --artifact-dir given");
     let mut names: Vec<String> = std::fs::read_dir(scratch.path("artifacts"))
         .unwrap()
@@ -135,9 +137,9 @@ fn a_run_has_a_folder_of_its_own_unless_it_is_given_one_and_a_trace_with_times_k
         .collect();
     names.sort_unstable();
     let name = |load: &str| format!("Qwen_Qwen3-32B-openai-chat-{load}");
-    assert_eq!(names, ["concurrency2", "concurrency4", "fixed_schedule", "request_rate40.0"].map(name));
+    assert_eq!(names, ["concurrency2", "concurrency3", "concurrency4", "fixed_schedule", "request_rate40.0"].map(name));
     for file in ["profile_export_aiperf.json", "profile_export_aiperf.csv", "profile_export.jsonl"] {
         assert!(scratch.path("given").join(file).is_file(), "{file}");
-        assert!(scratch.path("artifacts").join(&names[2]).join(file).is_file(), "{file}");
+        assert!(scratch.path("artifacts").join(&names[3]).join(file).is_file(), "{file}");
     }
 }

@@ -161,6 +161,26 @@ fn a_trace_is_cut_by_aiperfs_offsets_and_its_pauses_left_out() {
 }
 
 #[test]
+fn aiperfs_conversations_are_sent_as_aiperf_sent_them() {
+    let file = r#"{"session_id": "m0", "turns": [{"role": "system", "text": "be brief"}, {"text": "first question"}, {"text": "second question", "delay": 30}]}
+{"session_id": "m1", "turns": [{"text": "third", "output_length": 3}]}
+"#;
+    let args = "--input-file t.jsonl --custom-dataset-type multi_turn --concurrency 2 --osl 4 --history live";
+    let (rows, inputs) = replayed(file, args);
+    assert_eq!(rows.iter().map(|r| r.output_tokens).collect::<Vec<_>>(), [Some(4), Some(4), Some(3)]);
+    let messages = |session: usize, turn: usize| inputs["data"][session]["payloads"][turn]["messages"].clone();
+    let said = |role: &str, text: &str| serde_json::json!({"role": role, "content": text});
+    assert_eq!(messages(0, 0), Value::from(vec![said("system", "be brief"), said("user", "first question")]));
+    assert_eq!(messages(0, 1).as_array().unwrap().last().unwrap(), &said("user", "second question"));
+    assert_eq!(messages(1, 0), Value::from(vec![said("user", "third")]));
+    // The second turn's prompt holds all of the first's, its answer too: the deployment counted all of it.
+    assert!(rows[1].input_tokens >= rows[0].input_tokens + 4, "{rows:?}");
+    let Some(golden) = shared("golden/traces/multi.jsonl") else { return };
+    let (rows, inputs) = replayed(&std::fs::read_to_string(golden).unwrap(), "--input-file t.jsonl --osl 4");
+    assert_eq!((rows.len(), inputs["data"].as_array().unwrap().len()), (9, 3));
+}
+
+#[test]
 fn inputs_have_the_shape_of_aiperfs() {
     let Some(golden) = shared("golden/c14_multi_turn/artifacts/mock-llm-openai-chat-concurrency2/inputs.json") else {
         return;

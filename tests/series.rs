@@ -32,6 +32,21 @@ fn keys(value: &Json) -> BTreeSet<String> {
 }
 
 #[test]
+fn a_list_of_concurrencies_is_for_files_without_times() {
+    let scratch = Scratch::new("list-of-file");
+    scratch.file("texts.jsonl", "{\"text\": \"a\"}\n{\"text\": \"b\"}\n");
+    scratch.file("timed.jsonl", "{\"timestamp\": 0, \"input_length\": 9, \"output_length\": 2}\n");
+    let line = |file: &str| format!("profile --simulate --streaming --input-file {file} --osl 2 --concurrency 1,2");
+    run_expecting(0, &scratch, &format!("{} --artifact-dir out", line("texts.jsonl")));
+    for cell in ["concurrency_1", "concurrency_2"] {
+        let config = read(&scratch.path(&format!("out/{cell}/run.json")))["config"]["load"].clone();
+        assert_eq!(config, serde_json::json!({"concurrency": cell["concurrency_".len()..].parse::<u32>().unwrap()}));
+    }
+    let refused = run_expecting(2, &scratch, &line("timed.jsonl"));
+    assert!(String::from_utf8(refused.stderr).unwrap().contains("not for a trace's own times"));
+}
+
+#[test]
 fn repeats_ask_the_same_and_are_taken_together() {
     let scratch = Scratch::new("repeats");
     let output = run_expecting(

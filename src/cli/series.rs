@@ -8,7 +8,7 @@ use super::profile::ProfileArgs;
 use super::prompt::SALT_RUN;
 use super::resolve::{non_negative_ns, usage};
 use crate::comparison::combinations::{Parameters, Setting};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::rng::Seed;
 
 /// Most combinations of one command line.
@@ -298,11 +298,6 @@ impl ProfileArgs {
         for (index, (parameters, args)) in (0..).zip(&self.combinations) {
             let mut config = args.resolve()?;
             config.seed = Seed(base.seed.0.wrapping_add(if series.parameter_sweep_same_seed { 0 } else { index }));
-            if config.stimulus() == "fixed_schedule" {
-                return Err(Error::Usage(
-                    "lists of values are for loads of one number, not for a trace's own times".into(),
-                ));
-            }
             cells.push(Cell { parameters: parameters.clone(), config });
         }
         if cells.is_empty() {

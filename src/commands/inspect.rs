@@ -33,8 +33,9 @@ fn trace(config: &ProfileConfig) -> Result<(String, Inspection)> {
 }
 
 fn schedule(config: &ProfileConfig) -> Result<(String, Inspection)> {
-    let plan = workload::plan_spec(config)?.build_with(&workload::text_source(config)?)?;
-    let title = format!("Schedule of {}, {}, seed {}", source_name(config), config.stimulus(), config.seed.0);
+    let (config, trace) = workload::settled(config)?;
+    let plan = workload::plan_spec(&config, trace)?.build_with(&workload::text_source(&config)?)?;
+    let title = format!("Schedule of {}, {}, seed {}", source_name(&config), config.stimulus(), config.seed.0);
     Ok((title, Inspection::of_plan(&plan)))
 }
 

@@ -33,6 +33,7 @@ mod lines;
 pub mod mixture;
 pub mod mooncake;
 pub mod mooncake_shape;
+pub mod multi_turn;
 mod number;
 pub mod openai_batch;
 mod order;
@@ -40,6 +41,7 @@ pub mod ragpulse;
 mod row;
 pub mod sharegpt;
 pub mod sharing;
+pub mod single_turn;
 mod source;
 mod time_axis;
 pub mod tracelab;
@@ -86,6 +88,8 @@ pub static FORMATS: &[&dyn TraceFormat] = &[
     &openai_batch::OpenAiBatch,
     &sharegpt::ShareGpt,
     &chat_lines::ChatLines,
+    &multi_turn::MultiTurn,
+    &single_turn::SingleTurn,
     &mooncake::Mooncake,
 ];
 

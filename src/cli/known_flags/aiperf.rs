@@ -116,7 +116,7 @@ pub static AIPERF: &[(&str, &[KnownFlag])] = &[
                 One,
                 "",
                 But(
-                    "baseten_trace, raw_payload, inputs_json, dag_jsonl, sagemaker_data_capture, single_turn, multi_turn, random_pool and the speed_bench ones are refused; mooncake_trace holds texts (text_input) and sessions, openai_batch and chat_jsonl whole bodies and conversations",
+                    "baseten_trace, raw_payload, inputs_json, dag_jsonl, sagemaker_data_capture, random_pool and the speed_bench ones are refused (single_turn with --dataset-sampling-strategy random draws from a file; chat_jsonl reads whole bodies); single_turn and multi_turn with a timestamp keep their times without --fixed-schedule",
                 ),
             ),
             flag("--ignore-trace-delays", Nothing, "off", Same),

@@ -49,7 +49,9 @@ const WORKERS_MAX: usize = 8;
 
 /// Runs a profile to its end and reports on it. `command` is the command line, without secrets.
 pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result<ExitCode> {
-    let spec = workload::plan_spec(config)?;
+    let (config, trace) = workload::settled(config)?;
+    let config = &config;
+    let spec = workload::plan_spec(config, trace)?;
     let text = workload::text_source(config)?;
     let plan = Arc::new(spec.build_with(&text)?);
     if config.realtime {

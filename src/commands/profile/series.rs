@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::run_dir;
-use crate::cli::config::{ProfileConfig, Series};
+use super::{run_dir, workload};
+use crate::cli::config::{LoadConfig, ProfileConfig, Series};
 use crate::cli::series::{Cell, SeriesConfig, SweepModeArg, path_of};
 use crate::commands::interrupt::Interrupts;
 use crate::comparison::combinations::{self, Combination, Parameters};
@@ -41,7 +41,11 @@ struct Outcome {
 
 /// Runs all of it, and reports on it.
 pub(in crate::commands) fn run(config: &SeriesConfig, command: &[String], style: Style) -> Result<ExitCode> {
-    let root = run_dir::create_series(&config.cells[0].config)?;
+    let (first, _) = workload::settled(&config.cells[0].config)?;
+    if config.is_sweep && first.load == LoadConfig::Recorded {
+        return Err(Error::Usage("lists of values are for loads of one number, not for a trace's own times".into()));
+    }
+    let root = run_dir::create_series(&first)?;
     let mut outcome = Outcome::default();
     outcome.ended.resize_with(config.cells.len(), Default::default);
     let order = order(config);

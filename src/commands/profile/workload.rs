@@ -10,8 +10,8 @@ use crate::prompt::source::{Around, TextSource, salted};
 use crate::prompt::tokenizer::Tokenizer;
 use crate::rng::Stream;
 use crate::schedule::dataset::{Dataset, DatasetLaws};
+use crate::schedule::graph;
 use crate::schedule::spec::{Load, PhaseSpec, PlanSpec, Source, Users};
-use crate::schedule::{Caps, graph};
 use crate::time::SECOND_NS;
 use crate::trace::bucketing::Bucketing;
 use crate::trace::{self, Trace};
@@ -36,9 +36,20 @@ pub(in crate::commands) fn read_trace(config: &ProfileConfig) -> Result<Option<T
     Ok(Some(trace))
 }
 
-/// Reads the source and gives each phase its load.
-pub(in crate::commands) fn plan_spec(config: &ProfileConfig) -> Result<PlanSpec> {
+/// The configuration once its trace is known, and that trace: one without times is sent at the concurrency.
+pub(in crate::commands) fn settled(config: &ProfileConfig) -> Result<(ProfileConfig, Option<Trace>)> {
     let trace = read_trace(config)?;
+    let mut config = config.clone();
+    if config.load == LoadConfig::FromTrace {
+        let timed = trace.as_ref().is_some_and(|t| t.arrivals_ns().next().is_some());
+        config.load =
+            if timed { LoadConfig::Recorded } else { LoadConfig::Lanes(config.caps.in_flight_max.take().unwrap_or(1)) };
+    }
+    Ok((config, trace))
+}
+
+/// Gives each phase its load. Both are as [`settled`] gives them.
+pub(in crate::commands) fn plan_spec(config: &ProfileConfig, trace: Option<Trace>) -> Result<PlanSpec> {
     let resolved = Resolved::new(config, trace.as_ref());
     let mut phases = Vec::new();
     if let Some(warmup) = &config.warmup {
@@ -72,11 +83,9 @@ pub(in crate::commands) fn text_source(config: &ProfileConfig) -> Result<TextSou
     TextSource::new(tokenizer, around, salted(config.seed, config.prompt.cache_salt.as_deref()))
 }
 
-/// The load, once the trace is known.
+/// The load, with what the trace says of it.
 struct Resolved<'a> {
     config: &'a ProfileConfig,
-    load: LoadConfig,
-    caps: Caps,
     /// Requests of the trace.
     requests: Option<u64>,
     /// Conversations of the trace: single requests, and groups of those that wait for each other.
@@ -85,25 +94,17 @@ struct Resolved<'a> {
 
 impl<'a> Resolved<'a> {
     fn new(config: &'a ProfileConfig, trace: Option<&Trace>) -> Self {
-        let mut caps = config.caps;
-        let load = match (&config.load, trace) {
-            (LoadConfig::FromTrace, Some(trace)) if trace.entries.iter().all(|e| e.arrival_ns.is_none()) => {
-                LoadConfig::Lanes(caps.in_flight_max.take().unwrap_or(1))
-            }
-            (LoadConfig::FromTrace, _) => LoadConfig::Recorded,
-            (load, _) => load.clone(),
-        };
         let conversations = trace.map(|t| match graph::groups_of(t) {
             groups if groups.is_empty() => t.entries.len() as u64,
             groups => (0u32..).zip(&groups).filter(|(entry, group)| entry == *group).count() as u64,
         });
         let requests = trace.map(|t| t.entries.len() as u64);
-        Resolved { config, load, caps, requests, conversations }
+        Resolved { config, requests, conversations }
     }
 
     fn profiling(&self) -> Result<PhaseSpec> {
         let config = self.config;
-        let load = match &self.load {
+        let load = match &config.load {
             LoadConfig::FromTrace | LoadConfig::Recorded => Load::Recorded,
             LoadConfig::Rate { process, params } => {
                 let begun = config.request_count.into_iter().chain(config.pool.conversations).min();
@@ -126,7 +127,7 @@ impl<'a> Resolved<'a> {
         Ok(PhaseSpec {
             requests_max: config.request_count.or(unbounded.then_some(REQUESTS_DEFAULT)),
             conversations_max: config.pool.conversations.or_else(|| self.trace_once(&load)),
-            caps: self.caps,
+            caps: config.caps,
             duration_ns: config.duration_ns,
             grace_ns: config.grace_ns,
             on_overload: config.on_overload,
