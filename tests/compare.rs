@@ -296,6 +296,76 @@ fn the_published_results_are_told_without_the_originals_mistakes() {
     assert!(law["worst_error_pct"].as_f64().unwrap().abs() < 5.0, "{law}");
 }
 
+/// The validation of the second published method, Online-ALL with TensorRT-LLM (Dynamo, benchmarks/profiler/comparison/results/online_all,
+/// January 2026). It is not on disk; these of its numbers were noted when it was read: the medians of TTFT at idle (1554 ms) and with 8
+/// in flight (3584 ms), the rate with 8 in flight (0.84 req/s), and that no request of any level met both targets. There was one run
+/// of 100 requests at each level, as of the first method. Nothing else is known of it here, and nothing else is written.
+fn second_published_method(scratch: &Scratch, tree: &str, predicted_ttft: f64) {
+    for (level, clients, ttft, rps) in [
+        ("idle", 1, Some(1554.0), None),
+        ("medium", 4, None, None),
+        ("saturation", 7, None, None),
+        ("overload", 8, Some(3584.0), Some(0.84)),
+    ] {
+        let mut run = json!({
+            "request_count": {"avg": 100.0}, "goodput": {"avg": 0.0}, "good_request_count": {"avg": 0.0},
+            "input_config": {"loadgen": {"concurrency": clients}, "endpoint": {"model_names": ["Qwen/Qwen3-32B"]},
+                "input": {"goodput": {"time_to_first_token": 500.0, "inter_token_latency": 50.0}}},
+        });
+        if let Some(ms) = ttft {
+            run["time_to_first_token"] = json!({"p50": ms});
+        }
+        if let Some(rps) = rps {
+            run["request_throughput"] = json!({"avg": rps});
+        }
+        write(scratch, &format!("{tree}/validation/{level}/profile_export_aiperf.json"), &run.to_string());
+    }
+    write(scratch, &format!("{tree}/validation.json"), &prediction(predicted_ttft));
+}
+
+/// What was predicted, in the original's form, of a deployment whose measurements lie elsewhere.
+fn prediction(ttft_ms: f64) -> String {
+    json!({"predicted_ttft": ttft_ms, "predicted_itl": 0, "load_level_results": [{"load_level": "idle"}]}).to_string()
+}
+
+#[test]
+fn both_published_methods_are_off_by_the_same_sign_and_their_regret_is_undefined() {
+    let Some(aic) = shared::shared("data/h200/aic_all/config_with_planner.yaml") else { return };
+    let first = aic.parent().unwrap().display().to_string();
+    let scratch = Scratch::new("compare-h200-both");
+    // AI Configurator 0.12 predicts 193.7 ms for a prefill of 2048 tokens at TP1, whichever deployment follows; Online-ALL's own
+    // profile, between its lengths, 231.6 ms.
+    write(&scratch, "aic.json", &prediction(193.7));
+    second_published_method(&scratch, "online_all", 231.6);
+    second_published_method(&scratch, "predicted", 193.7);
+    let line = format!(
+        "compare --aic-results {first} --validation-results AIC-ALL:aic.json --online-results online_all \
+         --additional-results AIC-of-Online:predicted --gpus AIC-ALL:3 --gpus Online-ALL:2 --gpus AIC-of-Online:2 --output-dir out"
+    );
+    let output = run_expecting(0, &scratch, &line);
+    let found = results(&scratch, "out");
+    let idle = |name: &str| method(&found, name)["ttft_error_at_idle"].as_f64().unwrap();
+    let errors = ["AIC-ALL", "AIC-of-Online", "Online-ALL"].map(idle);
+    eprintln!(
+        "idle TTFT: predicted for the first {:.1} %, for the second {:.1} %, by its own profile {:.1} %",
+        errors[0], errors[1], errors[2]
+    );
+    assert_eq!(errors.map(f64::round), [-83.0, -88.0, -85.0], "one sign: all were predicted too low");
+    for name in ["AIC-ALL", "Online-ALL"] {
+        let m = method(&found, name);
+        assert!(m["load_level_metrics"].as_array().unwrap().iter().all(|l| l["goodput_rps"] == 0.0), "{m}");
+        assert_eq!((&m["actual_goodput"], &m["optimization_regret"]), (&json!(0.0), &Value::Null), "{name}");
+        let why = m["regret"]["strict"]["undefined_because"].as_str().unwrap();
+        assert!(why.contains("best measured goodput is 0"), "{name}: {why}");
+        assert_eq!(m["rate_that_meets_the_target"]["verdict"], "never", "{name}");
+    }
+    let summary = String::from_utf8(output.stdout).unwrap();
+    for part in ["-83 %", "-88 %", "-85 %"] {
+        assert!(summary.contains(part), "{part} in {summary}");
+    }
+    assert!(!summary.contains("+478"), "{summary}");
+}
+
 #[test]
 fn a_candidate_may_be_the_best_and_is_judged_by_nothing_else() {
     let scratch = Scratch::new("compare-candidate");

@@ -13,6 +13,7 @@ use std::process::{Command, Stdio};
 use loadline::profiler::results::folder::ProfilerRun;
 use loadline::sim::config::{ServeConfig, Timing};
 use loadline::sim::server;
+use loadline::time::{Clock, SECOND_NS, SystemClock};
 use rustix::process::{Pid, test_kill_process_group};
 use serde_json::Value as Json;
 use support::{Scratch, loadline, run_expecting};
@@ -147,7 +148,7 @@ fn urls_are_measured_on_the_wall_clock_and_one_that_is_not_there_is_missing() {
     let server = server::spawn(&config).unwrap();
     let line = format!(
         "sweep --online {SMALL} --tp 2,4,8 --max-gpus 4 --endpoint tp=2={} --endpoint tp=4=http://127.0.0.1:9 --max-concurrency 2 \
-         --output-dir out",
+         --gpus tp=2=4 --output-dir out",
         server.url()
     );
     let text = String::from_utf8(run_expecting(0, &scratch, &line).stdout).unwrap();
@@ -159,7 +160,15 @@ fn urls_are_measured_on_the_wall_clock_and_one_that_is_not_there_is_missing() {
     );
     assert_eq!((&two["search_ended_by"], &two["capacity"]["saturated"]), (&"clients_max".into(), &false.into()));
     assert_eq!((&two["cost"]["ready_s"], &two["url"]), (&0.0.into(), &server.url().into()));
-    assert!(number(&two["cost"], "gpu_s") > 0.0);
+    // It takes four GPUs, whatever its TP: throughput and cost are counted on those.
+    assert_eq!((&two["tp"], &two["gpus"], &four["gpus"]), (&2.into(), &4.into(), &4.into()));
+    assert!((number(&two["cost"], "gpu_s") / number(&two["cost"], "measure_s") - 4.0).abs() < 1e-9, "{two}");
+    let best = &online["recommendation"]["best"];
+    assert_eq!((&best["gpus"], &online["recommendation"]["engines_in_max_gpus"]), (&4.into(), &1.into()));
+    assert!((number(best, "requests_per_s") * 4.0 / 4.0 / number(best, "tokens_per_s_per_gpu") - 1.0).abs() < 1e-9);
+    let alone = &two["prefill"][1];
+    let per_gpu = 64.0 / number(alone, "ttft_ms") * 1e3 / 4.0;
+    assert!((per_gpu / number(alone, "tokens_per_s_per_gpu") - 1.0).abs() < 1e-9, "{alone}");
     assert_eq!((&four["state"], &eight["state"]), (&"failed".into(), &"not_measured".into()));
     assert!(four["reason"].as_str().unwrap().contains("does not accept connections"), "{four}");
     assert_eq!(online["missing"].as_array().unwrap().len(), 2);
@@ -183,12 +192,43 @@ fn what_cannot_be_measured_is_refused_before_anything_runs() {
         ("--top 2", "name it with --method"),
         ("--method best", "use one of predict-all"),
         ("--method random --budget-gpu-s 0", "above 0"),
+        ("--gpus 8 --tp 4", "is one engine, of 4 GPUs"),
+        ("--endpoint http://a --gpus 2 --tp 4", "takes at least 4"),
+        ("--endpoint http://a --gpus tp=3=8 --tp 4", "--gpus tp=3=8: TP `3` is none of --tp"),
+        ("--endpoint http://a --gpus 16 --tp 4", "no size of --tp"),
     ] {
         let output = run_expecting(2, &scratch, &format!("sweep --online {flags}"));
         let said = String::from_utf8(output.stderr).unwrap();
         assert!(said.contains(why), "{flags}: {said}");
     }
     assert!(std::fs::read_dir(scratch.path("")).unwrap().next().is_none(), "something was written");
+}
+
+#[test]
+fn a_model_that_its_config_json_describes_is_simulated_as_the_one_that_is_named() {
+    let scratch = Scratch::new("online-config-json");
+    std::fs::create_dir(scratch.path("qwen")).unwrap();
+    let config = r#"{"architectures": ["Qwen3ForCausalLM"], "hidden_size": 5120, "intermediate_size": 25600, "head_dim": 128,
+        "num_attention_heads": 64, "num_key_value_heads": 8, "num_hidden_layers": 64, "vocab_size": 151936}"#;
+    scratch.file("qwen/config.json", config);
+    let measured = |model: &str, dir: &str| {
+        let line = format!("sweep --online {SMALL} --tp 1 --max-num-seqs 2 --model {model} --output-dir {dir}");
+        run_expecting(0, &scratch, &line);
+        read(&scratch.path(dir).join("online.json"))
+    };
+    let (named, file) = (measured("Qwen/Qwen3-32B", "named"), measured("qwen/config.json", "file"));
+    let points = |online: &Json| online["candidates"][0]["points"].clone();
+    assert!(points(&named).as_array().unwrap().len() >= 2);
+    assert_eq!((points(&named), &file["model"]), (points(&file), &"qwen/config.json".into()));
+    // So does every verb that simulates, from the folder too.
+    let ttft = |model: &str, dir: &str| {
+        let line = format!("profile --simulate --model {model} --request-count 3 --random-seed 1 --artifact-dir {dir}");
+        run_expecting(0, &scratch, &line);
+        read(&scratch.path(dir).join("profile_export_aiperf.json"))["time_to_first_token"].clone()
+    };
+    let of_name = ttft("Qwen/Qwen3-32B --streaming", "a");
+    assert!(of_name["avg"].as_f64().unwrap() > 0.0);
+    assert_eq!(of_name, ttft("qwen --streaming", "b"));
 }
 
 /// A script that starts this program's server as a child, and tells the group's number; it is deaf to SIGTERM where that is asked.
@@ -288,6 +328,35 @@ fn an_interrupt_ends_the_deployment_keeps_what_was_measured_and_says_what_is_mis
     assert_eq!(online["recommendation"]["best"]["batch"], 1, "what was measured is kept");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("Missing     TP1: the sweep was interrupted at it") && text.contains("TP2: "), "{text}");
+}
+
+/// Whether a process runs; one that has ended and that nobody has collected does not.
+fn runs(pid: u32) -> bool {
+    std::fs::read(format!("/proc/{pid}/cmdline")).is_ok_and(|words| !words.is_empty())
+}
+
+#[test]
+fn what_was_launched_ends_with_a_program_that_is_killed_without_a_word() {
+    let scratch = Scratch::new("online-killed");
+    // The script is deaf to SIGTERM and has a child, the server, with a child of its own.
+    let launch =
+        script(&scratch, "trap '' TERM; sleep 1000 & echo $! > sleeper", "--constant-ttft-ms 200 --constant-itl-ms 1");
+    let line = "sweep --online --isl 64 --osl 4 --no-server-metrics --output-dir out --tp 1 --stop-timeout 1 --launch";
+    let mut child = loadline(&scratch, line).arg(&launch).stdout(Stdio::null()).spawn().unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap()).lines();
+    assert!(said.any(|line| line.unwrap().contains("prompts of")), "nothing was measured");
+    let script = u32::try_from(groups(&scratch)[0].as_raw_nonzero().get()).unwrap();
+    let sleeper = std::fs::read_to_string(scratch.path("sleeper")).unwrap().trim().parse().unwrap();
+    let children = std::fs::read_to_string(format!("/proc/{script}/task/{script}/children")).unwrap();
+    let all: Vec<u32> = children.split_whitespace().map(|pid| pid.parse().unwrap()).chain([script, sleeper]).collect();
+    assert!(all.len() >= 4 && all.iter().all(|pid| runs(*pid)), "{all:?}");
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let clock = SystemClock::starting_in(0);
+    while all.iter().any(|pid| runs(*pid)) {
+        assert!(clock.now_ns() < 30 * SECOND_NS, "something of {all:?} goes on");
+        std::thread::park_timeout(std::time::Duration::from_millis(20));
+    }
 }
 
 const MANIFEST: &str = "\

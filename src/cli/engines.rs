@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::model_file;
 use super::profile::SIMULATED;
 use crate::error::{Error, Result};
 use crate::profiler::calibrate::file::ProfileFile;
 use crate::profiler::disaggregate::Handoff;
-use crate::profiler::model;
 use crate::profiler::results::timing::MeasuredTimes;
 use crate::sim::batch::Admission;
 use crate::sim::config::{Disaggregation, ServeConfig};
@@ -179,14 +179,15 @@ impl EngineArgs {
     /// The deployment `base`, with these engines; `tp` is that of the ones that generate.
     ///
     /// # Errors
-    /// Those of [`MeasuredTimes::read`], [`ProfileFile::load`] and [`ProfileFile::must_fit`].
+    /// Those of `model_file::described`, [`MeasuredTimes::read`], [`ProfileFile::load`] and [`ProfileFile::must_fit`].
     pub(super) fn fill(&self, mut base: ServeConfig) -> Result<ServeConfig> {
+        base.shape = model_file::described(&base.model)?;
         if let Some(path) = &self.profile {
             match MeasuredTimes::read(path)? {
                 Some(times) => base.tables = Some(Arc::new(times)),
                 None => {
                     let file = ProfileFile::load(path)?;
-                    file.must_fit(model::lookup(&base.model)?.names[0], &base.gpu, base.backend.as_str())?;
+                    file.must_fit(base.shape()?.names[0], &base.gpu, base.backend.as_str())?;
                     base.calibration = Some(Box::new(file.calibration));
                 }
             }
@@ -222,7 +223,7 @@ impl EngineArgs {
         if self.handoff_gb_per_s.is_none() && self.handoff_setup_ms.is_none() {
             let stage = base.calibration.as_ref().and_then(|c| c.deployment);
             // A model that is not known is refused when its engines are made.
-            if let (Some(stage), Ok(model)) = (stage, model::lookup(&base.model)) {
+            if let (Some(stage), Ok(model)) = (stage, base.shape()) {
                 return Handoff::measured(model, &stage);
             }
         }

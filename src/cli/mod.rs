@@ -18,6 +18,7 @@ pub mod inspect;
 pub mod known_flags;
 pub mod lengths;
 pub mod network;
+mod model_file;
 pub mod online;
 pub mod opening;
 pub mod plan;

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use super::base_url::BaseUrl;
 use super::config::{Destination, LoadConfig, ProfileConfig, SourceConfig, WarmupConfig};
 use super::engines::{EngineArgs, HardwareArgs};
+use super::model_file;
 use super::resolve::{positive_ns, usage};
 use super::secret::Secret;
 use super::sweep::{SweepArgs, SweepFormat};
@@ -16,11 +17,11 @@ use crate::comparison::selection::{Budget, Method};
 use crate::deployment::Recipe;
 use crate::deployment::kubernetes::Manifest;
 use crate::deployment::launched::Template;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::export::ExportLevel;
 use crate::profiler::backend::Backend;
+use crate::profiler::gpu;
 use crate::profiler::sweep::Spec;
-use crate::profiler::{gpu, model};
 use crate::rng::Seed;
 use crate::schedule::Caps;
 use crate::schedule::spec::LengthLaw;
@@ -59,6 +60,11 @@ pub struct OnlineArgs {
     /// with {model} and {tp} filled in, forward a port to its Service, and delete it afterwards.
     #[arg(long, value_name = "COMMAND|kubectl:FILE")]
     pub launch: Option<String>,
+
+    /// GPUs that a deployment takes where they are not as many as its TP: it has replicas, data parallelism or engines for prefill.
+    /// `tp=4=8`, once for each size; not of a simulated one.
+    #[arg(long, value_name = "[tp=SIZE=]GPUS")]
+    pub gpus: Vec<String>,
 
     /// Longest time until a started deployment answers.
     #[arg(long, value_name = "SECONDS", default_value_t = 1800.0)]
@@ -121,12 +127,21 @@ pub struct OnlineArgs {
 /// One deployment that is to be measured.
 #[derive(Clone, Debug)]
 pub struct CandidateConfig {
-    /// Tensor-parallel size, which is also the number of its GPUs.
+    /// Tensor-parallel size.
     pub tp: u32,
+    /// GPUs that it takes.
+    pub gpus: u32,
     /// Where it comes from.
     pub recipe: Recipe,
     /// A run against it, of which load, lengths and directory are still to be said; and the destination, where it is launched.
     pub base: ProfileConfig,
+}
+
+impl CandidateConfig {
+    /// Its tensor-parallel size, and how many GPUs it takes.
+    pub fn size(&self) -> (u32, u32) {
+        (self.tp, self.gpus)
+    }
 }
 
 /// A measured sweep as it is meant.
@@ -148,8 +163,8 @@ pub struct OnlineConfig {
     pub max_gpus: u32,
     /// What is measured, by size.
     pub candidates: Vec<CandidateConfig>,
-    /// Sizes that take more GPUs than there may be.
-    pub too_large: Vec<u32>,
+    /// Sizes that take more GPUs than there may be, and how many.
+    pub too_large: Vec<(u32, u32)>,
     /// Prompt lengths of the prefill sweep, ascending.
     pub prefill_isl: Vec<u32>,
     /// Requests of each.
@@ -261,8 +276,9 @@ impl SweepArgs {
         if !(self.max_gpus >= 1 && self.osl >= 2) {
             return usage("--max-gpus must be at least 1, and --osl at least 2: an ITL needs two tokens");
         }
-        let (tps, too_large): (Vec<u32>, Vec<u32>) = self.sizes().into_iter().partition(|tp| *tp <= self.max_gpus);
-        if tps.is_empty() {
+        let sizes = self.sizes().into_iter().map(|tp| Ok((tp, self.gpus_of(tp)?))).collect::<Result<Vec<_>>>()?;
+        let (sizes, too_large): (Vec<_>, Vec<_>) = sizes.into_iter().partition(|(_, gpus)| *gpus <= self.max_gpus);
+        if sizes.is_empty() {
             return usage("no size of --tp is within --max-gpus");
         }
         let mut prefill_isl = args.prefill_isl.clone();
@@ -274,7 +290,7 @@ impl SweepArgs {
         prefill_isl.push(self.isl);
         prefill_isl.sort_unstable();
         prefill_isl.dedup();
-        let candidates = tps.iter().map(|tp| self.candidate(*tp)).collect::<Result<Vec<_>>>()?;
+        let candidates = sizes.iter().map(|size| self.candidate(*size)).collect::<Result<Vec<_>>>()?;
         let mut notes = Vec::new();
         if candidates.iter().any(|c| matches!(c.recipe, Recipe::Simulated)) {
             notes.push(
@@ -288,7 +304,11 @@ impl SweepArgs {
             batches = (0..9).map(|power| 1 << power).filter(|n| *n <= args.max_concurrency).collect();
         }
         let spec = match self.resolve() {
-            Ok(predicted) => Some(Spec { tps, ..predicted.spec }),
+            // What is predicted is one engine.
+            Ok(predicted) => {
+                let tps: Vec<u32> = sizes.iter().filter(|(tp, gpus)| tp == gpus).map(|(tp, _)| *tp).collect();
+                (!tps.is_empty()).then_some(Spec { tps, ..predicted.spec })
+            }
             Err(why) if self.method.selection().is_some() => {
                 notes.push(format!("Nothing is predicted: {why}."));
                 None
@@ -360,11 +380,11 @@ impl SweepArgs {
         Ok(Budget { gpu_s, ..args.top.map_or(Budget::NONE, Budget::measurements) })
     }
 
-    fn candidate(&self, tp: u32) -> Result<CandidateConfig> {
+    fn candidate(&self, (tp, gpus): (u32, u32)) -> Result<CandidateConfig> {
         let args = &self.online;
         let recipe = self.recipe(tp)?;
         if matches!(recipe, Recipe::Simulated) {
-            model::lookup(&self.model)?;
+            model_file::shape(&self.model)?;
             gpu::lookup(&self.aic_system)?;
         }
         let url = match &recipe {
@@ -391,26 +411,44 @@ impl SweepArgs {
             hardware: HardwareArgs { gpu: self.aic_system.clone(), backend: self.backend.as_str().into(), tp },
             engines: EngineArgs { max_num_seqs: args.max_num_seqs, ..EngineArgs::untyped()? },
         };
-        Ok(CandidateConfig { tp, recipe, base: target.profile()? })
+        Ok(CandidateConfig { tp, gpus, recipe, base: target.profile()? })
     }
 
-    /// Where the deployment of a size comes from: its own --endpoint, the one for all, --launch, or simulated.
-    fn recipe(&self, tp: u32) -> Result<Recipe> {
-        let mut all: Option<&str> = None;
-        let mut own: Option<&str> = None;
-        for text in &self.online.endpoint {
-            let (size, place) = match text.strip_prefix("tp=").and_then(|rest| rest.split_once('=')) {
-                Some((size, place)) => match size.parse::<u32>() {
-                    Ok(size) if self.tp.contains(&size) => (Some(size), place),
-                    _ => return usage(&format!("--endpoint {text}: TP `{size}` is none of --tp")),
+    /// What a flag that is given once for each size (`tp=N=VALUE`), or once for all (`VALUE`), says of one size: its own, and that of all.
+    fn of_size<'a>(&self, flag: &str, given: &'a [String], tp: u32) -> Result<[Option<&'a str>; 2]> {
+        let [mut own, mut all] = [None; 2];
+        for text in given {
+            let (size, value) = match text.strip_prefix("tp=").and_then(|rest| rest.split_once('=')) {
+                Some((size, value)) => match size.parse::<u32>() {
+                    Ok(size) if self.tp.contains(&size) => (Some(size), value),
+                    _ => return usage(&format!("{flag} {text}: TP `{size}` is none of --tp")),
                 },
                 None => (None, text.as_str()),
             };
             let slot = if size.is_none() { &mut all } else { &mut own };
-            if size.is_none_or(|size| size == tp) && slot.replace(place).is_some() {
-                return usage(&format!("--endpoint {text}: this size has one already"));
+            if size.is_none_or(|size| size == tp) && slot.replace(value).is_some() {
+                return usage(&format!("{flag} {text}: this size has one already"));
             }
         }
+        Ok([own, all])
+    }
+
+    /// GPUs of the deployment of a size.
+    fn gpus_of(&self, tp: u32) -> Result<u32> {
+        let [own, all] = self.of_size("--gpus", &self.online.gpus, tp)?;
+        let Some(text) = own.or(all) else { return Ok(tp) };
+        let gpus = text.parse().ok().filter(|gpus| *gpus >= tp).ok_or_else(|| {
+            Error::Usage(format!("--gpus {text}: a deployment of TP{tp} takes at least {tp}; write tp={tp}=GPUS"))
+        })?;
+        if gpus != tp && matches!(self.recipe(tp)?, Recipe::Simulated) {
+            return usage(&format!("--gpus {text}: what is simulated is one engine, of {tp} GPUs"));
+        }
+        Ok(gpus)
+    }
+
+    /// Where the deployment of a size comes from: its own --endpoint, the one for all, --launch, or simulated.
+    fn recipe(&self, tp: u32) -> Result<Recipe> {
+        let [own, all] = self.of_size("--endpoint", &self.online.endpoint, tp)?;
         if own.is_none() && all.is_some_and(|place| place != SIMULATED) && self.sizes().len() > 1 {
             return usage("--endpoint: one URL is one size: give tp=N=URL for each, or --tp N");
         }

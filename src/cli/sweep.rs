@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 
+use super::model_file;
 use super::online::OnlineArgs;
 use super::site_packages;
 use super::trace::TraceArgs;
@@ -321,7 +322,7 @@ impl SweepArgs {
             return Err(Error::Usage("--gpu-hour-price must be a number, at least 0".into()));
         }
         let spec = Spec {
-            model: shape(&self.model)?,
+            model: model_file::shape(&self.model)?,
             gpu: self.gpu()?,
             backend: self.backend,
             tps: self.sizes(),
@@ -401,23 +402,6 @@ impl SweepArgs {
 
 /// The Python package with AI Configurator's tables.
 const AIC_PACKAGE: &str = "aiconfigurator_core";
-
-/// The shape of a model that is named, or that a file describes.
-fn shape(name: &str) -> Result<&'static ModelShape> {
-    let path = Path::new(name);
-    let path = if path.is_dir() { path.join("config.json") } else { path.to_path_buf() };
-    if path.extension().is_none_or(|e| e != "json") || !path.is_file() {
-        return model::lookup(name);
-    }
-    let length = std::fs::metadata(&path).map_err(Error::io(&path))?.len();
-    if length > config::FILE_BYTES_MAX as u64 {
-        return Err(Error::Usage(format!("--model {}: {length} bytes are no config.json", path.display())));
-    }
-    let bytes = std::fs::read(&path).map_err(Error::io(&path))?;
-    let shape = config::parse(&path.display().to_string(), &bytes)?;
-    // One per process, and it lives as long as those of the table.
-    Ok(Box::leak(Box::new(shape)))
-}
 
 #[cfg(test)]
 mod tests {

@@ -98,8 +98,8 @@ pub struct Profiled {
 }
 
 impl Profiled {
-    /// One that was not begun.
-    pub fn not_measured(tp: u32, deployment: &'static str, reason: &str) -> Profiled {
+    /// One that was not begun, of a size on so many GPUs.
+    pub fn not_measured((tp, gpus): (u32, u32), deployment: &'static str, reason: &str) -> Profiled {
         Profiled {
             tp,
             deployment,
@@ -110,7 +110,7 @@ impl Profiled {
             started_ns: 0,
             ready_at_ns: None,
             ended_ns: 0,
-            spent: Spent { gpus: tp, ..Spent::default() },
+            spent: Spent { gpus, ..Spent::default() },
             prefill: Vec::new(),
             points: Vec::new(),
             end: None,
@@ -190,7 +190,7 @@ mod tests {
     #[test]
     fn gpu_seconds_are_those_until_the_last_number_was_there() {
         assert_eq!(Spent { gpus: 4, ready_s: 100.0, measure_s: 50.0 }.gpu_s(), 600.0);
-        let idle = Profiled::not_measured(8, "launched", "no time");
+        let idle = Profiled::not_measured((4, 8), "launched", "no time");
         assert_eq!((idle.spent.gpu_s(), idle.spent.gpus, idle.is_simulated()), (0.0, 8, false));
     }
 

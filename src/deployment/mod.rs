@@ -1,10 +1,12 @@
 //! How a deployment of one tensor-parallel size is come by → its URL while it runs, and its end.
 //!
 //! In: a [`Recipe`] and a [`Slot`], what is to stand in its place. Out: a [`Running`] one that answers, with the file its words went
-//! to. Invariants: what was started here is stopped here, on every way out (dropping it stops it); what was given is left alone;
+//! to. Invariants: what was started here is stopped here, on every way out (dropping it stops it; a guard does where this process is
+//! killed); what was given is left alone;
 //! nothing is started twice, and nothing again after it failed.
 //! Not here: what is asked of it, and what the asking looks like (the caller looks, [`Watch`]).
 
+mod guard;
 pub mod kubernetes;
 pub mod launched;
 pub mod process;

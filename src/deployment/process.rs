@@ -1,7 +1,7 @@
 //! A command line → a group of processes of its own, its words in a file; and the end of all of them.
 //!
 //! The group does not get the terminal's Ctrl-C: whoever started it decides when it ends. It is asked (SIGTERM), given time, and then
-//! ended (SIGKILL), together with whatever it has started that is still in its group.
+//! ended (SIGKILL), together with whatever it has started that is still in its group. Where this process is killed, its guard does that.
 
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom};
@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group, test_kill_process_group};
 
+use super::guard::Guard;
 use crate::error::{Error, Result};
 use crate::time::{Clock, SECOND_NS, SystemClock};
 
@@ -38,6 +39,8 @@ pub struct Group {
     log: PathBuf,
     stop_ns: i64,
     is_stopped: bool,
+    /// Dropped last, after the group has ended.
+    _guard: Option<Guard>,
 }
 
 impl Group {
@@ -60,7 +63,8 @@ impl Group {
             .spawn()
             .map_err(|e| Error::Usage(format!("`{program}` cannot be started: {e}; is it on the PATH?")))?;
         let group = Pid::from_child(&child);
-        Ok(Group { child, group, log: log.to_owned(), stop_ns, is_stopped: false })
+        let guard = Guard::of(group, (stop_ns / SECOND_NS).unsigned_abs() + 1);
+        Ok(Group { child, group, log: log.to_owned(), stop_ns, is_stopped: false, _guard: guard })
     }
 
     /// How its first process ended, if it has.

@@ -227,7 +227,11 @@ impl ServeConfig {
         Ok(Box::new(Disaggregated::new(prefill, decode, link)?))
     }
 
-    fn shape(&self) -> Result<&'static ModelShape> {
+    /// The model that is simulated.
+    ///
+    /// # Errors
+    /// As [`model::lookup`].
+    pub fn shape(&self) -> Result<&'static ModelShape> {
         self.shape.map_or_else(|| model::lookup(&self.model), Ok)
     }
 

@@ -32,7 +32,7 @@ impl<'m, 'a> OnlineBench<'m, 'a> {
     pub(super) fn new(config: &'a OnlineConfig, measuring: &'m mut Measuring<'a>) -> Result<OnlineBench<'m, 'a>> {
         let sweep = config.spec.as_ref().map(Spec::sweep).transpose()?;
         let (mut candidates, mut expected) = (Vec::new(), Vec::new());
-        for CandidateConfig { tp, .. } in &config.candidates {
+        for CandidateConfig { tp, gpus, .. } in &config.candidates {
             let capacity = sweep.as_ref().and_then(|s| s.capacities.iter().find(|c| c.tp == *tp));
             let of_size =
                 |p: &&OperatingPoint| matches!(p.topology, Topology::Aggregated { tp: size, .. } if size == *tp);
@@ -49,7 +49,8 @@ impl<'m, 'a> OnlineBench<'m, 'a> {
                     let is_met = fits && s.ttft_ms <= config.bounds.ttft_ms && s.itl_ms <= config.bounds.itl_ms;
                     if is_met { s.requests_per_s * f64::from(config.osl) / f64::from(*tp) } else { 0.0 }
                 });
-                candidates.push(Candidate { name: format!("TP{tp} at {batch}"), tp: *tp, batch, gpus: *tp, predicted });
+                let name = format!("TP{tp} at {batch}");
+                candidates.push(Candidate { name, tp: *tp, batch, gpus: *gpus, predicted });
                 expected.push(steady.map(|(s, _)| s));
             }
         }
@@ -62,8 +63,9 @@ impl<'m, 'a> OnlineBench<'m, 'a> {
             interrupt(profiled);
         }
         self.take_down(Ok(()))?;
-        let missing =
-            |size: &CandidateConfig| Profiled::not_measured(size.tp, size.recipe.kind(), "the method chose without it");
+        let missing = |size: &CandidateConfig| {
+            Profiled::not_measured(size.size(), size.recipe.kind(), "the method chose without it")
+        };
         for size in &self.config.candidates {
             if !self.done.iter().any(|p| p.tp == size.tp) {
                 self.done.push(missing(size));

@@ -103,7 +103,7 @@ impl<'a> Measuring<'a> {
     /// As [`Measuring::measure`].
     pub(super) fn open(&mut self, candidate: &CandidateConfig) -> Result<(Profiled, Option<Running>)> {
         let tp = candidate.tp;
-        let mut profiled = Profiled::not_measured(tp, candidate.recipe.kind(), "");
+        let mut profiled = Profiled::not_measured(candidate.size(), candidate.recipe.kind(), "");
         (profiled.reason, profiled.state) = (None, State::Measured);
         let dir = self.config.output_dir.join(format!("tp{tp}"));
         std::fs::create_dir_all(&dir).map_err(Error::io(&dir))?;
@@ -187,7 +187,7 @@ impl<'a> Measuring<'a> {
         // A deployment that is there costs nothing to wait for.
         let is_started = profiled.log.is_some() || profiled.ready_at_ns.is_none();
         profiled.spent = Spent {
-            gpus: profiled.tp,
+            gpus: profiled.spent.gpus,
             ready_s: if is_started { seconds(ready_ns - profiled.started_ns) } else { 0.0 },
             measure_s: seconds(now_ns - ready_ns),
         };
@@ -202,7 +202,7 @@ impl<'a> Measuring<'a> {
                 interrupt(profiled);
                 return Ok(());
             };
-            let (tp, gpus) = (candidate.tp, candidate.tp);
+            let (tp, gpus) = candidate.size();
             match m.ttft {
                 Some(ttft) => profiled.prefill.push(MeasuredPrefill {
                     tp,
@@ -251,7 +251,7 @@ impl<'a> Measuring<'a> {
         let requests_per_s = m.request_rps.unwrap_or(0.0);
         let point = MeasuredPoint {
             tp: candidate.tp,
-            gpus: candidate.tp,
+            gpus: candidate.gpus,
             batch: look.clients(),
             ttft_ms: m.ttft.as_ref().map(|s| s.mean),
             itl_ms: m.itl.as_ref().map(|s| s.mean),

@@ -44,7 +44,7 @@ pub(in crate::commands) fn run(config: &OnlineConfig, command: &[String], style:
         Some(error) if candidates.iter().all(|c| c.state == State::NotMeasured) => return Err(error),
         broken => broken,
     };
-    let too_large = |tp: &u32| Profiled::not_measured(*tp, "none", "it takes more than --max-gpus");
+    let too_large = |size: &(u32, u32)| Profiled::not_measured(*size, "none", "it takes more than --max-gpus");
     candidates.extend(config.too_large.iter().map(too_large));
     let mut notes = config.notes.clone();
     notes.append(&mut measuring.notes);
@@ -107,7 +107,7 @@ fn sweep(config: &OnlineConfig, measuring: &mut Measuring<'_>) -> Swept {
     let mut candidates: Vec<Profiled> = Vec::new();
     let mut broken: Option<Error> = None;
     for candidate in &config.candidates {
-        let missing = |why: &str| Profiled::not_measured(candidate.tp, candidate.recipe.kind(), why);
+        let missing = |why: &str| Profiled::not_measured(candidate.size(), candidate.recipe.kind(), why);
         candidates.push(if let Some(error) = &broken {
             missing(&format!("the sweep ended before it: {error}"))
         } else if measuring.is_stopped() {
