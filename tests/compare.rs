@@ -296,6 +296,46 @@ fn the_published_results_are_told_without_the_originals_mistakes() {
     assert!(law["worst_error_pct"].as_f64().unwrap().abs() < 5.0, "{law}");
 }
 
+#[test]
+fn measuring_what_was_chosen_is_counted_beside_the_cost_of_choosing() {
+    let scratch = Scratch::new("compare-validation-cost");
+    // Two steps of a plan: the runs of one took 25 s on a real deployment, in a step of 100 s; those of the other took seconds of
+    // simulated time, whatever it took to simulate them.
+    write(&scratch, "steps/a/out/profile_export_aiperf.json", &artifact(4, 100.0, 2.0));
+    write(&scratch, "steps/a/step.json", r#"{"exit_code": 0, "wall_s": 100.0}"#);
+    write(&scratch, "steps/b/step.json", r#"{"exit_code": 0, "wall_s": 9999.0}"#);
+    run_expecting(
+        0,
+        &scratch,
+        "profile --simulate --tp 2 --streaming --isl 64 --osl 4 --concurrency 2 --request-count 20 --warmup-request-count 6 \
+         --random-seed 1 --artifact-dir steps/b/out",
+    );
+    let search = "goodput --simulate --isl 64 --osl 4 --ttft-target 500 --itl-target 50 --requests 40 --requests-max 40 --random-seed 1";
+    run_expecting(0, &scratch, &format!("{search} --output-dir steps/b/out"));
+    let seconds = |run: &str| {
+        let run: Value = serde_json::from_slice(&std::fs::read(scratch.path(run)).unwrap()).unwrap();
+        let ns = |at: &str| run.pointer(at).unwrap().as_i64().unwrap();
+        (ns("/profiling/end_ns") - ns("/warmup/start_ns")) as f64 / 1e9
+    };
+    let looks: Vec<f64> = (1..)
+        .map(|look| format!("steps/b/out/goodput/look_{look:03}/run.json"))
+        .take_while(|run| scratch.path(run).is_file())
+        .map(|run| seconds(&run))
+        .collect();
+    assert!(!looks.is_empty());
+    let line = "compare --additional-results real:steps/a/out --additional-results simulated:steps/b/out --gpus real:2 --output-dir out";
+    let text = String::from_utf8(run_expecting(0, &scratch, line).stdout).unwrap();
+    let found = results(&scratch, "out");
+    let cost = |name: &str| method(&found, name)["cost"].clone();
+    let (real, simulated) = (cost("real"), cost("simulated"));
+    assert_eq!((&real["validation_wall_s"], &real["validation_gpu_hours"]), (&json!(100.0), &json!(200.0 / 3600.0)));
+    assert!(real["validation_from"][0]["from"].as_str().unwrap().ends_with("step.json"), "{real}");
+    assert_eq!((&real["wall_s"], &simulated["wall_s"]), (&Value::Null, &Value::Null), "of choosing nothing is known");
+    let own = seconds("steps/b/out/run.json") + looks.iter().sum::<f64>();
+    assert!((simulated["validation_wall_s"].as_f64().unwrap() - own).abs() < 1e-6, "{simulated}, not {own}");
+    assert!(text.contains("no part of choosing") && text.contains("real 100 s"), "{text}");
+}
+
 /// The validation of the second published method, Online-ALL with TensorRT-LLM (Dynamo, benchmarks/profiler/comparison/results/online_all,
 /// January 2026). It is not on disk; these of its numbers were noted when it was read: the medians of TTFT at idle (1554 ms) and with 8
 /// in flight (3584 ms), the rate with 8 in flight (0.84 req/s), and that no request of any level met both targets. There was one run

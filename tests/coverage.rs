@@ -72,6 +72,17 @@ fn run(tp: u32, rate_rps: f64, requests: usize, seed: u64) -> Vec<(i64, bool)> {
     served[requests / 10..].iter().map(|s| (s.arrival_ns, is_good(s.first_ns, s.arrival_ns))).collect()
 }
 
+/// What each of the repetitions says, on all of this machine's cores.
+fn repetitions<T: Send>(of: impl Fn(u64) -> T + Sync) -> Vec<T> {
+    let workers = std::thread::available_parallelism().map_or(1, usize::from);
+    let part = |first: u64| (first..REPETITIONS).step_by(workers).map(&of).collect::<Vec<T>>();
+    std::thread::scope(|scope| {
+        let part = &part;
+        let parts: Vec<_> = (0..workers as u64).map(|first| scope.spawn(move || part(first))).collect();
+        parts.into_iter().flat_map(|part| part.join().unwrap()).collect()
+    })
+}
+
 fn share(requests: &[(i64, bool)]) -> f64 {
     requests.iter().filter(|r| r.1).count() as f64 / requests.len() as f64
 }
@@ -83,8 +94,7 @@ fn the_interval_of_regret_covers_the_true_regret() {
     for rate_rps in [14.0, 16.0] {
         let [one, two] = [1, 2].map(|tp| share(&run(tp, rate_rps, REQUESTS_OF_TRUTH, TRUTH)));
         let truth = (two - one) / two;
-        let (mut covered, mut width) = (0, 0.0);
-        for seed in 0..REPETITIONS {
+        let found = repetitions(|seed| {
             let series = [1, 2].map(|tp| {
                 let requests = run(tp, rate_rps, REQUESTS, seed);
                 let window_s = (requests.last().unwrap().0 - requests[0].0) as f64 / 1e9;
@@ -94,9 +104,10 @@ fn the_interval_of_regret_covers_the_true_regret() {
             let how = Resampling { resamples: 400, level: 0.95, seed: Seed(seed) };
             let found = interval(&[&series[0], &series[1]], &lost, how).unwrap();
             assert!(found.is_paired);
-            covered += u64::from((found.low..=found.high).contains(&truth));
-            width += (found.high - found.low) / REPETITIONS as f64;
-        }
+            found
+        });
+        let covered = found.iter().filter(|i| (i.low..=i.high).contains(&truth)).count();
+        let width: f64 = found.iter().map(|i| i.high - i.low).sum::<f64>() / REPETITIONS as f64;
         eprintln!(
             "{rate_rps}/s: attainment {one:.4} and {two:.4}, regret {truth:.4}: covered {covered} of \
              {REPETITIONS}, mean width {width:.4}"
@@ -125,7 +136,7 @@ fn the_interval_of_the_goodput_search_covers_the_true_rate() {
     }
     let truth = f64::midpoint(low, high);
     let (mut covered, mut below, mut above, mut width, mut resolved, mut looks) = (0, 0, 0, 0.0, 0, 0_u64);
-    for seed in 0..REPETITIONS {
+    let all = repetitions(|seed| {
         let mut look = 0;
         let found = search(&question, &mut |rate, requests| {
             look += 1;
@@ -133,6 +144,9 @@ fn the_interval_of_the_goodput_search_covers_the_true_rate() {
             Ok(Some(all.iter().map(|r| r.1).collect()))
         })
         .unwrap();
+        (found, look)
+    });
+    for (found, look) in all {
         looks += look;
         let high = found.high_rps.unwrap_or(f64::INFINITY);
         below += u64::from(high < truth);

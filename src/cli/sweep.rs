@@ -1,6 +1,6 @@
 //! The arguments of `loadline sweep`.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::ValueEnum;
 use clap::builder::{PossibleValuesParser, TypedValueParser};
@@ -16,10 +16,9 @@ use crate::profiler::backend::Backend;
 use crate::profiler::calibrate::Calibration;
 use crate::profiler::capacity::{Sla, Workload};
 use crate::profiler::disaggregate::Handoff;
+use crate::profiler::gpu;
 use crate::profiler::gpu::Gpu;
-use crate::profiler::model::ModelShape;
 use crate::profiler::sweep::Spec;
-use crate::profiler::{config, gpu, model};
 use crate::rng::Seed;
 use crate::trace::ReadOptions;
 use crate::trace::transform::Transforms;

@@ -197,16 +197,18 @@ pub struct Method {
     pub optimization: Option<Measured>,
     /// What a goodput search found on what it deploys.
     pub search: Option<Searched>,
+    /// Seconds that measuring what it deploys took, of each directory of such measurements: levels, the run that stands for the deployment,
+    /// a goodput search.
+    pub validation_s: Vec<Figure>,
     /// What there is to say.
     pub notes: Vec<String>,
 }
 
 impl Method {
-    /// How long the runs at the levels and the one that stands for the deployment took, in seconds, and the GPU hours of that; both null where
-    /// nothing was measured. It is no part of [`Cost`], which is that of choosing.
+    /// How long measuring what it deploys took, in seconds, and the GPU hours of that; both null where nothing was measured. It is no
+    /// part of [`Cost`], which is that of choosing.
     pub fn validation_cost(&self) -> (Option<f64>, Option<f64>) {
-        let seconds: Vec<f64> = self.measured().filter_map(|(_, m)| m.duration_s).collect();
-        let wall_s = (!seconds.is_empty()).then(|| seconds.iter().sum());
+        let wall_s = (!self.validation_s.is_empty()).then(|| self.validation_s.iter().map(|f| f.value).sum());
         (wall_s, wall_s.zip(self.deployment.gpus).map(|(s, gpus): (f64, u32)| s * f64::from(gpus) / 3600.0))
     }
 

@@ -86,7 +86,9 @@ pub(super) fn read(dir: &Path, target: Target) -> Result<Option<Run>> {
     }
     let model = text(&json, "/input_config/endpoint/model_names/0")
         .or_else(|| text(&json, "/input_config/models/items/0/name"));
-    Ok(Some(Run { measured, model, gpus: None }))
+    // What its warm-up took is not told.
+    let occupied_s = measured.duration_s.unwrap_or(0.0);
+    Ok(Some(Run { measured, model, gpus: None, occupied_s }))
 }
 
 fn phase(json: &Value) -> Option<&Value> {

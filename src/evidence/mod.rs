@@ -18,8 +18,9 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
-use crate::comparison::method::{LEVELS, Level, Method, Predicted, Target};
+use crate::comparison::method::{Figure, LEVELS, Level, Method, Predicted, Source, Target};
 use crate::error::{InputError, Result};
+use crate::record::manifest::{self, Manifest};
 use run::Run;
 
 /// What `validate` writes, and the original's validate_deployment.
@@ -28,6 +29,9 @@ const VALIDATION: &str = "validation.json";
 const GOODPUT: &str = "goodput.json";
 /// What `sweep` writes: measured, or predicted.
 const SWEEPS: [&str; 2] = ["online.json", "sweep.json"];
+
+/// Runs of a goodput search that are read, at most.
+const LOOKS_MAX: usize = 999;
 
 /// What to read of a method.
 #[derive(Clone, Debug, Default)]
@@ -84,12 +88,14 @@ fn directory(method: &mut Method, dir: &Path, target: Target) -> Result<()> {
         return Err(nothing(dir, "is no directory"));
     }
     let mut found = false;
+    let mut spent = Spent::default();
     for (name, level) in LEVELS.into_iter().zip(&mut method.levels) {
         for place in [dir.join("validation").join(name), dir.join(name)] {
             if let Some(run) = run::read(&place, target, true)?
                 && level.measured.is_none()
             {
                 found = true;
+                spent.add(&run);
                 level.measured = Some(run.measured);
                 method.deployment.gpus = method.deployment.gpus.or(run.gpus);
                 method.model = method.model.take().or(run.model);
@@ -97,8 +103,12 @@ fn directory(method: &mut Method, dir: &Path, target: Target) -> Result<()> {
         }
     }
     for place in [dir.join("optimization"), dir.to_owned()] {
-        if let Some(Run { measured, model, gpus }) = run::read(&place, target, false)? {
+        if let Some(run) = run::read(&place, target, false)? {
             found = true;
+            if method.optimization.is_none() {
+                spent.add(&run);
+            }
+            let Run { measured, model, gpus, .. } = run;
             method.optimization = method.optimization.take().or(Some(measured));
             method.deployment.gpus = method.deployment.gpus.or(gpus);
             method.model = method.model.take().or(model);
@@ -109,7 +119,9 @@ fn directory(method: &mut Method, dir: &Path, target: Target) -> Result<()> {
         found = true;
     }
     if let Some(path) = file(dir, GOODPUT) {
-        validation::search(method, &path, target)?;
+        if validation::search(method, &path, target)? {
+            spent.add_looks(dir)?;
+        }
         found = true;
     }
     // Before the tables that the same sweep wrote: what it recommends need not be what these are of.
@@ -118,7 +130,45 @@ fn directory(method: &mut Method, dir: &Path, target: Target) -> Result<()> {
         found = true;
     }
     found |= profiler::read(method, dir, target)?;
+    method.validation_s.extend(spent.figure(dir)?);
     if found { Ok(()) } else { Err(nothing(dir, "holds no results that are known here")) }
+}
+
+/// How long the runs in a directory had the deployment.
+#[derive(Default)]
+struct Spent {
+    own_s: f64,
+    is_simulated: bool,
+}
+
+impl Spent {
+    fn add(&mut self, run: &Run) {
+        self.own_s += run.occupied_s;
+        self.is_simulated |= run.gpus.is_some();
+    }
+
+    /// The runs of a goodput search.
+    fn add_looks(&mut self, dir: &Path) -> Result<()> {
+        let looks = (1..=LOOKS_MAX).map(|look| dir.join(format!("goodput/look_{look:03}")));
+        for look in looks.take_while(|look| look.join(manifest::FILE_NAME).is_file()) {
+            let manifest = Manifest::read(&look)?;
+            self.own_s += recording::occupied_s(&manifest);
+            self.is_simulated |= recording::gpus(&manifest.config).is_some();
+        }
+        Ok(())
+    }
+
+    /// What that was. Where a plan ran it, its account also has the time between the runs; but of a simulated deployment it has the time that
+    /// simulating took, which says nothing.
+    fn figure(&self, dir: &Path) -> Result<Option<Figure>> {
+        if self.own_s <= 0.0 {
+            return Ok(None);
+        }
+        let step = if self.is_simulated { None } else { profiler::step_s(dir)? };
+        let clock = if self.is_simulated { ", in simulated time" } else { "" };
+        let from = || format!("the runs in {}, warm-ups that are recorded included{clock}", dir.display());
+        Ok(Some(step.unwrap_or_else(|| Figure { value: self.own_s, source: Source::Measured, from: from() })))
+    }
 }
 
 fn file(dir: &Path, name: &str) -> Option<PathBuf> {

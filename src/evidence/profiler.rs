@@ -107,6 +107,19 @@ fn cost(method: &mut Method, log: &ProfileLog) {
 /// The account of a plan's step, above the directory of its results.
 const STEP: &str = "step.json";
 
+/// How long the step of a plan took whose results lie in a directory, in seconds; `None` where no plan made them.
+///
+/// # Errors
+/// As the account's.
+pub(super) fn step_s(dir: &Path) -> Result<Option<Figure>> {
+    let account = dir.join("..").join(STEP);
+    if !account.is_file() {
+        return Ok(None);
+    }
+    let figure = |value| Figure { value, source: Source::Measured, from: account.display().to_string() };
+    Ok(number(&read_json(&account)?, "/wall_s").map(figure))
+}
+
 /// Reads what `sweep` wrote.
 ///
 /// # Errors
@@ -148,11 +161,8 @@ pub(super) fn sweep(method: &mut Method, path: &Path) -> Result<()> {
         cost.gpu_hours.get_or_insert_with(|| figure(0.0, Source::Measured, from()));
         cost.deployments.get_or_insert_with(|| figure(0.0, Source::Measured, from()));
         // It does not tell how long it took; where `plan` ran it, its account does.
-        let account = path.parent().map(|dir| dir.join("..").join(STEP)).filter(|account| account.is_file());
-        if let Some(account) = account
-            && let Some(s) = number(&read_json(&account)?, "/wall_s")
-        {
-            cost.wall_s.get_or_insert_with(|| figure(s, Source::Measured, account.display().to_string()));
+        if let Some(step) = path.parent().map(step_s).transpose()?.flatten() {
+            cost.wall_s.get_or_insert(step);
         }
     }
     Ok(())

@@ -14,9 +14,10 @@ use crate::comparison::steady_state::{REQUESTS_MIN, window};
 use crate::error::Result;
 use crate::metrics::{Fold, Origin, PERCENTILES, Request, Slo, Stats, Summary, Value};
 use crate::outcome::{OutcomeClass, Phase};
-use crate::record::manifest::SloBound;
+use crate::record::manifest::{Manifest, SloBound};
 use crate::record::reader::{Recording, Rows as _};
 use crate::record::row::RequestRow;
+use crate::time::SECOND_NS;
 
 /// Reads a recording.
 ///
@@ -25,6 +26,7 @@ use crate::record::row::RequestRow;
 pub(super) fn read(dir: &Path, target: Target, is_level: bool) -> Result<Run> {
     let recording = Recording::open(dir)?;
     let mut manifest = recording.manifest().clone();
+    let occupied_s = occupied_s(&manifest);
     let bound = |metric: &str, bound| SloBound { metric: metric.into(), bound };
     manifest.slo = vec![bound("time_to_first_token", target.ttft_ms), bound("inter_token_latency", target.itl_ms)];
     let load = load(&manifest.config);
@@ -59,7 +61,14 @@ pub(super) fn read(dir: &Path, target: Target, is_level: bool) -> Result<Run> {
     let series = Series::new(&requests, summary.window_s, schedule);
     let gpus = gpus(&manifest.config);
     let measured = measured(&summary, load, series, dir);
-    Ok(Run { measured, gpus, model: Some(manifest.model) })
+    Ok(Run { measured, gpus, model: Some(manifest.model), occupied_s })
+}
+
+/// Seconds from the first request, of the warm-up where there was one, to the end of the last.
+pub(super) fn occupied_s(manifest: &Manifest) -> f64 {
+    let windows = || manifest.warmup.iter().chain(&manifest.profiling);
+    let ends = windows().map(|w| w.start_ns).min().zip(windows().map(|w| w.end_ns).max());
+    ends.map_or(0.0, |(from, to)| to.saturating_sub(from).max(0) as f64 / SECOND_NS as f64)
 }
 
 fn measured(summary: &Summary, load: Option<Load>, series: Option<Series>, dir: &Path) -> Measured {
@@ -117,7 +126,7 @@ fn load(config: &Json) -> Option<Load> {
 }
 
 /// GPUs of a simulated deployment.
-fn gpus(config: &Json) -> Option<u32> {
+pub(super) fn gpus(config: &Json) -> Option<u32> {
     let of = |name: &str| whole(config, &format!("/destination/simulated/{name}"));
     let prefill = of("prefill_tp").zip(of("prefill_replicas")).map_or(0, |(tp, n)| tp.saturating_mul(n));
     of("tp")?.saturating_mul(of("replicas").unwrap_or(1).max(1)).checked_add(prefill)

@@ -18,6 +18,8 @@ pub(super) struct Run {
     pub(super) model: Option<String>,
     /// GPUs, of a simulated deployment.
     pub(super) gpus: Option<u32>,
+    /// How long it and its repeats had the deployment, the warm-up included where that is known, s.
+    pub(super) occupied_s: f64,
 }
 
 /// Reads a run and its repeats; `None` where there is none. Of a level (`is_level`) the steady part counts.
@@ -34,7 +36,9 @@ pub(super) fn read(dir: &Path, target: Target, is_level: bool) -> Result<Option<
     dirs.sort();
     let mut all = vec![run.measured];
     for dir in dirs.iter().take(REPEATS_MAX - 1) {
-        all.extend(one(dir, target, is_level)?.map(|run| run.measured));
+        let Some(repeat) = one(dir, target, is_level)? else { continue };
+        run.occupied_s += repeat.occupied_s;
+        all.push(repeat.measured);
     }
     run.measured = joined(all);
     Ok(Some(run))

@@ -70,17 +70,17 @@ fn measured(level: &Value, source: &str) -> Measured {
     }
 }
 
-/// Reads a goodput search. One of another target is not taken, and that is said.
+/// Reads a goodput search. One of another target is not taken, and that is said; false then.
 ///
 /// # Errors
 /// As the file's.
-pub(super) fn search(method: &mut Method, path: &Path, target: Target) -> Result<()> {
+pub(super) fn search(method: &mut Method, path: &Path, target: Target) -> Result<bool> {
     let json = read_json(path)?;
     let shown = path.display().to_string();
     let asked = [number(&json, "/ttft_target"), number(&json, "/itl_target")];
     if asked != [Some(target.ttft_ms), Some(target.itl_ms)] {
         method.notes.push(format!("{shown} searched for another target, and is left out"));
-        return Ok(());
+        return Ok(false);
     }
     method.model = method.model.take().or(text(&json, "/model"));
     method.search.get_or_insert_with(|| Searched {
@@ -91,5 +91,5 @@ pub(super) fn search(method: &mut Method, path: &Path, target: Target) -> Result
         is_resolved: json["resolved"] == true,
         source: shown,
     });
-    Ok(())
+    Ok(true)
 }

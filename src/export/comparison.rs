@@ -133,6 +133,7 @@ fn more(c: &Comparison, judged: &Judged) -> Value {
             "deployments": figure(&m.cost.deployments),
             "validation_wall_s": validation_s,
             "validation_gpu_hours": validation_gpu_hours,
+            "validation_from": m.validation_s.iter().map(|f| json!({"wall_s": f.value, "from": f.from})).collect::<Vec<_>>(),
         },
         "goodput": {"strict": at(&judged.strict), "retuned": at(&judged.retuned)},
         "goodput_unknown": m.measured()

@@ -32,6 +32,9 @@ pub fn render(c: &Comparison, style: Style) -> String {
     out.heading("Cost, goodput and regret");
     out.table(&cost_and_regret(c));
     out.paragraph(&meaning(c));
+    if let Some(validated) = validated(c) {
+        out.paragraph(&validated);
+    }
     out.heading("Predicted and measured");
     out.table(&levels(c));
     out.paragraph(
@@ -178,6 +181,19 @@ fn meaning(c: &Comparison) -> String {
     }
     let unit = c.unit();
     format!("regret: (best - own) / best in {unit}; {best}; re-tuned: of {retuned}{estimated}{why}")
+}
+
+/// What measuring the choices took, which is no part of the cost of choosing.
+fn validated(c: &Comparison) -> Option<String> {
+    let shown = |m: &Judged| {
+        let (wall_s, gpu_h) = m.method.validation_cost();
+        let gpu_h = gpu_h.map_or_else(|| "GPUs unknown".into(), |h| format!("{} GPU h", number(h)));
+        Some(format!("{} {} s ({gpu_h})", m.method.name, number(wall_s?)))
+    };
+    let all: Vec<String> = c.choosers().filter_map(shown).collect();
+    (!all.is_empty()).then(|| {
+        format!("not in these costs, for it is no part of choosing: measuring what was chosen took {}", all.join(", "))
+    })
 }
 
 fn is_estimated(m: &Judged) -> bool {
