@@ -13,6 +13,9 @@ mod support;
 
 use support::{Scratch, run_expecting};
 
+#[path = "support/plots.rs"]
+mod plots;
+
 #[path = "support/shared.rs"]
 mod shared;
 
@@ -125,6 +128,14 @@ fn the_originals_trees_are_compared_with_costs_that_are_measured_and_one_sign_of
     let line = "compare --aic-results aic_all --online-results online_all --fail-on-criteria --output-dir out2";
     run_expecting(1, &scratch, line);
     run_expecting(0, &scratch, &format!("{line} --success-accuracy 0.6 --success-regret 0.5"));
+    // A name is the user's, also in a picture.
+    let line = "compare --additional-results <b>&:aic_all --online-results online_all --output-dir out3 --plots p";
+    run_expecting(0, &scratch, line);
+    let page = std::fs::read_to_string(scratch.path("out3/comparison.html")).unwrap();
+    let quoted = line.replace("<b>&:aic_all", "'<b>&:aic_all'");
+    assert!(plots::assert_plots(&scratch.path("p"), &page, &quoted).len() >= 3);
+    let regret = std::fs::read_to_string(scratch.path("p/regret-with-its-interval.svg")).unwrap();
+    assert!(regret.contains("&lt;b&gt;&amp;") && !regret.contains("<b>"));
 }
 
 /// Ten rows, two methods of five loads, in both tables; 0 and unknown are not the same.

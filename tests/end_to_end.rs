@@ -15,6 +15,9 @@ use loadline::sim::config::{ServeConfig, Timing};
 use loadline::sim::server::spawn;
 use support::{Scratch, Scripted, chunked, loadline, rows, run_expecting, unended};
 
+#[path = "support/plots.rs"]
+mod plots;
+
 const TOKEN: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{\"content\":\" tok\"},\"finish_reason\":null}]}\n\n";
 const FINISH: &str = "data: {\"choices\":[{\"index\":0,\"delta\":{},\"finish_reason\":\"length\"}]}\n\n";
 const DONE: &str = "data: [DONE]\n\n";
@@ -92,16 +95,8 @@ fn report_gives_the_numbers_of_profile_byte_for_byte() {
     }
     assert!(!scratch.path("run/tokens.parquet.footer").exists(), "a clean end leaves no sidecar");
     let page = std::fs::read_to_string(scratch.path("again/report.html")).unwrap();
-    let mut plots: Vec<_> = std::fs::read_dir(scratch.path("plots")).unwrap().map(|e| e.unwrap().path()).collect();
-    plots.sort();
-    assert_eq!(plots.len(), 2 * page.matches("<svg class=\"chart\"").count());
-    for pair in plots.chunks(2) {
-        let [png, svg] = pair else { panic!("{pair:?}") };
-        assert_eq!(png.with_extension("svg"), *svg);
-        let text = std::fs::read_to_string(svg).unwrap();
-        assert!(text.contains("profile --input-file") && text.contains("--goodput"), "the command is in the caption");
-        assert!(std::fs::read(png).unwrap().starts_with(b"\x89PNG\r\n\x1a\n"));
-    }
+    let captions = plots::assert_plots(&scratch.path("plots"), &page, "--artifact-dir run --tp 8");
+    assert!(captions.iter().all(|c| c.contains("profile --input-file")), "the run's own command: {captions:?}");
 }
 
 #[test]
@@ -115,7 +110,7 @@ fn several_runs_are_laid_over_each_other_with_their_differences() {
         );
         run_expecting(0, &scratch, &line);
     }
-    let output = run_expecting(0, &scratch, "report a b c --output-dir over");
+    let output = run_expecting(0, &scratch, "report a b c --output-dir over --plots p");
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
     let words = |letter: &str| -> Vec<&str> {
@@ -128,7 +123,10 @@ fn several_runs_are_laid_over_each_other_with_their_differences() {
     assert_eq!(page.matches("<svg class=\"chart\"").count(), 4);
     assert!(page.contains("higher") && page.contains("Answers over time"));
     assert!(!scratch.path("over/report.html").exists());
-    run_expecting(2, &scratch, "report a b --plots p");
+    let captions = plots::assert_plots(&scratch.path("p"), &page, "report a b c --output-dir over --plots p");
+    assert!(captions.iter().any(|c| c.contains("n = 60, 60, 60")), "{captions:?}");
+    run_expecting(0, &scratch, "report a b --plots alone");
+    assert_eq!(std::fs::read_dir(scratch.path("alone")).unwrap().count(), 8, "without a page too");
 }
 
 #[test]

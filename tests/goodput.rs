@@ -10,6 +10,9 @@ use std::path::Path;
 use serde_json::Value as Json;
 use support::{Scratch, run_expecting};
 
+#[path = "support/plots.rs"]
+mod plots;
+
 /// One request at a time: a queue with a single server.
 const ONE: &str = "--simulate --max-num-seqs 1 --isl 32 --osl 2 --random-seed 5 --itl-target 1000";
 
@@ -33,7 +36,7 @@ fn the_answer_covers_the_rate_at_which_half_of_the_requests_find_a_single_server
     let expect = 0.5 / service_s;
     let line = format!(
         "goodput {ONE} --ttft-target {} --attainment 0.5 --start-rate {} --requests 100 --requests-max 400 --precision 0.3 \
-         --output-dir out",
+         --output-dir out --plots p",
         ttft_ms * 1.001,
         expect / 3.0
     );
@@ -54,6 +57,7 @@ fn the_answer_covers_the_rate_at_which_half_of_the_requests_find_a_single_server
     assert!(scratch.path("out/goodput/look_001/requests.parquet").is_file());
     let page = std::fs::read_to_string(scratch.path("out/goodput.html")).unwrap();
     assert!(page.contains("Goodput: ") && page.contains("class=\"verdict"));
+    plots::assert_plots(&scratch.path("p"), &page, &line);
     let dots = page.matches("<circle").count();
     assert_eq!(dots, curve.len(), "a dot for each rate");
     assert_eq!(page.matches("<th scope=\"row\">").count(), curve.len(), "and a row");

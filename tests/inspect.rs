@@ -8,6 +8,9 @@ mod support;
 use serde_json::{Value, json};
 use support::{Scratch, run_expecting};
 
+#[path = "support/plots.rs"]
+mod plots;
+
 fn trace() -> String {
     let row = |n: usize| {
         format!(
@@ -63,13 +66,14 @@ fn a_trace_and_its_schedule_are_described_alike_and_a_recording_by_what_it_holds
     let rated = json_of(&scratch, "inspect t.jsonl --speed 2 --format json");
     assert_eq!(rated["duration_s"], 0.195, "transforms come first");
     let line = "--request-rate 50 --request-count 300 --isl 100 --osl 5 --random-seed 7";
-    let drawn = json_of(&scratch, &format!("inspect {line} --format json --html s.html"));
+    let drawn = json_of(&scratch, &format!("inspect {line} --format json --html s.html --plots p"));
     assert_eq!(
         (&drawn["requests"], &drawn["isl"]["p99"], &drawn["osl"]["mean"]),
         (&json!(300), &json!(100.0), &json!(5.0))
     );
     assert_eq!(drawn, json_of(&scratch, &format!("inspect {line} --format json")), "a seed is a schedule");
-    assert!(std::fs::read_to_string(scratch.path("s.html")).unwrap().contains("<svg class=\"chart\""));
+    let page = std::fs::read_to_string(scratch.path("s.html")).unwrap();
+    plots::assert_plots(&scratch.path("p"), &page, "--html s.html --plots p");
     let lanes = json_of(&scratch, "inspect --concurrency 2 --request-count 7 --isl 100 --format json");
     assert_eq!(
         (&lanes["requests"], &lanes["duration_s"], &lanes["isl"]["mean"]),

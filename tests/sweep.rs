@@ -10,6 +10,9 @@ use loadline::profiler::results::npz;
 use serde_json::Value;
 use support::{Scratch, run_expecting};
 
+#[path = "support/plots.rs"]
+mod plots;
+
 const PLAN: &str = "--model Qwen/Qwen3-32B --backend trtllm --use-ai-configurator --aic-system h200_sxm \
                     --isl 2048 --osl 256 --ttft 500 --itl 50";
 
@@ -178,13 +181,20 @@ fn under_load_is_simulated_for_the_best_two_and_for_a_trace() {
         assert_eq!((&f["trace"]["requests"], &f["trace"]["refused"]), (&Value::from(50), &Value::from(0)));
     }
     let text = String::from_utf8(
-        run_expecting(0, &scratch, "sweep --osl 32 --tp 1,2 --max-gpus 2 --under-load --output-dir out").stdout,
+        run_expecting(0, &scratch, "sweep --osl 32 --tp 1,2 --max-gpus 2 --under-load --output-dir out --plots p")
+            .stdout,
     )
     .unwrap();
     assert!(text.lines().all(|l| l.chars().count() <= 100), "{text}");
     assert!(text.contains("Under load, ") && text.contains("\nCapacity "), "{text}");
     let page = std::fs::read_to_string(scratch.path("out/sweep.html")).unwrap();
     assert_eq!(page.matches("<svg class=\"chart\"").count(), 8);
+    plots::assert_plots(
+        &scratch.path("p"),
+        &page,
+        "sweep --osl 32 --tp 1,2 --max-gpus 2 --under-load --output-dir out --plots p",
+    );
+    run_expecting(2, &scratch, "sweep --points t.csv --plots p");
 }
 
 /// Tables of a made-up deployment: a prompt takes 30 ms and 1.2 times what is predicted, a step 5 ms and 0.05 ms a sequence more.

@@ -10,6 +10,9 @@ use std::path::Path;
 use serde_json::Value as Json;
 use support::{Scratch, loadline, run_expecting};
 
+#[path = "support/plots.rs"]
+mod plots;
+
 const TARGETS: &str = "validate --simulate --ttft-target 500 --itl-target 50 --isl 64 --osl 4 --random-seed 1";
 
 fn read(path: &Path) -> Json {
@@ -19,7 +22,8 @@ fn read(path: &Path) -> Json {
 #[test]
 fn four_levels_are_measured_in_their_steady_state_and_held_against_the_prediction() {
     let scratch = Scratch::new("validate");
-    let line = format!("{TARGETS} --max-batch-size 8 --predicted-ttft 40 --requests-per-level 60 --output-dir out");
+    let line =
+        format!("{TARGETS} --max-batch-size 8 --predicted-ttft 40 --requests-per-level 60 --output-dir out --plots p");
     let output = run_expecting(0, &scratch, &line);
     let validation = read(&scratch.path("out/validation.json"));
     for key in ["timestamp", "model", "url", "ttft_target", "itl_target", "max_batch_size", "isl", "osl"] {
@@ -55,6 +59,7 @@ fn four_levels_are_measured_in_their_steady_state_and_held_against_the_predictio
         "idle is steady throughout"
     );
     let page = std::fs::read_to_string(scratch.path("out/validation.html")).unwrap();
+    plots::assert_plots(&scratch.path("p"), &page, &line);
     assert_eq!(page.matches("<circle").count(), 4 * 3 * 2, "three percentiles of both latencies at four levels");
     assert!(page.contains("predicted 40 ms") && page.matches("<rect class=\"bar").count() >= 4);
     let text = String::from_utf8(output.stdout).unwrap();

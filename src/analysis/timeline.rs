@@ -45,7 +45,7 @@ pub struct Bin {
 }
 
 /// The whole run in equal intervals.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct Timeline {
     /// Start of the first bin, nanoseconds since `t0`.
     pub start_ns: i64,
@@ -55,6 +55,10 @@ pub struct Timeline {
     pub bins: Vec<Bin>,
     /// Failures by how they ended, those of each bin, in the order of [`Outcome::ALL`]; only what there was.
     pub failures: Vec<(Outcome, Vec<u64>)>,
+    /// Requests with a TTFT.
+    pub ttft_n: u64,
+    /// Requests with an ITL.
+    pub itl_n: u64,
 }
 
 impl Timeline {
@@ -73,11 +77,11 @@ impl Timeline {
 /// Empty if no request was measured.
 pub fn build(measured: &Measured, bins_max: usize) -> Timeline {
     let Some((start_ns, end_ns)) = span(measured) else {
-        return Timeline { start_ns: 0, interval_ns: SECOND_NS, bins: Vec::new(), failures: Vec::new() };
+        return Timeline { interval_ns: SECOND_NS, ..Timeline::default() };
     };
     let interval_ns = round_interval_ns(end_ns.saturating_sub(start_ns), bins_max.max(2));
     let n_bins = (end_ns.saturating_sub(start_ns) / interval_ns) as usize + 1;
-    let mut timeline = Timeline { start_ns, interval_ns, bins: vec![Bin::default(); n_bins], failures: Vec::new() };
+    let mut timeline = Timeline { start_ns, interval_ns, bins: vec![Bin::default(); n_bins], ..Timeline::default() };
     let mut ttft = vec![Vec::new(); n_bins];
     let mut itl = vec![Vec::new(); n_bins];
     let index = |t_ns: i64| (t_ns.saturating_sub(start_ns).max(0) / interval_ns).min(n_bins as i64 - 1) as usize;
@@ -113,6 +117,8 @@ pub fn build(measured: &Measured, bins_max: usize) -> Timeline {
         }
     }
     timeline.failures = failures.into_iter().filter(|(_, bins)| !bins.is_empty()).collect();
+    let n_of = |values: &[Vec<f64>]| values.iter().map(Vec::len).sum::<usize>() as u64;
+    (timeline.ttft_n, timeline.itl_n) = (n_of(&ttft), n_of(&itl));
     let mut in_flight = 0;
     for (i, bin) in timeline.bins.iter_mut().enumerate() {
         in_flight = (in_flight + bin.sent).saturating_sub(ended[i]);

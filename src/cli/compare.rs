@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use super::plots::PlotsArgs;
 use super::resolve::usage;
 use crate::comparison::bootstrap::Resampling;
 use crate::comparison::criteria::Bounds;
@@ -114,6 +115,10 @@ pub struct CompareArgs {
     /// Where to write; files of an earlier comparison there are replaced.
     #[arg(long, value_name = "DIR", default_value = "comparison_results")]
     pub output_dir: PathBuf,
+
+    /// Pictures.
+    #[command(flatten)]
+    pub plots: PlotsArgs,
 }
 
 /// What standard output gets.
@@ -164,6 +169,8 @@ pub struct CompareConfig {
     pub format: Format,
     /// Where to write.
     pub output_dir: PathBuf,
+    /// Where plots go as pictures.
+    pub plots: Option<PathBuf>,
 }
 
 impl CompareArgs {
@@ -209,6 +216,7 @@ impl CompareArgs {
             fail_on_criteria: self.fail_on_criteria,
             format: self.format,
             output_dir: self.output_dir.clone(),
+            plots: self.plots.dir.clone(),
         })
     }
 

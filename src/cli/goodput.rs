@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::config::{LoadConfig, ProfileConfig, WarmupConfig};
+use super::plots::PlotsArgs;
 use super::resolve::usage;
 use super::target::TargetArgs;
 use crate::arrival::ArrivalParams;
@@ -70,6 +71,10 @@ pub struct GoodputArgs {
     /// Where to write; files of an earlier search there are replaced.
     #[arg(long, value_name = "DIR", default_value = "goodput_results")]
     pub output_dir: PathBuf,
+
+    /// Pictures.
+    #[command(flatten)]
+    pub plots: PlotsArgs,
 }
 
 const SEARCH: &str = "The search";
@@ -96,6 +101,8 @@ pub struct GoodputConfig {
     pub fail_unresolved: bool,
     /// Where to write.
     pub output_dir: PathBuf,
+    /// Where plots go as pictures.
+    pub plots: Option<PathBuf>,
 }
 
 impl GoodputArgs {
@@ -130,6 +137,7 @@ impl GoodputArgs {
             warmup: self.warmup_requests,
             fail_unresolved: self.fail_unresolved,
             output_dir: self.output_dir.clone(),
+            plots: self.plots.dir.clone(),
         })
     }
 }

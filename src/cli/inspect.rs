@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Arg, ValueEnum};
 
 use super::config::{LoadConfig, ProfileConfig, SourceConfig};
+use super::plots::PlotsArgs;
 use super::profile::{self, ProfileArgs};
 use crate::error::{Error, Result};
 use crate::record::manifest;
@@ -28,6 +29,10 @@ pub struct InspectArgs {
     /// Also draw it, into one page that needs no network.
     #[arg(long, value_name = "FILE")]
     pub html: Option<PathBuf>,
+
+    /// Pictures.
+    #[command(flatten)]
+    pub plots: PlotsArgs,
 
     /// Every flag of `profile`; those that shape the load matter.
     #[command(flatten)]
@@ -82,6 +87,8 @@ pub struct Inspect {
     pub format: FormatArg,
     /// Where its page goes.
     pub html: Option<PathBuf>,
+    /// Where its plots go as pictures.
+    pub plots: Option<PathBuf>,
 }
 
 impl InspectArgs {
@@ -95,12 +102,14 @@ impl InspectArgs {
             Some(path) if path.join(manifest::FILE_NAME).exists() => self.recording(path)?,
             _ => self.load()?,
         };
-        Ok(Inspect { subject, format: self.format, html: self.html.clone() })
+        Ok(Inspect { subject, format: self.format, html: self.html.clone(), plots: self.plots.dir.clone() })
     }
 
     fn recording(&self, dir: &Path) -> Result<Subject> {
-        if self.html.is_some() {
-            return Err(Error::Usage("a recording's page is its report: loadline report RUN_DIR".into()));
+        if self.html.is_some() || self.plots.dir.is_some() {
+            return Err(Error::Usage(
+                "a recording's page and plots are those of its report: loadline report RUN_DIR".into(),
+            ));
         }
         Ok(Subject::Recording(dir.to_owned()))
     }

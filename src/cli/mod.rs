@@ -22,6 +22,7 @@ mod model_file;
 pub mod online;
 pub mod opening;
 pub mod plan;
+pub mod plots;
 pub mod plugin;
 pub mod profile;
 pub mod prompt;
@@ -137,7 +138,7 @@ Examples:
     loadline report RUN_DIR --plots plots
 
   Lay runs over each other, and say which differences are more than chance:
-    loadline report TP2 TP4 TP8 --output-dir overlaid")]
+    loadline report TP2 TP4 TP8 --output-dir overlaid --plots overlaid/plots")]
 pub struct ReportArgs {
     /// Directory that `profile` wrote. Several, up to eight, are laid over each other: one table and one page, with the differences to the
     /// first and their intervals.
@@ -146,9 +147,9 @@ pub struct ReportArgs {
     /// Where to write the page and the artifacts; by default the run directory. Of several runs the page, runs.html, is written only here.
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
-    /// Also write each plot of the page into this directory, as SVG and as PNG, with units, n and the run's command below it.
-    #[arg(long, value_name = "DIR")]
-    pub plots: Option<PathBuf>,
+    /// Pictures.
+    #[command(flatten)]
+    pub plots: plots::PlotsArgs,
     /// Exit with code 1 when the verdict is this bad or worse.
     #[arg(long, value_name = "VERDICT")]
     pub fail_on: Option<FailOn>,

@@ -352,6 +352,7 @@ impl SweepArgs {
     fn predicts(&self) -> Option<&'static str> {
         let flags = [
             (self.use_ai_configurator, "--use-ai-configurator"),
+            (self.plots.dir.is_some(), "--plots"),
             (self.points.is_some(), "--points"),
             (self.regret, "--regret"),
             (self.aic_tables.is_some(), "--aic-tables"),

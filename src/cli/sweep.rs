@@ -7,6 +7,7 @@ use clap::builder::{PossibleValuesParser, TypedValueParser};
 
 use super::model_file;
 use super::online::OnlineArgs;
+use super::plots::PlotsArgs;
 use super::site_packages;
 use super::trace::TraceArgs;
 use crate::comparison::selection::{self, Method};
@@ -160,7 +161,7 @@ pub struct SweepArgs {
     /// moe_ep and latency_ms may be there. Aggregated serving: model_path, system, backend, isl, osl, batch_size (requests under
     /// way), tp_size; gemm_quant_mode, moe_quant_mode, precision, mode, attention_dp_size, moe_tp_size, moe_ep_size,
     /// silicon_ttft_ms and silicon_tpot_ms may be there. All other options of the verb are without effect.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", conflicts_with = "plots")]
     pub points: Option<PathBuf>,
 
     /// Where to write the rows of --points with what is predicted for them; by default to standard output.
@@ -186,6 +187,10 @@ pub struct SweepArgs {
     /// Where to write the result as files; by default none are written.
     #[arg(long, value_name = "DIR")]
     pub output_dir: Option<PathBuf>,
+
+    /// Pictures.
+    #[command(flatten)]
+    pub plots: PlotsArgs,
 }
 
 const EXAMPLES: &str = "\
@@ -303,6 +308,8 @@ pub struct SweepConfig {
     pub format: SweepFormat,
     /// Where files go.
     pub output_dir: Option<PathBuf>,
+    /// Where plots go as pictures.
+    pub plots: Option<PathBuf>,
     /// What of the command line had no effect, and why.
     pub notes: Vec<String>,
 }
@@ -343,6 +350,7 @@ impl SweepArgs {
             handoff_given: self.handoff_gb_per_s.is_some() || self.handoff_ms.is_some(),
             format: self.format,
             output_dir: self.output_dir.clone(),
+            plots: self.plots.dir.clone(),
             notes: self.notes(),
         })
     }

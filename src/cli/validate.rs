@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::config::{LoadConfig, ProfileConfig, WarmupConfig};
+use super::plots::PlotsArgs;
 use super::resolve::{non_negative_ns, usage};
 use super::target::TargetArgs;
 use crate::arrival::ArrivalParams;
@@ -73,6 +74,10 @@ pub struct ValidateArgs {
     /// Where to write; files of an earlier validation there are replaced.
     #[arg(long, value_name = "DIR", default_value = "validation_results")]
     pub output_dir: PathBuf,
+
+    /// Pictures.
+    #[command(flatten)]
+    pub plots: PlotsArgs,
 }
 
 const PREDICTION: &str = "What was predicted";
@@ -115,6 +120,8 @@ pub struct ValidateConfig {
     pub open_loop: Option<Option<f64>>,
     /// Where to write.
     pub output_dir: PathBuf,
+    /// Where plots go as pictures.
+    pub plots: Option<PathBuf>,
 }
 
 impl ValidateArgs {
@@ -156,6 +163,7 @@ impl ValidateArgs {
             repeats: self.repeats,
             open_loop: self.open_loop.then_some(self.capacity_rps),
             output_dir: self.output_dir.clone(),
+            plots: self.plots.dir.clone(),
         })
     }
 }

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::plots;
 use crate::cli::compare::{CompareConfig, Format};
 use crate::comparison::criteria::{Decision, criteria};
 use crate::comparison::judgement::Comparison;
@@ -16,7 +17,7 @@ use crate::time::realtime_ns;
 ///
 /// # Errors
 /// Those of reading results, and [`Error::Io`] for a file that cannot be written.
-pub fn run(config: &CompareConfig, style: Style) -> Result<ExitCode> {
+pub fn run(config: &CompareConfig, command: &[String], style: Style) -> Result<ExitCode> {
     let target = config.question.target;
     let methods = config.sources.iter().map(|s| evidence::read(s, target)).collect::<Result<Vec<_>>>()?;
     let comparison = Comparison::new(config.question.clone(), &methods);
@@ -33,12 +34,16 @@ pub fn run(config: &CompareConfig, style: Style) -> Result<ExitCode> {
     let rows = table::rows(&comparison);
     write("comparison.csv", table::csv(&rows).as_bytes())?;
     write("comparison.parquet", &table::parquet(&rows)?)?;
-    write("comparison.html", html::comparison::render(&comparison).as_bytes())?;
+    let page = html::comparison::render(&comparison);
+    write("comparison.html", page.text.as_bytes())?;
     out::stdout(&match config.format {
         Format::Text => report::render(&comparison, style),
         Format::Json => json,
     })?;
     out::stderr(&written(dir))?;
+    if let Some(dir) = &config.plots {
+        plots::write(&page, command, dir)?;
+    }
     let has_failed = |m| criteria(&comparison, m).iter().any(|c| c.decision == Decision::Fail);
     let fails = config.fail_on_criteria && comparison.choosers().any(has_failed);
     Ok(if fails { ExitCode::ThresholdFailed } else { ExitCode::Ok })

@@ -1,6 +1,6 @@
 //! `loadline goodput`: searches, with a run of `profile` for each look at a rate.
 
-use super::profile;
+use super::{plots, profile};
 use crate::cli::goodput::GoodputConfig;
 use crate::comparison::goodput_search::search;
 use crate::comparison::levels::Load;
@@ -43,10 +43,14 @@ pub fn run(config: &GoodputConfig, command: &[String], style: Style) -> Result<E
     std::fs::create_dir_all(&config.output_dir).map_err(Error::io(&config.output_dir))?;
     let text = serde_json::to_string_pretty(&json).map_err(|e| Error::Internal(e.to_string()))? + "\n";
     std::fs::write(&path, text).map_err(Error::io(&path))?;
-    let page = config.output_dir.join("goodput.html");
-    std::fs::write(&page, html::goodput::render(&title, &about, &config.question, &found)).map_err(Error::io(&page))?;
+    let page = html::goodput::render(&title, &about, &config.question, &found);
+    let page_path = config.output_dir.join("goodput.html");
+    std::fs::write(&page_path, &page.text).map_err(Error::io(&page_path))?;
     out::stdout(&report::render(&title, &config.question, &found, style))?;
-    out::stderr(&format!("Written to {} and {}\n", path.display(), page.display()))?;
+    out::stderr(&format!("Written to {} and {}\n", path.display(), page_path.display()))?;
+    if let Some(dir) = &config.plots {
+        plots::write(&page, command, dir)?;
+    }
     let fails = config.fail_unresolved && !found.is_resolved;
     Ok(if fails { ExitCode::ThresholdFailed } else { ExitCode::Ok })
 }

@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::plots;
 use super::profile::workload;
 use crate::cli::config::{ProfileConfig, SourceConfig};
 use crate::cli::inspect::{FormatArg, Inspect, Subject};
@@ -13,14 +14,18 @@ use crate::report::terminal::Style;
 use crate::report::{html, inspection, out};
 
 /// Describes what was asked for.
-pub fn run(asked: &Inspect, style: Style) -> Result<ExitCode> {
+pub fn run(asked: &Inspect, command: &[String], style: Style) -> Result<ExitCode> {
     let (title, inspection) = match &asked.subject {
         Subject::Recording(dir) => return recording(dir, asked.format, style),
         Subject::Trace(config) => trace(config)?,
         Subject::Schedule(config) => schedule(config)?,
     };
+    let page = html::inspection::render(&title, &inspection);
     if let Some(path) = &asked.html {
-        std::fs::write(path, html::inspection::render(&title, &inspection)).map_err(Error::io(path))?;
+        std::fs::write(path, &page.text).map_err(Error::io(path))?;
+    }
+    if let Some(dir) = &asked.plots {
+        plots::write(&page, command, dir)?;
     }
     let json = || inspection.to_json();
     print(asked.format, json, || inspection::render(&title, &inspection, style))

@@ -6,6 +6,7 @@ pub mod goodput;
 pub mod inspect;
 mod interrupt;
 mod plan;
+mod plots;
 mod plugin;
 pub mod profile;
 pub mod report;
@@ -36,15 +37,19 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
         Verb::Profile(args_of_profile) => {
             profile::run(&args_of_profile.resolve()?, secret::masked_command(args), style)
         }
-        Verb::Report(args) => report::run(args, style),
-        Verb::Inspect(args) => inspect::run(&args.resolve()?, style),
+        Verb::Report(args_of_report) => report::run(args_of_report, &secret::masked_command(args), style),
+        Verb::Inspect(args_of_inspect) => {
+            inspect::run(&args_of_inspect.resolve()?, &secret::masked_command(args), style)
+        }
         Verb::Sweep(args_of_sweep) if args_of_sweep.is_online() => {
             sweep::online::run(&args_of_sweep.resolve_online()?, &secret::masked_command(args), style)
         }
-        Verb::Sweep(args) => match &args.points {
-            Some(points) if args.regret => sweep::regret::run(points, Seed(args.seed), args.format, style),
-            Some(points) => sweep::score(points, args.output.as_deref(), style),
-            None => sweep::run(&args.resolve()?, style),
+        Verb::Sweep(args_of_sweep) => match &args_of_sweep.points {
+            Some(points) if args_of_sweep.regret => {
+                sweep::regret::run(points, Seed(args_of_sweep.seed), args_of_sweep.format, style)
+            }
+            Some(points) => sweep::score(points, args_of_sweep.output.as_deref(), style),
+            None => sweep::run(&args_of_sweep.resolve()?, &secret::masked_command(args), style),
         },
         Verb::Plan(args) => plan::run(args, style),
         Verb::Validate(args_of_validate) => {
@@ -53,7 +58,9 @@ pub fn execute(cli: &Cli, args: impl IntoIterator<Item = String>, style: Style) 
         Verb::Goodput(args_of_goodput) => {
             goodput::run(&args_of_goodput.resolve()?, &secret::masked_command(args), style)
         }
-        Verb::Compare(args) => compare::run(&args.resolve()?, style),
+        Verb::Compare(args_of_compare) => {
+            compare::run(&args_of_compare.resolve()?, &secret::masked_command(args), style)
+        }
         Verb::Calibrate(args) => calibrate::run(&args.resolve()?, style),
         Verb::Serve(args) => {
             serve::run(args, &mut |url| {

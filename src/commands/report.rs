@@ -4,6 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::plots;
 use crate::analysis::fidelity::{self, Fidelity};
 use crate::analysis::measured::Measured;
 use crate::analysis::server::ServerMetrics;
@@ -25,29 +26,30 @@ use crate::report::{html, out};
 const PAGE: &str = "report.html";
 
 /// Reports on a run directory.
-pub fn run(args: &ReportArgs, style: Style) -> Result<ExitCode> {
-    let [run_dir] = &args.run_dirs[..] else { return several(args, style) };
+pub fn run(args: &ReportArgs, command: &[String], style: Style) -> Result<ExitCode> {
+    let [run_dir] = &args.run_dirs[..] else { return several(args, command, style) };
     let into = args.output_dir.as_deref().unwrap_or(run_dir);
     std::fs::create_dir_all(into).map_err(Error::io(into))?;
-    Ok(exit_code(&conclude(run_dir, into, args.plots.as_deref(), Some(style))?, args.fail_on))
+    Ok(exit_code(&conclude(run_dir, into, args.plots.dir.as_deref(), Some(style))?, args.fail_on))
 }
 
 /// Lays several runs over each other.
-fn several(args: &ReportArgs, style: Style) -> Result<ExitCode> {
-    if args.plots.is_some() {
-        return Err(Error::Usage("--plots is for one run; of several the page has the plots (--output-dir)".into()));
-    }
+fn several(args: &ReportArgs, command: &[String], style: Style) -> Result<ExitCode> {
     let read = |dir: &PathBuf| -> Result<Run> {
         let recording = Recording::open(dir)?;
         Ok(Run::new(dir.display().to_string(), recording.manifest(), Measured::read(&recording)?))
     };
     let runs: Vec<Run> = args.run_dirs.iter().map(read).collect::<Result<_>>()?;
     out::stdout(&runs::render(&runs, style))?;
+    let page = html::runs::render(&runs);
     if let Some(dir) = &args.output_dir {
         std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
         let path = dir.join("runs.html");
-        std::fs::write(&path, html::runs::render(&runs)).map_err(Error::io(&path))?;
+        std::fs::write(&path, &page.text).map_err(Error::io(&path))?;
         out::stderr(&format!("Written to {}\n", path.display()))?;
+    }
+    if let Some(dir) = &args.plots.dir {
+        plots::write(&page, command, dir)?;
     }
     let codes = runs.iter().filter_map(|run| run.verdict.as_ref()).map(|verdict| exit_code(verdict, args.fail_on));
     Ok(codes.max_by_key(|code| *code as i32).unwrap_or(ExitCode::Ok))
@@ -103,7 +105,7 @@ fn write(
     recording: &Recording,
     findings: &Findings,
     into: &Path,
-    plots: Option<&Path>,
+    plots_dir: Option<&Path>,
 ) -> Result<Vec<PathBuf>> {
     let level = ExportLevel::of(recording.manifest());
     // Before the file that says that all are there.
@@ -120,27 +122,13 @@ fn write(
     let path = into.join(PAGE);
     std::fs::write(&path, &page.text).map_err(Error::io(&path))?;
     let mut written = vec![path];
-    if let Some(dir) = plots {
-        written.extend(write_plots(&page, dir)?);
+    if let Some(dir) = plots_dir {
+        plots::write(&page, &recording.manifest().command, dir)?;
     }
     written.extend(artifacts);
     written.push(fidelity);
     written.extend(of_server);
     written.extend(export::vllm_json::write(into, recording, &findings.summary)?);
-    Ok(written)
-}
-
-/// Each plot of the page as SVG and PNG.
-fn write_plots(page: &html::RunPage, dir: &Path) -> Result<Vec<PathBuf>> {
-    std::fs::create_dir_all(dir).map_err(Error::io(dir))?;
-    let mut written = Vec::new();
-    for picture in page.pictures() {
-        for (extension, bytes) in [("svg", picture.svg.clone().into_bytes()), ("png", picture.png()?)] {
-            let path = dir.join(format!("{}.{extension}", picture.name));
-            std::fs::write(&path, bytes).map_err(Error::io(&path))?;
-            written.push(path);
-        }
-    }
     Ok(written)
 }
 

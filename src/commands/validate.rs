@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::profile;
+use super::{plots, profile};
 use crate::cli::validate::ValidateConfig;
 use crate::comparison::levels::{self, Level, Load};
 use crate::comparison::round::Round;
@@ -47,11 +47,14 @@ pub fn run(config: &ValidateConfig, command: &[String], style: Style) -> Result<
     let path = write(&config.output_dir, export::FILE_NAME, &export::json(&validation))?;
     let title = format!("{model} at {url}: validation at {} levels", results.len());
     let about = config.target.about(command);
-    let page = config.output_dir.join("validation.html");
-    let text = html::validation::render(&title, &about, config.predicted, &results, &notes);
-    std::fs::write(&page, text).map_err(Error::io(&page))?;
+    let page = html::validation::render(&title, &about, config.predicted, &results, &notes);
+    let page_path = config.output_dir.join("validation.html");
+    std::fs::write(&page_path, &page.text).map_err(Error::io(&page_path))?;
     out::stdout(&report::render(&title, config.predicted, &results, &notes, style))?;
-    out::stderr(&format!("Written to {} and {}\n", path.display(), page.display()))?;
+    out::stderr(&format!("Written to {} and {}\n", path.display(), page_path.display()))?;
+    if let Some(dir) = &config.plots {
+        plots::write(&page, command, dir)?;
+    }
     let Some(bound) = config.fail_on_error_pct else { return Ok(ExitCode::Ok) };
     // An error that is not known has not kept the bound.
     let is_kept = |r: &LevelResult| r.worst_error_pct(config.predicted).is_some_and(|worst| worst <= bound);

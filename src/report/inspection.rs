@@ -261,12 +261,12 @@ forgets nothing        1,536         98.9 %            98.5 %
         let hostile = "<script>alert(1)</script>\"'&\x1b[31m";
         let mut trace = bucketed();
         trace.notes = vec![hostile.into(); 90];
-        let page = html::inspection::render(hostile, &Inspection::of_trace(&trace));
+        let page = html::inspection::render(hostile, &Inspection::of_trace(&trace)).text;
         assert_eq!((page.matches("<svg class=\"chart\"").count(), page.matches(">no data<").count()), (4, 0));
         assert!(page.matches("<script").count() == 1 && !page.contains('\x1b') && !page.contains("NaN"));
         assert!(page.matches("&lt;script&gt;").count() > 10 && page.len() < 100_000, "{} bytes", page.len());
         let bare = trace::parse(&mut &b"{\"input_length\": 5}\n"[..], "t", &ReadOptions::default()).unwrap();
-        let bare = html::inspection::render("t", &Inspection::of_trace(&bare));
+        let bare = html::inspection::render("t", &Inspection::of_trace(&bare)).text;
         assert_eq!((bare.matches("<svg class=\"chart\"").count(), bare.matches(">no data<").count()), (1, 3));
     }
 }

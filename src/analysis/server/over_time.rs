@@ -195,8 +195,12 @@ mod tests {
     }
 
     fn seen(scrapes: &[(usize, i64, Vec<Series>)]) -> ServerOverTime {
-        let timeline =
-            Timeline { start_ns: SECOND_NS, interval_ns: SECOND_NS, bins: vec![Bin::default(); 5], failures: vec![] };
+        let timeline = Timeline {
+            start_ns: SECOND_NS,
+            interval_ns: SECOND_NS,
+            bins: vec![Bin::default(); 5],
+            ..Timeline::default()
+        };
         let mut fold = Fold { timeline: &timeline, scrapes: 0, endpoints: Vec::new() };
         for (endpoint, t_ms, series) in scrapes {
             let t_ns = t_ms * 1_000_000;

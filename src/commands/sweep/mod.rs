@@ -7,6 +7,7 @@ pub(super) mod online;
 use std::path::Path;
 
 use crate::cli::sweep::{Measured, SweepConfig, SweepFormat, UnderLoadConfig};
+use crate::commands::plots;
 use crate::error::{Error, ExitCode, Result};
 use crate::export::sweep as export;
 use crate::forecast::workload::Requests;
@@ -28,7 +29,7 @@ use crate::trace;
 ///
 /// # Errors
 /// Those of [`Spec::sweep`] and of the trace, and [`Error::Io`] for files that cannot be written.
-pub fn run(config: &SweepConfig, style: Style) -> Result<ExitCode> {
+pub fn run(config: &SweepConfig, command: &[String], style: Style) -> Result<ExitCode> {
     let mut notes = config.notes.clone();
     let profile = match &config.measured {
         Some(measured) => Some(profile(&config.spec, measured, &mut notes)?),
@@ -72,14 +73,18 @@ pub fn run(config: &SweepConfig, style: Style) -> Result<ExitCode> {
     });
     let json = serde_json::to_string_pretty(&json).map_err(|e| Error::Internal(e.to_string()))? + "\n";
     let csv = export::csv(spec, &sweep);
+    let page = html::sweep::render(&answer);
     if let Some(dir) = &config.output_dir {
         write(dir, "sweep.json", json.as_bytes())?;
         write(dir, "sweep.csv", csv.as_bytes())?;
-        write(dir, "sweep.html", html::sweep::render(&answer).as_bytes())?;
+        write(dir, "sweep.html", page.text.as_bytes())?;
         for (name, bytes) in suggest::files(spec, &sweep, &report::log_time(realtime_ns()))? {
             write(dir, name, &bytes)?;
         }
         out::stderr(&format!("Written to {}\n", dir.display()))?;
+    }
+    if let Some(dir) = &config.plots {
+        plots::write(&page, command, dir)?;
     }
     out::stdout(&match config.format {
         SweepFormat::Text => report::render(&answer, style),

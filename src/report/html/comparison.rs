@@ -17,7 +17,7 @@ use super::escape::{escape, escape_cut};
 use super::figure::{Figure, Key, figure, no_data};
 use super::svg::{Chart, Slice};
 use super::table::table;
-use super::{page, section};
+use super::{Page, section};
 
 /// Letters of methods, and colours, taken in turn.
 const LETTERS: [&str; 12] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
@@ -25,7 +25,7 @@ const COLOURS: [&str; 4] = ["s1", "s2", "s3", "s4"];
 const UNKNOWN: &str = "unknown";
 
 /// The page. Drawings show the first twelve methods, tables all.
-pub fn render(c: &Comparison) -> String {
+pub fn render(c: &Comparison) -> Page {
     let title = crate::report::comparison::title(c);
     let target = c.question.target;
     let workload = format!(
@@ -58,7 +58,7 @@ pub fn render(c: &Comparison) -> String {
         notes(c),
         "</main>\n".into(),
     ];
-    page(&title, &body.concat())
+    Page::new(&title, &body.concat(), figures)
 }
 
 /// The methods that drawings show.
@@ -71,7 +71,7 @@ fn colour(index: usize) -> &'static str {
 }
 
 fn keys(c: &Comparison) -> Vec<Key> {
-    drawn(c).map(|(i, _)| Key::line(colour(i), LETTERS[i])).collect()
+    drawn(c).map(|(i, m)| Key::named(colour(i), name(i, m))).collect()
 }
 
 /// A name with its letter.
@@ -115,10 +115,10 @@ fn cost_and_regret(c: &Comparison) -> Figure {
         return no_data(heading, "Of no method both the GPU hours and the regret are known.");
     }
     let caption = format!(
-        "GPU hours until a method had chosen, against its regret as deployed, in {}. Line: the least regret that was had for at most so much. Of {} methods both are known of {}. Dashed: the bound.",
+        "GPU hours until a method had chosen, against its regret as deployed, in {}. Line: the least regret that was had for at most so much. n = {} of {} methods, of which both are known. Dashed: the bound.",
         c.unit(),
-        c.choosers().count(),
-        points.len()
+        points.len(),
+        drawn(c).count()
     );
     let bound = c.question.bounds.regret * 100.0;
     let high = |of: fn(&(f64, f64)) -> f64, least: f64| points.iter().map(|(_, p)| of(p)).fold(least, f64::max);
@@ -156,9 +156,10 @@ fn regrets(c: &Comparison) -> Figure {
     }
     let level = c.question.resampling.level;
     let caption = format!(
-        "As deployed, in {}; bars: {} intervals by block bootstrap, where requests are recorded. Dashed: the bound.",
+        "As deployed, in {}; bars: {} intervals by block bootstrap, where requests are recorded. n = {} methods. Dashed: the bound.",
         c.unit(),
-        percent(level)
+        percent(level),
+        known.len()
     );
     let bound = c.question.bounds.regret * 100.0;
     let highest =
@@ -191,7 +192,8 @@ fn accuracy(c: &Comparison, heading: &str, of: fn(&Level) -> Option<(&Predicted,
     }
     let off = c.question.bounds.accuracy;
     let caption = format!(
-        "Medians of the four levels, log scales. Line: predicted as measured; dashed: {} off either way. Below it: slower than predicted.",
+        "Medians of the four levels, log scales, n = {}. Line: predicted as measured; dashed: {} off either way. Below it: slower than predicted.",
+        points.len(),
         percent(off)
     );
     let all = || points.iter().flat_map(|p| [p.2, p.3]);
@@ -231,10 +233,11 @@ fn goodputs(c: &Comparison) -> Figure {
     }
     let letters: Vec<&'static str> = drawn(c).map(|(i, _)| LETTERS[i]).collect();
     let caption = format!(
-        "{}: as deployed (at {}), and re-tuned ({}).",
+        "{}: as deployed (at {}), and re-tuned ({}). n = {} methods.",
         c.unit(),
         c.basis.as_str(),
-        if c.is_by_search { "the rate that a goodput search found" } else { "the best of its loads" }
+        if c.is_by_search { "the rate that a goodput search found" } else { "the best of its loads" },
+        drawn(c).count()
     );
     let axes = (Axis::classes("method", &letters), Axis::from_zero(c.unit(), highest));
     let mut chart = Chart::new(heading, &caption, axes, 0);
@@ -373,7 +376,7 @@ mod tests {
             method("<script>alert(1)</script>", 2, 8.0, (90.0, 100.0), Some(30.0)),
         ];
         methods[0].notes.push("\"><img src=x>".into());
-        let text = render(&Comparison::new(question(), &methods));
+        let text = render(&Comparison::new(question(), &methods)).text;
         assert!(!text.contains("<script>alert") && !text.contains("<img"), "escaped");
         assert_eq!(text.matches("<figure").count(), 5);
         for part in ["Success:", "Which one should I use?", "25.0 %", "-20 %", "re-tuned", "A Online-ALL"] {
@@ -385,7 +388,7 @@ mod tests {
     #[test]
     fn many_methods_with_nothing_known_make_a_page_too() {
         let methods = vec![crate::comparison::method::Method::default(); 30];
-        let text = render(&Comparison::new(question(), &methods));
+        let text = render(&Comparison::new(question(), &methods)).text;
         assert!(text.contains("no data") && text.contains(UNKNOWN) && text.len() < 400_000);
     }
 }

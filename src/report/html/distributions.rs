@@ -78,7 +78,7 @@ fn tail(heading: &str, metric: &str, curves: &[(Key, &Distribution)], manifest: 
     for (key, d) in curves {
         chart.fall(key.class, &d.cdf);
     }
-    let keys: Vec<Key> = curves.iter().map(|(k, _)| *k).collect();
+    let keys: Vec<Key> = curves.iter().map(|(k, _)| k.clone()).collect();
     figure(&heading, &keys, chart, &caption)
 }
 
@@ -123,7 +123,7 @@ fn cdf(heading: &str, metric: &str, curves: &[(Key, &Distribution)], manifest: &
             chart.dot(curves[0].0.class, *at, &format!("p{percent}: {} ms", number(at.0)));
         }
     }
-    let keys: Vec<Key> = curves.iter().map(|(k, _)| Key::line(k.class, k.name)).collect();
+    let keys: Vec<Key> = curves.iter().map(|(k, _)| k.clone()).collect();
     figure(&heading, &keys, chart, &caption(metric, summary))
 }
 

@@ -3,29 +3,36 @@
 //! Not here: which drawings a page has ([`super::distributions`], [`super::over_time`]); the picture of its own that a
 //! figure becomes ([`super::picture`]).
 
+use std::borrow::Cow;
+
 use super::escape::escape;
 use super::svg::{Chart, HEIGHT, WIDTH};
 
 /// One entry of a legend: the class of the mark, whether it is an area, and its name.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Key {
     /// Class that the marks are drawn with.
     pub(super) class: &'static str,
     /// Whether the mark is an area and not a line.
     pub(super) area: bool,
     /// What it shows.
-    pub(super) name: &'static str,
+    pub(super) name: Cow<'static, str>,
 }
 
 impl Key {
     /// A line.
     pub(super) const fn line(class: &'static str, name: &'static str) -> Key {
-        Key { class, area: false, name }
+        Key { class, area: false, name: Cow::Borrowed(name) }
+    }
+
+    /// A line whose name is the user's.
+    pub(super) fn named(class: &'static str, name: String) -> Key {
+        Key { class, area: false, name: Cow::Owned(name) }
     }
 
     /// An area.
     pub(super) const fn area(class: &'static str, name: &'static str) -> Key {
-        Key { class, area: true, name }
+        Key { class, area: true, name: Cow::Borrowed(name) }
     }
 
     /// The mark, 22 × 9 points large.
@@ -117,6 +124,6 @@ fn legend_entry(key: &Key) -> String {
     format!(
         "<span><svg class=\"key\" viewBox=\"0 0 22 9\" aria-hidden=\"true\">{}</svg>{}</span> ",
         key.mark(),
-        escape(key.name)
+        escape(&key.name)
     )
 }

@@ -12,12 +12,12 @@ use super::escape::{escape, escape_cut};
 use super::figure::{Figure, Key, figure, no_data};
 use super::svg::Chart;
 use super::table::table;
-use super::{page, section};
+use super::{Page, section};
 
 const HEADING: &str = "Attainment by rate";
 
 /// The page. `about` says what was asked of which deployment.
-pub fn render(title: &str, about: &str, question: &Question, found: &Found) -> String {
+pub fn render(title: &str, about: &str, question: &Question, found: &Found) -> Page {
     let class = match (found.rate_rps, found.is_resolved) {
         (Some(_), true) => "valid",
         (Some(_), false) => "suspect",
@@ -26,6 +26,7 @@ pub fn render(title: &str, about: &str, question: &Question, found: &Found) -> S
     let says = answer(question, found);
     let (first, rest) = says.split_first().map_or(("", &[][..]), |(first, rest)| (first.as_str(), rest));
     let rest: String = rest.iter().map(|line| format!("<li>{}</li>", escape(line))).collect();
+    let figures = [curve(question, found)];
     let body = [
         format!(
             "<header><div><p class=\"kicker\">loadline · goodput search</p><h1>{}</h1><p class=\"sub\">{}</p></div></header>\n<main>\n",
@@ -33,11 +34,11 @@ pub fn render(title: &str, about: &str, question: &Question, found: &Found) -> S
             escape_cut(about, 400)
         ),
         format!("<section class=\"verdict {class}\"><h2>{}</h2><ul>{rest}</ul></section>\n", escape(first)),
-        section("Plot", &[curve(question, found)]),
+        section("Plot", &figures),
         rates(question, found),
         "</main>\n".into(),
     ];
-    page(title, &body.concat())
+    Page::new(title, &body.concat(), figures)
 }
 
 fn curve(question: &Question, found: &Found) -> Figure {

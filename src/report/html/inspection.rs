@@ -14,24 +14,23 @@ use super::axis::Axis;
 use super::escape::{escape, escape_cut};
 use super::figure::{Figure, Key, figure, no_data};
 use super::svg::{Chart, Interval, Slice};
-use super::{page, section};
+use super::{Page, section};
 
 /// Points of the curve over the cache's capacity.
 const CAPACITY_POINTS: usize = 100;
 const NOTES_MAX: usize = 20;
 
 /// The page of one trace or schedule.
-pub fn render(title: &str, inspection: &Inspection) -> String {
+pub fn render(title: &str, inspection: &Inspection) -> Page {
     let lengths = |heading, known: Option<&Lengths>| match known {
         Some(lengths) => length_figure(heading, lengths),
         None => no_data(heading, "It gives no such length."),
     };
     let figures = [
-        inspection
-            .arrivals
-            .as_ref()
-            .filter(|a| a.duration_ns > 0)
-            .map_or_else(|| no_data("Requests over time", "Its requests have no times of their own."), rate_figure),
+        inspection.arrivals.as_ref().filter(|a| a.duration_ns > 0).map_or_else(
+            || no_data("Requests over time", "Its requests have no times of their own."),
+            |a| rate_figure(a, inspection),
+        ),
         inspection
             .prefixes
             .as_ref()
@@ -50,7 +49,7 @@ pub fn render(title: &str, inspection: &Inspection) -> String {
         notes(inspection),
         "</main>\n".into(),
     ];
-    page(title, &body.concat())
+    Page::new(title, &body.concat(), figures)
 }
 
 fn tiles(inspection: &Inspection) -> String {
@@ -85,7 +84,7 @@ fn tiles(inspection: &Inspection) -> String {
     format!("<ul class=\"tiles\">{}</ul>\n", tiles.iter().map(tile).collect::<String>())
 }
 
-fn rate_figure(arrivals: &Arrivals) -> Figure {
+fn rate_figure(arrivals: &Arrivals, inspection: &Inspection) -> Figure {
     let heading = "Requests over time";
     let curve = &arrivals.curve;
     let (seconds, unit) = match arrivals.duration_ns / SECOND_NS {
@@ -98,8 +97,9 @@ fn rate_figure(arrivals: &Arrivals) -> Figure {
     let highest = rates.iter().copied().fold(0.0, f64::max);
     let interval = number(curve.interval_s());
     let caption = format!(
-        "Requests/s in intervals of {interval} s, the last one cut short by the end; {}. Most in one second: {}; in one minute: {}/s.",
+        "Requests/s in intervals of {interval} s, the last one cut short by the end; {}. n = {}. Most in one second: {}; in one minute: {}/s.",
         arrivals.bucketing,
+        count(inspection.requests - inspection.untimed),
         count(arrivals.peak_1s),
         number(arrivals.peak_60s_rps)
     );
@@ -149,8 +149,9 @@ fn cache_figure(reuse: &PrefixReuse) -> Figure {
     let enough = reuse.enough_blocks().max(2) as f64;
     let caption = format!(
         "Share of prompt tokens (and mean share of a request's blocks) that an LRU prefix cache of so many blocks of {} tokens \
-         holds when they are asked for; more than {} blocks hold no more.",
+         holds when they are asked for, n = {} blocks; more than {} blocks hold no more.",
         reuse.block_size,
+        count(reuse.total_blocks),
         count(reuse.enough_blocks())
     );
     let all = reuse.hit_rate(None);

@@ -21,6 +21,7 @@ mod raster;
 pub mod runs;
 mod sections;
 mod server;
+mod shell;
 mod slo_plane;
 mod svg;
 pub mod sweep;
@@ -36,6 +37,7 @@ use crate::metrics::Summary;
 use crate::record::manifest::Verdict;
 use crate::record::reader::Rows;
 use crate::record::server::ServerRecording;
+use crate::report::text::{fit, plain};
 use crate::report::words;
 
 use escape::escape_cut;
@@ -50,20 +52,30 @@ const BINS_MAX: usize = 120;
 const REQUESTS_PER_BIN: usize = 6;
 const BINS_MIN: usize = 30;
 
-/// The page of one run.
+/// A page, of whatever kind.
 #[derive(Debug)]
-pub struct RunPage {
+pub struct Page {
     /// The HTML document.
     pub text: String,
     figures: Vec<Figure>,
+    /// What its numbers are of, and which program made it, in one line.
     source: String,
-    command: String,
 }
 
-impl RunPage {
-    /// Each plot of the page as a picture of its own, in the page's order; its caption ends with the run and its command.
-    pub fn pictures(&self) -> Vec<Picture> {
-        picture::pictures(&self.figures, &self.source, &self.command)
+impl Page {
+    /// A page with a title of any length and content.
+    fn new(title: &str, body: &str, figures: impl IntoIterator<Item = Figure>) -> Page {
+        Page {
+            text: document(title, body),
+            figures: figures.into_iter().collect(),
+            source: format!("{}; by loadline {}:", fit(&plain(title), 120), env!("CARGO_PKG_VERSION")),
+        }
+    }
+
+    /// Each plot of the page as a picture of its own, in the page's order. Its caption ends with what the numbers are of and `command`,
+    /// the line that made them.
+    pub fn pictures(&self, command: &[String]) -> Vec<Picture> {
+        picture::pictures(&self.figures, &self.source, &shell::line(command))
     }
 }
 
@@ -77,7 +89,7 @@ pub fn render(
     summary: &Summary,
     fidelity: &Fidelity,
     verdict: &Verdict,
-) -> Result<RunPage> {
+) -> Result<Page> {
     let manifest = rows.manifest();
     let measured = Measured::read(rows)?;
     let bins_max = (measured.requests.len() / REQUESTS_PER_BIN).clamp(BINS_MIN, BINS_MAX);
@@ -114,12 +126,10 @@ pub fn render(
         "</main>\n".into(),
         sections::footer(manifest),
     ];
-    Ok(RunPage {
-        text: page(&manifest.model, &body.concat()),
-        figures: distributions.into_iter().chain(tails).chain(limits).chain(over_time).chain(to_plan).collect(),
-        source: sections::source(manifest),
-        command: sections::command(manifest),
-    })
+    let figures = distributions.into_iter().chain(tails).chain(limits).chain(over_time).chain(to_plan);
+    let page = Page::new(&manifest.model, &body.concat(), figures);
+    // The version is that of the program that ran, not of this one.
+    Ok(Page { source: sections::source(manifest), ..page })
 }
 
 /// The larger of the median ITL and the median gap between events: of a server that sends several tokens at once, the latter.
@@ -128,8 +138,8 @@ fn typical_gap_ms(summary: &Summary) -> f64 {
     median("inter_token_latency").max(median("inter_chunk_latency"))
 }
 
-/// A whole page around its body.
-fn page(title: &str, body: &str) -> String {
+/// A whole document around its body.
+fn document(title: &str, body: &str) -> String {
     format!(
         "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
          <meta http-equiv=\"Content-Security-Policy\" content=\"{}\">\n\

@@ -27,6 +27,7 @@ pub(super) fn figures(timeline: &Timeline, manifest: &Manifest) -> [Figure; 4] {
             &Latency {
                 heading: "Time to first token over time",
                 caption: "TTFT from sent, of the requests sent in each interval",
+                n: timeline.ttft_n,
                 slo_ms: slo("time_to_first_token"),
                 of: |b| b.ttft_ms,
             },
@@ -36,6 +37,7 @@ pub(super) fn figures(timeline: &Timeline, manifest: &Manifest) -> [Figure; 4] {
             &Latency {
                 heading: "Inter-token latency over time",
                 caption: "ITL of the requests that ended in each interval",
+                n: timeline.itl_n,
                 slo_ms: slo("inter_token_latency"),
                 of: |b| b.itl_ms,
             },
@@ -170,7 +172,7 @@ pub(super) fn tracks(
         Slice { from, to, height: 0.0, note: format!("{} {}: {}", number(from), unit.name, note(i)) }
     };
     chart.hover(&(0..timeline.bins.len()).map(slice).collect::<Vec<_>>());
-    let keys: Vec<Key> = tracks.iter().map(|t| t.0).collect();
+    let keys: Vec<Key> = tracks.iter().map(|t| t.0.clone()).collect();
     Some(figure(heading, &keys, chart, &caption))
 }
 
@@ -223,8 +225,9 @@ pub(super) fn planned_and_sent(timeline: &Timeline) -> Figure {
     let highest = timeline.bins.iter().map(|b| b.scheduled.max(b.sent)).max().unwrap_or(0);
     let elsewhere: u64 = timeline.bins.iter().map(|b| b.scheduled.saturating_sub(b.sent)).sum();
     let caption = format!(
-        "Requests/s in intervals of {}. {} were missing in the interval for which they were planned.",
+        "Requests/s in intervals of {}. n = {} planned; {} were missing in the interval for which they were planned.",
         interval(timeline),
+        count(timeline.bins.iter().map(|b| b.scheduled).sum()),
         count(elsewhere)
     );
     let axes = (unit.axis(timeline), Axis::from_zero("requests/s", rate(highest)));
@@ -243,8 +246,9 @@ fn in_flight(timeline: &Timeline) -> Figure {
     let unit = TimeUnit::of(timeline);
     let highest = timeline.bins.iter().map(|b| b.in_flight).max().unwrap_or(0);
     let caption = format!(
-        "Requests sent and not ended, at the end of each interval of {}; at most {}.",
+        "Requests sent and not ended, at the end of each interval of {}; n = {} sent, at most {} at once.",
         interval(timeline),
+        count(timeline.bins.iter().map(|b| b.sent).sum()),
         count(highest)
     );
     let axes = (unit.axis(timeline), Axis::from_zero("requests", highest as f64));
@@ -259,6 +263,7 @@ fn in_flight(timeline: &Timeline) -> Figure {
 struct Latency {
     heading: &'static str,
     caption: &'static str,
+    n: u64,
     slo_ms: Option<f64>,
     of: fn(&Bin) -> Option<BinPercentiles>,
 }
@@ -281,7 +286,8 @@ fn latency(timeline: &Timeline, what: &Latency) -> Figure {
         Some(slo) if in_sight.is_none() => format!(" The SLO, {} ms, lies above the plot.", number(slo)),
         _ => String::new(),
     };
-    let caption = format!("{}, by intervals of {}, in ms.{above}", what.caption, interval(timeline));
+    let caption =
+        format!("{}, by intervals of {}, in ms. n = {}.{above}", what.caption, interval(timeline), count(what.n));
     let mut chart = Chart::new(what.heading, &caption, (unit.axis(timeline), y), 0);
     let band = |high: usize| intervals(timeline, |b| (what.of)(b).map(|p| (p[0], p[high])));
     chart.band("s4 faint", &band(2));

@@ -120,7 +120,7 @@ fn legend(keys: &[Key], mut y: f64) -> (String, f64) {
         marks += &format!(
             "<g transform=\"translate({x:.1} {y:.1})\">{}<text class=\"legend\" x=\"27\" y=\"8\">{}</text></g>\n",
             key.mark(),
-            escape(key.name)
+            escape(&key.name)
         );
         x += width;
     }
@@ -178,7 +178,7 @@ mod tests {
     use crate::analysis::verdict::judge;
     use crate::report::html;
 
-    fn page(run: &Memory) -> html::RunPage {
+    fn page(run: &Memory) -> html::Page {
         let (summary, fidelity) = (summary_of(run), fidelity_of(run));
         html::render(run, None, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap()
     }
@@ -193,7 +193,7 @@ mod tests {
         let mut run = run_of(300, 1);
         run.manifest.command = ["loadline", "profile", "--header", "<x> & 'y'"].map(str::to_owned).to_vec();
         let page = page(&run);
-        let pictures = page.pictures();
+        let pictures = page.pictures(&run.manifest.command);
         assert_eq!(pictures.len(), page.text.matches("<svg class=\"chart\"").count());
         let mut names: Vec<&str> = pictures.iter().map(|p| p.name.as_str()).collect();
         assert!(names.contains(&"time-to-first-token-distribution"), "{names:?}");
@@ -213,14 +213,14 @@ mod tests {
                 "{said}"
             );
             assert!(said.contains(&run.manifest.run_id) && said.contains(&escape(&run.manifest.model)));
-            assert!(figure.keys.iter().all(|k| picture.svg.contains(&escape(k.name))));
+            assert!(figure.keys.iter().all(|k| picture.svg.contains(&escape(&k.name))));
             assert!(!picture.svg.contains("var(") && picture.svg.contains("#0072b2"), "colours are written out");
         }
     }
 
     #[test]
     fn a_png_has_three_dots_to_a_point_and_holds_the_texts() {
-        let pictures = page(&run_of(120, 2)).pictures();
+        let pictures = page(&run_of(120, 2)).pictures(&[]);
         let picture = pictures.iter().find(|p| p.name == "requests-in-flight-over-time").unwrap();
         let png = picture.png().unwrap();
         let pixels = tiny_skia::Pixmap::decode_png(&png).unwrap();

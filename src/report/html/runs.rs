@@ -13,13 +13,13 @@ use super::escape::{escape, escape_cut};
 use super::figure::{Figure, Key, figure, no_data};
 use super::svg::Chart;
 use super::table::table;
-use super::{page, section};
+use super::{Page, section};
 
 /// Classes of the curves of [`LETTERS`], in their order.
 const CLASSES: [&str; 8] = ["s1", "s2", "s3", "s4", "s1 dash", "s2 dash", "s3 dash", "s4 dash"];
 
 /// The page.
-pub fn render(runs: &[Run]) -> String {
+pub fn render(runs: &[Run]) -> Page {
     let title = format!("{} runs", runs.len());
     let worst = runs.iter().filter_map(|run| run.verdict.as_ref()).map(|v| v.judgement).max();
     let class = match worst {
@@ -48,11 +48,23 @@ pub fn render(runs: &[Run]) -> String {
         counts(runs),
         "</main>\n".into(),
     ];
-    page(&title, &body.concat())
+    Page::new(&title, &body.concat(), figures)
 }
 
 fn keys(runs: &[Run]) -> Vec<Key> {
-    CLASSES.iter().zip(LETTERS).take(runs.len()).map(|(class, letter)| Key::line(class, letter)).collect()
+    let key = |((class, letter), run): ((&'static str, &str), &Run)| {
+        Key::named(class, format!("{letter} {}", end_of(&run.dir)))
+    };
+    CLASSES.into_iter().zip(LETTERS.iter().copied()).zip(runs).map(key).collect()
+}
+
+/// Of a path of any length the last 40 characters, by which directories of one series differ.
+fn end_of(dir: &str) -> String {
+    let all: Vec<char> = dir.chars().collect();
+    match all.len().checked_sub(40) {
+        None | Some(0) => dir.into(),
+        Some(cut) => format!("…{}", all[cut..].iter().collect::<String>()),
+    }
 }
 
 fn spread(runs: &[Run], name: &str, latency: Latency) -> Figure {
@@ -87,13 +99,17 @@ fn answers(runs: &[Run]) -> Figure {
     if last <= 0.0 {
         return no_data(heading, "No request of any run was completed.");
     }
-    let caption = "Completed requests per second, in sixtieths of each run, from when its first request was due.";
+    let n: Vec<String> = runs.iter().map(|run| ended(run)[1].clone()).collect();
+    let caption = format!(
+        "Completed requests per second, in sixtieths of each run, from when its first request was due: n = {}.",
+        n.join(", ")
+    );
     let axes = (Axis::up_to("s", last), Axis::from_zero("requests/s", most));
-    let mut chart = Chart::new(heading, caption, axes, 0);
+    let mut chart = Chart::new(heading, &caption, axes, 0);
     for (class, rate) in CLASSES.iter().zip(&rates) {
         chart.steps(class, rate);
     }
-    figure(heading, &keys(runs), chart, caption)
+    figure(heading, &keys(runs), chart, &caption)
 }
 
 fn differences(runs: &[Run]) -> String {

@@ -13,13 +13,13 @@ use crate::report::text::fit;
 use crate::report::words;
 
 use super::escape::{escape, escape_cut};
+use super::shell;
 
 const REASONS_MAX: usize = 20;
 const ERRORS_MAX: usize = 30;
 const BOUNDS_MAX: usize = 10;
 const CONFIG_ROWS_MAX: usize = 150;
 const CONFIG_DEPTH_MAX: usize = 6;
-const ARGUMENTS_MAX: usize = 200;
 /// Longest text from outside, in columns.
 const TEXT_MAX: usize = 240;
 
@@ -239,13 +239,8 @@ pub(super) fn footer(manifest: &Manifest) -> String {
         escape_cut(&manifest.loadline_version, 40),
         escape_cut(&manifest.run_id, 40),
         manifest.schema_version,
-        escape_cut(&command(manifest), 2000)
+        escape_cut(&shell::line(&manifest.command), 2000)
     )
-}
-
-/// The command that made the run, as a shell takes it.
-pub(super) fn command(manifest: &Manifest) -> String {
-    manifest.command.iter().take(ARGUMENTS_MAX).map(|a| quote(a)).collect::<Vec<_>>().join(" ")
 }
 
 /// Which run a plot comes from, in one line.
@@ -257,14 +252,4 @@ pub(super) fn source(manifest: &Manifest) -> String {
         utc(manifest.anchor.t0_unix_ns),
         fit(&manifest.loadline_version, 40)
     )
-}
-
-/// An argument as a shell takes it.
-fn quote(argument: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "_-./:=@,+%".contains(c);
-    if !argument.is_empty() && argument.chars().all(is_plain) {
-        argument.into()
-    } else {
-        format!("'{}'", argument.replace('\'', "'\\''"))
-    }
 }

@@ -16,7 +16,7 @@ use super::escape::{escape, escape_cut};
 use super::figure::{Figure, Key, figure, no_data};
 use super::svg::{Chart, Slice};
 use super::table::table;
-use super::{page, section};
+use super::{Page, section};
 
 /// One colour for each tensor-parallel size, and the name that a legend can hold.
 const SIZES: [(u32, &str, &str); 4] = [(1, "s1", "TP1"), (2, "s2", "TP2"), (4, "s3", "TP4"), (8, "s4", "TP8")];
@@ -27,7 +27,7 @@ type Line = (&'static str, &'static str, fn(&UnderLoad) -> f64);
 const GIB: f64 = (1u64 << 30) as f64;
 
 /// The page.
-pub fn render(answer: &Answer<'_>) -> String {
+pub fn render(answer: &Answer<'_>) -> Page {
     let (spec, sweep) = (answer.spec, answer.sweep);
     let title = format!("{} on {}, {}", spec.model.names[0], spec.gpu.name, spec.backend.as_str());
     let capacities = &sweep.capacities;
@@ -62,7 +62,7 @@ pub fn render(answer: &Answer<'_>) -> String {
         answer.forecasts.iter().map(levels).collect(),
         "</main>\n".into(),
     ];
-    page(&title, &body.concat())
+    Page::new(&title, &body.concat(), figures)
 }
 
 fn recommendation(answer: &Answer<'_>) -> String {
@@ -89,7 +89,8 @@ fn by_batch(capacities: &[Capacity], heading: &str, label: &str, of: fn(&BatchPo
         return no_data(heading, "The model fits on none of the sizes.");
     }
     let caption = format!(
-        "Stage: static engine, all prompts in the cache and nobody waiting, up to the batch that fits into memory. Dashed: the bound of {} ms.",
+        "Stage: static engine, all prompts in the cache and nobody waiting, up to the batch that fits into memory. Predicted, n = {} batches. Dashed: the bound of {} ms.",
+        points().count(),
         number(bound_ms)
     );
     let axes = (
@@ -117,12 +118,15 @@ fn by_batch(capacities: &[Capacity], heading: &str, label: &str, of: fn(&BatchPo
 
 fn memory(capacities: &[Capacity]) -> Figure {
     let heading = "Memory of one GPU";
-    let caption = "GiB. KV cache is what is left for it by the engine's own policy; the rest is CUDA context, graphs, communication \
-                   and what the engine leaves free.";
+    let caption = format!(
+        "GiB. KV cache is what is left for it by the engine's own policy; the rest is CUDA context, graphs, communication \
+         and what the engine leaves free. Predicted, n = {} sizes.",
+        capacities.len()
+    );
     let highest = capacities.iter().map(|c| c.memory.hbm_bytes / GIB).fold(0.0, f64::max);
     let names: Vec<_> = capacities.iter().filter_map(|c| size(c.tp)).map(|s| s.1).collect();
     let axes = (Axis::classes("tensor-parallel size", &names), Axis::from_zero("GiB", highest));
-    let mut chart = Chart::new(heading, caption, axes, 0);
+    let mut chart = Chart::new(heading, &caption, axes, 0);
     // Each bar stands on the x axis; the taller ones are drawn first and show above the shorter ones.
     let parts: [Layer; 4] = [
         ("s4", "rest", |c| {
@@ -156,7 +160,7 @@ fn memory(capacities: &[Capacity]) -> Figure {
         Key::area("s3 solid", "KV cache"),
         Key::area("s4 solid", "rest"),
     ];
-    figure(heading, &keys, chart, caption)
+    figure(heading, &keys, chart, &caption)
 }
 
 fn frontier(answer: &Answer<'_>) -> Figure {
@@ -168,10 +172,11 @@ fn frontier(answer: &Answer<'_>) -> Figure {
     let corner = 1e3 / sla.itl_ms;
     let caption = format!(
         "What no other topology of up to {} GPUs beats, aggregated or disaggregated, in the mean field. Right of the line the ITL is within {} ms; \
-         the solid front also keeps the TTFT within {} ms.",
+         the solid front also keeps the TTFT within {} ms. Predicted, n = {} points.",
         answer.spec.max_gpus,
         number(sla.itl_ms),
-        number(sla.ttft_ms)
+        number(sla.ttft_ms),
+        sweep.front_any_ttft.len()
     );
     let xy = |p: &OperatingPoint| (p.tokens_per_s_per_user, p.tokens_per_s_per_gpu);
     let xs = sweep.front_any_ttft.iter().map(|p| xy(p).0).chain([corner]);
@@ -217,8 +222,9 @@ fn rates(f: &Forecast) -> impl Iterator<Item = (f64, &UnderLoad)> {
 fn latency_by_rate(f: &Forecast, bound_ms: f64) -> Figure {
     let heading = format!("TTFT under load, {}", f.point.topology);
     let caption = format!(
-        "Poisson arrivals, played through in simulated time; {} requests a level. Router, network and HTTP are not in it.",
-        f.open_loop.first().map_or(0, |l| l.requests)
+        "Poisson arrivals, played through in simulated time; n = {} requests at each of {} rates. Router, network and HTTP are not in it.",
+        f.open_loop.first().map_or(0, |l| l.requests),
+        rates(f).count()
     );
     let highest = rates(f).map(|(rate, _)| rate).fold(0.0, f64::max);
     let axes = (
@@ -235,13 +241,15 @@ fn latency_by_rate(f: &Forecast, bound_ms: f64) -> Figure {
         }
     }
     chart.reference_y("slo", bound_ms, &format!("bound {} ms", number(bound_ms)));
-    figure(&heading, &[Key::line("s1", "p50"), Key::line("s3", "p90"), Key::line("s2", "p99")], chart, &caption)
+    figure(&heading, &parts.map(|(class, name, _)| Key::line(class, name)), chart, &caption)
 }
 
 fn attainment(f: &Forecast) -> Figure {
     let heading = format!("SLO attainment, {}", f.point.topology);
     let caption = format!(
-        "Share of requests within both bounds. At least {} up to {} requests/s; the mean field alone would say {}.",
+        "Share of requests within both bounds, n = {} at each of {} rates. At least {} up to {} requests/s; the mean field alone would say {}.",
+        f.open_loop.first().map_or(0, |l| l.requests),
+        rates(f).count(),
         percent(f.attainment),
         number(f.capacity_rps),
         number(f.point.requests_per_s)

@@ -6,7 +6,7 @@
 use crate::comparison::repeats::Interval;
 use crate::comparison::validation::{Compared, LevelResult, Predicted};
 use crate::record::manifest::Judgement;
-use crate::report::number::{number, percent};
+use crate::report::number::{count, number, percent};
 use crate::report::validation::{load, remarks, shown, signed};
 
 use super::axis::Axis;
@@ -14,7 +14,7 @@ use super::escape::{escape, escape_cut};
 use super::figure::{Figure, Key, figure, no_data};
 use super::svg::{Chart, Slice};
 use super::table::table;
-use super::{page, section};
+use super::{Page, section};
 
 /// Statistics that are drawn: the place among those of a latency, the mark, the name.
 const DRAWN: [(usize, &str, &str); 3] = [(1, "s1", "p50"), (2, "s3", "p90"), (3, "s2", "p99")];
@@ -22,7 +22,7 @@ const DRAWN: [(usize, &str, &str); 3] = [(1, "s1", "p50"), (2, "s3", "p90"), (3,
 type Of = fn(&LevelResult) -> &[Compared; 4];
 
 /// The page. `about` says what was asked of which deployment.
-pub fn render(title: &str, about: &str, predicted: Predicted, levels: &[LevelResult], notes: &[String]) -> String {
+pub fn render(title: &str, about: &str, predicted: Predicted, levels: &[LevelResult], notes: &[String]) -> Page {
     let judgement = levels.iter().map(|r| r.verdict.judgement).max().unwrap_or(Judgement::Invalid);
     let class = match judgement {
         Judgement::Valid => "valid",
@@ -55,7 +55,12 @@ pub fn render(title: &str, about: &str, predicted: Predicted, levels: &[LevelRes
         rates(levels),
         "</main>\n".into(),
     ];
-    page(title, &body.concat())
+    Page::new(title, &body.concat(), figures)
+}
+
+/// Requests of the steady states.
+fn requests(levels: &[LevelResult]) -> String {
+    count(levels.iter().flat_map(|r| &r.runs).map(|run| run.steady_requests).sum())
 }
 
 fn names(levels: &[LevelResult]) -> Vec<&'static str> {
@@ -69,10 +74,10 @@ fn latency(heading: &str, label: &str, levels: &[LevelResult], of: Of, predicted
         return no_data(heading, "No level has this latency.");
     }
     let runs = levels.iter().map(|r| r.runs.len()).max().unwrap_or(0);
-    let requests: u64 = levels.iter().flat_map(|r| &r.runs).map(|run| run.steady_requests).sum();
     let caption = format!(
-        "Percentiles over the requests of the steady state, n = {requests} in all; the mean over {runs} run(s) of a level, with its \
-         interval where there are several. Dashed: what was predicted."
+        "Percentiles over the requests of the steady state, n = {} in all; the mean over {runs} run(s) of a level, with its \
+         interval where there are several. Dashed: what was predicted.",
+        requests(levels)
     );
     let ends = values().flat_map(|i| i.ends.map_or([i.mean; 2], |(low, high)| [low, high])).filter(|v| *v > 0.0);
     let axes = (
@@ -95,14 +100,17 @@ fn latency(heading: &str, label: &str, levels: &[LevelResult], of: Of, predicted
     if let Some(predicted) = predicted {
         chart.reference_y("slo", predicted, &format!("predicted {} ms", number(predicted)));
     }
-    figure(heading, &DRAWN.map(|(_, class, name)| Key { class, area: false, name }), chart, &caption)
+    figure(heading, &DRAWN.map(|(_, class, name)| Key::line(class, name)), chart, &caption)
 }
 
 fn attainment(levels: &[LevelResult]) -> Figure {
     let heading = "SLA attainment by level";
-    let caption = "Share of requests that met both targets, in the steady state; failed and unsent ones met none.";
+    let caption = format!(
+        "Share of requests that met both targets, in the steady state; failed and unsent ones met none. n = {} in all.",
+        requests(levels)
+    );
     let axes = (Axis::classes("level of load", &names(levels)), Axis::up_to("share within both targets", 1.0));
-    let mut chart = Chart::new(heading, caption, axes, 0);
+    let mut chart = Chart::new(heading, &caption, axes, 0);
     let bar = |(i, r): (usize, &LevelResult)| {
         let share = r.attainment?.mean;
         let note = format!("{} at {}: {}", r.level.name, load(r), percent(share));
@@ -113,7 +121,7 @@ fn attainment(levels: &[LevelResult]) -> Figure {
         return no_data(heading, "No level has requests that ended.");
     }
     chart.bars("s1 solid", &bars);
-    figure(heading, &[], chart, caption)
+    figure(heading, &[], chart, &caption)
 }
 
 fn errors(predicted: Predicted, levels: &[LevelResult]) -> String {
