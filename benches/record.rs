@@ -14,9 +14,10 @@ use std::hash::Hash;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 use loadline::outcome::EventKind;
-use loadline::record::encode::{TokenRows, token_group};
+use loadline::record::encode::token_group;
 use loadline::record::row::{CHUNK_STAMPS, TokenChunk, TokenStamp};
 use loadline::record::schema::Table;
+use loadline::record::token_rows::TokenRows;
 use loadline::rng::{Seed, Stream};
 use parquet::file::writer::SerializedFileWriter;
 use rand::RngExt;

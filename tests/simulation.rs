@@ -223,7 +223,7 @@ fn simulate(seed: u64) -> (PhaseSpec, Plan, Outcomes) {
     while let Some(parcel) = intake.pop() {
         match parcel {
             Parcel::Request(row) => rows.push(*row),
-            Parcel::Exchange(_) => unreachable!("nobody asked for it"),
+            Parcel::Run(_) | Parcel::Exchange(_) => unreachable!("nobody asked for it"),
             Parcel::Tokens(chunk) => tokens.entry(chunk.request_id).or_default().extend(chunk.rows()),
         }
     }

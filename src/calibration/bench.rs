@@ -238,7 +238,7 @@ fn collect(mut intake: Intake) -> (Vec<RequestRow>, Vec<TokenRow>) {
             }
             Some(Parcel::Request(row)) => requests.push(*row),
             // It asks for none.
-            Some(Parcel::Exchange(_)) => {}
+            Some(Parcel::Run(_) | Parcel::Exchange(_)) => {}
             None if intake.is_closed() => return (requests, tokens),
             None => std::thread::park_timeout(IDLE),
         }

@@ -10,7 +10,7 @@ use super::transport::{Alike, Marks, ReadStamp};
 use crate::outcome::{EventKind, Outcome, TokenSource};
 use crate::record::exchange;
 use crate::record::ring::Recorder;
-use crate::record::row::{ERROR_TEXT_MAX, RequestRow, TokenChunk, TokenStamp};
+use crate::record::row::{ERROR_TEXT_MAX, RUN_EVENTS_MAX, RequestRow, TokenChunk, TokenRun, TokenStamp};
 use crate::wire::delta::{Delta, Usage};
 use crate::wire::learned::Learned;
 use crate::wire::sse::{Event, Scanner};
@@ -169,15 +169,28 @@ impl Flight {
             return 0;
         };
         debug_assert!(answer.heard.is_none() && !answer.reply.is_kept(), "an answer of which every byte is wanted");
-        for ((read, t_ns), bytes) in (events.first_read..).zip(events.t_ns).zip(events.data_bytes) {
-            answer.bytes_received += u64::from(bytes + events.framing_bytes);
-            let stamp = TokenStamp { t_ns: *t_ns, kernel_ns: None, read, bytes: *bytes, tokens: None, kind };
-            answer.record(stamp, recorder);
+        answer.flush(recorder);
+        let turns = events.data_bytes.len().max(1);
+        for (t_ns, first) in events.t_ns.chunks(RUN_EVENTS_MAX).zip((0..).step_by(RUN_EVENTS_MAX)) {
+            recorder.push_run(TokenRun {
+                request_id: answer.request_id,
+                first_seq: answer.events + first as u32,
+                first_read: events.first_read + first as u32,
+                kind,
+                t_ns: t_ns.to_vec(),
+                bytes: events.data_bytes.iter().cycle().skip(first % turns).take(turns).copied().collect(),
+            });
         }
+        let count = events.t_ns.len();
+        let data = |sizes: &[u32]| sizes.iter().map(|bytes| u64::from(*bytes)).sum::<u64>();
+        answer.bytes_received += (count / turns) as u64 * data(events.data_bytes)
+            + data(&events.data_bytes[..count % turns])
+            + count as u64 * u64::from(events.framing_bytes);
         // What they are like came before them, so that the first token is known.
-        answer.content_events += events.t_ns.len() as u32;
+        answer.content_events += count as u32;
+        answer.events += count as u32;
         answer.last_token_ns = Some(*last_ns);
-        events.t_ns.len() as u32
+        count as u32
     }
 
     /// Whether it held a place for requests without a token until now, and has one; says so once.

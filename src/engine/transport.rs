@@ -104,7 +104,7 @@ pub enum Signal<'a> {
 pub struct Alike<'a> {
     /// When each was read.
     pub t_ns: &'a [i64],
-    /// Bytes of data of each.
+    /// Bytes of data of each, by turns: at least one number, and after the last the first again.
     pub data_bytes: &'a [u32],
     /// Bytes around the data of each.
     pub framing_bytes: u32,

@@ -8,9 +8,8 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::io::{self, Write};
 
-use serde::ser::{Serialize, SerializeMap, Serializer};
-
 use super::aiperf_words::{ErrorDetails, is_of_the_run};
+use super::decimal::put_number;
 use crate::error::{Error, Result};
 use crate::metrics::{MetricDef, Request, RequestValue, Unit, for_each_value};
 use crate::outcome::{Outcome, OutcomeClass, Phase};
@@ -57,24 +56,51 @@ pub(super) fn write_lines(
 }
 
 fn render(manifest: &Manifest, row: &RequestRow, tokens: &[TokenRow], sent_ns: i64) -> io::Result<Vec<u8>> {
-    let class = row.outcome.class();
-    let record = Record {
-        metadata: metadata(manifest, row, sent_ns),
-        metrics: Metrics(Request::of(manifest, row, tokens)),
-        error: (class != OutcomeClass::Completed)
-            .then(|| ErrorDetails::new(row.outcome, row.http_status, row.error.as_deref())),
-    };
-    let mut line = serde_json::to_vec(&record)?;
-    line.push(b'\n');
+    // Most of a line are the gaps between its tokens, and its names and units are ours: nothing of it needs escaping.
+    let mut line = Vec::with_capacity(LINE_BYTES + GAP_BYTES * tokens.len());
+    line.extend_from_slice(b"{\"metadata\":");
+    serde_json::to_writer(&mut line, &metadata(manifest, row, sent_ns))?;
+    line.extend_from_slice(b",\"metrics\":{");
+    let mut written = Ok(());
+    let mut first = true;
+    for_each_value(&Request::of(manifest, row, tokens), &mut |def, value| {
+        if written.is_ok() && !is_of_the_run(def) {
+            if !std::mem::take(&mut first) {
+                line.push(b',');
+            }
+            written = put_metric(&mut line, def, value);
+        }
+    });
+    written?;
+    line.push(b'}');
+    if row.outcome.class() != OutcomeClass::Completed {
+        line.extend_from_slice(b",\"error\":");
+        let error = ErrorDetails::new(row.outcome, row.http_status, row.error.as_deref());
+        serde_json::to_writer(&mut line, &error)?;
+    }
+    line.extend_from_slice(b"}\n");
     Ok(line)
 }
 
-#[derive(serde::Serialize)]
-struct Record<'a> {
-    metadata: Metadata<'a>,
-    metrics: Metrics<'a>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<ErrorDetails<'a>>,
+/// Room that is made for a line beside its gaps, and for a gap.
+const LINE_BYTES: usize = 5 << 10;
+const GAP_BYTES: usize = 12;
+
+/// `"tag":{"value":…,"unit":"…"}`
+fn put_metric(line: &mut Vec<u8>, def: &MetricDef, value: RequestValue<'_>) -> io::Result<()> {
+    write!(line, "\"{}\":{{\"value\":", def.name)?;
+    match value {
+        RequestValue::One(v) if is_whole(def) => write!(line, "{}", v as u64)?,
+        RequestValue::One(v) => put_number(line, v)?,
+        RequestValue::Many(values) => {
+            for (i, v) in values.iter().enumerate() {
+                line.push(if i == 0 { b'[' } else { b',' });
+                put_number(line, *v)?;
+            }
+            line.push(b']');
+        }
+    }
+    write!(line, ",\"unit\":\"{}\"}}", def.unit.label())
 }
 
 /// What aiperf tells of a request beside its metrics. Times are nanoseconds since 1970.
@@ -138,44 +164,9 @@ pub(super) fn metadata<'a>(manifest: &Manifest, row: &'a RequestRow, sent_ns: i6
     }
 }
 
-/// The request's metrics as `{tag: {value, unit}}`, written straight from the registry.
-struct Metrics<'a>(Request<'a>);
-
-impl Serialize for Metrics<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(None)?;
-        let mut result = Ok(());
-        for_each_value(&self.0, &mut |def, value| {
-            if result.is_ok() && !is_of_the_run(def) {
-                result = map.serialize_entry(def.name, &Entry { value, def });
-            }
-        });
-        result?;
-        map.end()
-    }
-}
-
-struct Entry<'a> {
-    value: RequestValue<'a>,
-    def: &'a MetricDef,
-}
-
 /// Whether a metric's values of single requests are whole numbers, which aiperf writes as such here.
 fn is_whole(def: &MetricDef) -> bool {
     matches!(def.unit, Unit::Tokens | Unit::Count) || def.name == "http_req_connection_reused"
-}
-
-impl Serialize for Entry<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
-        let mut map = serializer.serialize_map(Some(2))?;
-        match self.value {
-            RequestValue::One(v) if is_whole(self.def) => map.serialize_entry("value", &(v as u64))?,
-            RequestValue::One(v) => map.serialize_entry("value", &v)?,
-            RequestValue::Many(values) => map.serialize_entry("value", values)?,
-        }
-        map.serialize_entry("unit", self.def.unit.label())?;
-        map.end()
-    }
 }
 
 /// Puts lines in the order in which their requests ended, as far as a bounded buffer can.

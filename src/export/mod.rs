@@ -22,6 +22,7 @@ mod aiperf_words;
 pub mod asked;
 pub mod comparison;
 pub mod comparison_table;
+mod decimal;
 pub mod fidelity;
 pub mod goodput;
 pub mod inputs;

@@ -81,7 +81,7 @@ fn submit(deployment: &mut dyn Deployment, at_ns: i64, job: Job, served: &mut Ve
     let sequence = SequenceId(served.len() as u64);
     served.push(Served { arrival_ns: at_ns, first_ns: None, last_ns: None, output_tokens: job.output_tokens });
     // A refused request stays without tokens.
-    let _ = deployment.submit(sequence, at_ns, job);
+    let _ = deployment.submit(sequence, at_ns, Job { quiet: true, ..job });
 }
 
 fn note(tokens: &mut Vec<Token>, served: &mut [Served]) {

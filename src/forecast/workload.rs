@@ -57,9 +57,10 @@ impl Requests {
             requests.unsized_answers += usize::from(entry.output_tokens.is_none());
             let output_tokens = entry.output_tokens.unwrap_or(workload.osl_tokens).max(1);
             let content = content(trace, entry);
-            requests
-                .arrivals
-                .push(Arrival { at_ns, job: Job { prompt_tokens: entry.input_tokens.max(1), output_tokens, content } });
+            requests.arrivals.push(Arrival {
+                at_ns,
+                job: Job { prompt_tokens: entry.input_tokens.max(1), output_tokens, content, quiet: false },
+            });
         }
         requests
     }

@@ -1,20 +1,21 @@
 //! Rows → one row group of a Parquet file, column by column.
 //!
-//! In: rows in the order in which they shall stand; [`TokenRows`] collects and sorts them. Out: a closed row group.
+//! In: rows in the order in which they shall stand. Out: a closed row group.
 //! Invariants: the columns are written in the order of [`super::schema`], which the writer checks by type.
 //! Not here: when to write, and what happens to the file (`table`).
 
 use std::io::Write;
+use std::iter::repeat_n;
 
 use parquet::data_type::{ByteArray, ByteArrayType, DataType, DoubleType, Int32Type, Int64Type};
 use parquet::errors::{ParquetError, Result};
 use parquet::file::writer::{SerializedFileWriter, SerializedRowGroupWriter};
-use parquet::schema::types::ColumnDescPtr;
 
 use super::name_column;
-use super::row::{RequestRow, TokenChunk, TokenStamp};
+use super::row::{RequestRow, TokenStamp};
 use super::schema::{KIND_COLUMN, Table};
 use super::server::ServerRow;
+use super::token_rows::{Events, Piece, TokenRows};
 
 /// Writes `rows` as one row group.
 pub fn request_group<W: Write + Send>(file: &mut SerializedFileWriter<W>, rows: &[RequestRow]) -> Result<()> {
@@ -57,70 +58,61 @@ pub fn request_group<W: Write + Send>(file: &mut SerializedFileWriter<W>, rows: 
     c.close()
 }
 
-/// Some consecutive stamps of one request within [`TokenRows`].
-#[derive(Clone, Copy, Debug)]
-struct Span {
-    request_id: u64,
-    first_seq: u32,
-    start: usize,
-    len: usize,
-}
-
-/// Token rows on their way into a row group. Holds the stamps of many chunks, so that the chunks can go back at once.
-#[derive(Debug, Default)]
-pub struct TokenRows {
-    spans: Vec<Span>,
-    stamps: Vec<TokenStamp>,
-}
-
-impl TokenRows {
-    /// Adds a chunk's rows.
-    pub fn push(&mut self, chunk: &TokenChunk) {
-        let (start, len) = (self.stamps.len(), chunk.stamps.len());
-        self.spans.push(Span { request_id: chunk.request_id, first_seq: chunk.first_seq, start, len });
-        self.stamps.extend_from_slice(&chunk.stamps);
-    }
-
-    /// Number of rows.
-    pub fn len(&self) -> usize {
-        self.stamps.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.stamps.is_empty()
-    }
-
-    /// Forgets all rows and keeps the memory.
-    pub fn clear(&mut self) {
-        self.spans.clear();
-        self.stamps.clear();
-    }
-
-    /// Puts the rows of a request together and in order, and the requests in order of their ids.
-    pub fn sort(&mut self) {
-        self.spans.sort_unstable_by_key(|s| (s.request_id, s.first_seq));
-    }
-
-    fn stamps(&self) -> impl Iterator<Item = &TokenStamp> {
-        self.spans.iter().flat_map(|s| &self.stamps[s.start..s.start + s.len])
-    }
-}
-
 /// Writes `rows`, in the order of their last sort, as one row group.
 pub fn token_group<W: Write + Send>(file: &mut SerializedFileWriter<W>, rows: &TokenRows) -> Result<()> {
     let mut c = Columns::new(file.next_row_group()?);
-    let ids = rows.spans.iter().flat_map(|s| std::iter::repeat_n(s.request_id as i64, s.len));
-    let seqs = rows.spans.iter().flat_map(|s| (s.first_seq..).take(s.len).map(|seq| seq as i32));
-    c.required::<Int64Type>(ids)?;
-    c.required::<Int32Type>(seqs)?;
-    c.required::<Int64Type>(rows.stamps().map(|s| s.t_ns))?;
-    c.optional::<Int64Type>(rows.stamps().map(|s| s.kernel_ns))?;
-    c.required::<Int32Type>(rows.stamps().map(|s| s.read as i32))?;
-    c.names(Table::Tokens.schema().column(KIND_COLUMN), rows.stamps().map(|s| s.kind.as_str()))?;
-    c.required::<Int32Type>(rows.stamps().map(|s| s.bytes as i32))?;
-    c.optional::<Int32Type>(rows.stamps().map(|s| s.tokens.map(i32::from)))?;
+    c.pieces::<Int64Type>(rows, |p, ids, _| ids.extend(repeat_n(p.request_id as i64, p.len())))?;
+    c.pieces::<Int32Type>(rows, |p, seqs, _| seqs.extend((p.first_seq..).take(p.len()).map(|seq| seq as i32)))?;
+    c.pieces::<Int64Type>(rows, |p, times, _| match p.events {
+        Events::Stamps(stamps) => times.extend(stamps.iter().map(|s| s.t_ns)),
+        Events::Run(run) => times.extend_from_slice(&run.t_ns),
+    })?;
+    c.pieces::<Int64Type>(rows, |p, times, levels| match p.events {
+        Events::Stamps(stamps) => push_optional(times, levels, stamps.iter().map(|s| s.kernel_ns)),
+        Events::Run(run) => levels.extend(repeat_n(0, run.t_ns.len())),
+    })?;
+    c.pieces::<Int32Type>(rows, |p, reads, _| match p.events {
+        Events::Stamps(stamps) => reads.extend(stamps.iter().map(|s| s.read as i32)),
+        Events::Run(run) => reads.extend((run.first_read..).take(run.t_ns.len()).map(|read| read as i32)),
+    })?;
+    let kinds = rows.pieces().flat_map(|p| match p.events {
+        Events::Stamps(stamps) => Kinds::Of(stamps.iter()),
+        Events::Run(run) => Kinds::All(std::iter::once((run.t_ns.len() as u64, run.kind.as_str()))),
+    });
+    name_column::write(&mut c.group, Table::Tokens.schema().column(KIND_COLUMN), kinds)?;
+    c.pieces::<Int32Type>(rows, |p, bytes, _| match p.events {
+        Events::Stamps(stamps) => bytes.extend(stamps.iter().map(|s| s.bytes as i32)),
+        Events::Run(run) => bytes.extend(run.bytes.iter().cycle().take(run.t_ns.len()).map(|bytes| *bytes as i32)),
+    })?;
+    c.pieces::<Int32Type>(rows, |p, tokens, levels| match p.events {
+        Events::Stamps(stamps) => push_optional(tokens, levels, stamps.iter().map(|s| s.tokens.map(i32::from))),
+        Events::Run(run) => levels.extend(repeat_n(0, run.t_ns.len())),
+    })?;
     c.close()
+}
+
+/// What rows carried, and how many in a row.
+enum Kinds<'a> {
+    Of(std::slice::Iter<'a, TokenStamp>),
+    All(std::iter::Once<(u64, &'static str)>),
+}
+
+impl Iterator for Kinds<'_> {
+    type Item = (u64, &'static str);
+
+    fn next(&mut self) -> Option<(u64, &'static str)> {
+        match self {
+            Kinds::Of(stamps) => stamps.next().map(|s| (1, s.kind.as_str())),
+            Kinds::All(once) => once.next(),
+        }
+    }
+}
+
+fn push_optional<T>(values: &mut Vec<T>, levels: &mut Vec<i16>, rows: impl Iterator<Item = Option<T>>) {
+    for value in rows {
+        levels.push(i16::from(value.is_some()));
+        values.extend(value);
+    }
 }
 
 /// Writes rows of the server's metrics as one row group.
@@ -164,21 +156,20 @@ impl<'f, W: Write + Send> Columns<'f, W> {
         Columns { group }
     }
 
-    /// Writes the next column, which has one of a few names in each row, long runs of them alike.
-    fn names(&mut self, column: ColumnDescPtr, mut rows: impl Iterator<Item = &'static str>) -> Result<()> {
-        let mut next = rows.next();
-        let runs = std::iter::from_fn(|| {
-            let name = next?;
-            let mut count = 1;
-            next = rows.by_ref().find(|other| {
-                // The same text in the same place, nearly always.
-                let same = std::ptr::eq(*other, name);
-                count += u64::from(same);
-                !same
-            });
-            Some((count, name))
-        });
-        name_column::write(&mut self.group, column, runs)
+    /// Writes the next column piece by piece; `put` adds the values of all rows of a piece, and their levels where some may lack one.
+    fn pieces<T: DataType>(
+        &mut self,
+        rows: &TokenRows,
+        mut put: impl FnMut(&Piece<'_>, &mut Vec<T::T>, &mut Vec<i16>),
+    ) -> Result<()> {
+        let mut pieces = rows.pieces();
+        self.column::<T>(|batch, levels| {
+            while batch.len().max(levels.len()) < BATCH
+                && let Some(piece) = pieces.next()
+            {
+                put(&piece, batch, levels);
+            }
+        })
     }
 
     /// Writes the next column, which has a value in each row.
@@ -189,10 +180,7 @@ impl<'f, W: Write + Send> Columns<'f, W> {
     /// Writes the next column, which may lack values.
     fn optional<T: DataType>(&mut self, mut values: impl Iterator<Item = Option<T::T>>) -> Result<()> {
         self.column::<T>(|batch, levels| {
-            for value in values.by_ref().take(BATCH) {
-                levels.push(i16::from(value.is_some()));
-                batch.extend(value);
-            }
+            push_optional(batch, levels, values.by_ref().take(BATCH));
         })
     }
 

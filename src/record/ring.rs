@@ -16,13 +16,15 @@ use std::sync::{Arc, Mutex, PoisonError};
 use crossbeam_queue::ArrayQueue;
 
 use super::exchange::{Exchange, WAITING_BYTES_MAX};
-use super::row::{RequestRow, TokenChunk};
+use super::row::{RequestRow, TokenChunk, TokenRun};
 
 /// What travels from a worker to the writer.
 #[derive(Debug)]
 pub enum Parcel {
     /// Consecutive events of one request.
     Tokens(Box<TokenChunk>),
+    /// The same of events that are alike.
+    Run(Box<TokenRun>),
     /// A request whose outcome is known.
     Request(Box<RequestRow>),
     /// What a request and its answer said.
@@ -112,20 +114,36 @@ impl Recorder {
     /// Hands a chunk over. If the ring is full, its tokens are lost and counted.
     #[inline]
     pub fn push_tokens(&mut self, chunk: Box<TokenChunk>) {
-        self.flush();
-        let mut parcel = Parcel::Tokens(chunk);
-        while let Err(back) = self.shared.full.push(parcel) {
-            if self.waits_for_room {
-                std::thread::yield_now();
-                parcel = back;
-                continue;
-            }
-            let Parcel::Tokens(mut chunk) = back else { return };
-            self.shared.tokens_lost.fetch_add(chunk.stamps.len() as u64, Ordering::Relaxed);
+        if let Some(Parcel::Tokens(mut chunk)) = self.push(Parcel::Tokens(chunk)) {
+            self.lose_tokens(chunk.stamps.len());
             chunk.stamps.clear();
             self.spare = Some(chunk);
-            return;
         }
+    }
+
+    /// Hands events over that are alike. If the ring is full, they are lost and counted.
+    pub fn push_run(&mut self, run: TokenRun) {
+        if let Some(Parcel::Run(run)) = self.push(Parcel::Run(Box::new(run))) {
+            self.lose_tokens(run.t_ns.len());
+        }
+    }
+
+    /// Hands a parcel over behind those that wait; it comes back where there is no room.
+    #[inline]
+    fn push(&mut self, mut parcel: Parcel) -> Option<Parcel> {
+        self.flush();
+        while let Err(back) = self.shared.full.push(parcel) {
+            if !self.waits_for_room {
+                return Some(back);
+            }
+            std::thread::yield_now();
+            parcel = back;
+        }
+        None
+    }
+
+    fn lose_tokens(&self, count: usize) {
+        self.shared.tokens_lost.fetch_add(count as u64, Ordering::Relaxed);
     }
 
     /// Hands a request's row over; if the ring is full, it waits here for a later call.
@@ -285,7 +303,7 @@ mod tests {
             match parcel {
                 Parcel::Tokens(chunk) => stamps += chunk.stamps.len(),
                 Parcel::Request(row) => requests.push(row.request_id),
-                Parcel::Exchange(_) => unreachable!(),
+                Parcel::Run(_) | Parcel::Exchange(_) => unreachable!(),
             }
         }
         assert_eq!((requests, stamps), (vec![0, 1, 2, 3, 4], 7));
@@ -348,7 +366,7 @@ mod tests {
                     assert_eq!(row.request_id, requests, "request rows keep their order");
                     requests += 1;
                 }
-                Some(Parcel::Exchange(_)) => unreachable!(),
+                Some(Parcel::Run(_) | Parcel::Exchange(_)) => unreachable!(),
                 None => std::thread::yield_now(),
             }
         }

@@ -221,3 +221,24 @@ impl TokenChunk {
         })
     }
 }
+
+/// Most events of one [`TokenRun`].
+pub const RUN_EVENTS_MAX: usize = 1024;
+
+/// Some consecutive events of one request that differ in time, and in size by turns: each in a read of its own, which no kernel
+/// stamped, and with an untold number of tokens.
+#[derive(Debug)]
+pub struct TokenRun {
+    /// The request that the events answer.
+    pub request_id: u64,
+    /// `seq` of the first.
+    pub first_seq: u32,
+    /// `read` of the first.
+    pub first_read: u32,
+    /// What all of them carried.
+    pub kind: EventKind,
+    /// See [`TokenRow::t_ns`]; one for each, [`RUN_EVENTS_MAX`] at most.
+    pub t_ns: Vec<i64>,
+    /// See [`TokenRow::bytes`]; of each by turns, at least one.
+    pub bytes: Vec<u32>,
+}

@@ -15,11 +15,12 @@ use parquet::errors::{ParquetError, Result as Written};
 use parquet::file::writer::SerializedFileWriter;
 
 use super::durable::{Directory, DurableFile, Storage};
-use super::encode::{TokenRows, request_group, token_group};
+use super::encode::{request_group, token_group};
 use super::exchange::{self, Exchange};
 use super::ring::{Intake, Parcel};
 use super::row::RequestRow;
 use super::schema::Table;
+use super::token_rows::TokenRows;
 use crate::error::{Error, Result};
 use crate::time::{Clock, SECOND_NS};
 
@@ -261,9 +262,11 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
             Parcel::Tokens(chunk) => {
                 self.token_rows.push(&chunk);
                 self.intakes[intake].recycle(chunk);
-                if self.token_rows.len() >= self.options.rows_per_group_tokens {
-                    self.flush_tokens();
-                }
+                self.flush_full_group();
+            }
+            Parcel::Run(run) => {
+                self.token_rows.push_run(run);
+                self.flush_full_group();
             }
             Parcel::Request(row) => {
                 self.request_rows.push(*row);
@@ -281,6 +284,12 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
         self.flush_tokens();
         self.flush_requests();
         self.flushed_ns = self.clock.now_ns();
+    }
+
+    fn flush_full_group(&mut self) {
+        if self.token_rows.len() >= self.options.rows_per_group_tokens {
+            self.flush_tokens();
+        }
     }
 
     fn flush_tokens(&mut self) {

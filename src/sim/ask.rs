@@ -12,8 +12,8 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, SeqAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::content::{short_word_hash, word_hash};
 use super::parameters;
+use super::words::words;
 
 /// The ways of asking.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -347,49 +347,6 @@ impl<'de> Visitor<'de> for PartVisitor {
     }
 }
 
-/// The numbers of whitespace-separated words. Prompts are large and the server has one thread, so that plain ASCII, which
-/// is what benchmarks send, is split without decoding.
-fn words(text: &str) -> Vec<u64> {
-    if !text.is_ascii() {
-        return text.split_whitespace().map(|word| word_hash(word.as_bytes())).collect();
-    }
-    // A word and its space, where nothing else is known.
-    let mut words = Vec::with_capacity(text.len() / 6);
-    let (bytes, mut at) = (text.as_bytes(), 0);
-    while let Some(eight) = bytes.get(at..).and_then(|rest| rest.first_chunk::<8>()) {
-        let eight = u64::from_le_bytes(*eight);
-        let length = (spaces(eight).trailing_zeros() / 8) as usize;
-        if length == 8 {
-            // Its end is further on.
-            let rest = &bytes[at..];
-            let length = rest.iter().position(|b| is_space(*b)).unwrap_or(rest.len());
-            words.push(word_hash(&rest[..length]));
-            at += length + 1;
-            continue;
-        }
-        if length > 0 {
-            words.push(short_word_hash(eight & ((1 << (8 * length)) - 1), length as u64));
-        }
-        at += length + 1;
-    }
-    let rest = bytes.get(at..).unwrap_or_default();
-    words.extend(rest.split(|b| is_space(*b)).filter(|word| !word.is_empty()).map(word_hash));
-    words
-}
-
-/// The ASCII part of `char::is_whitespace`: \t \n \v \f \r and the space.
-fn is_space(b: u8) -> bool {
-    b == b' ' || b.wrapping_sub(b'\t') < 5
-}
-
-/// The upper bit of each of eight ASCII bytes that is such a space. No sum of two bytes below 128 reaches the next one.
-fn spaces(eight: u64) -> u64 {
-    const EACH: u64 = 0x0101_0101_0101_0101;
-    let is_blank = !((eight ^ (EACH * 0x20)) + EACH * 0x7f);
-    let (from_tab, above_return) = (eight + EACH * (0x80 - 9), eight + EACH * (0x80 - 14));
-    (is_blank | from_tab & !above_return) & (EACH * 0x80)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -400,29 +357,6 @@ mod tests {
 
     fn completions(body: &str) -> Result<Ask<'_>, BadAsk> {
         Ask::read(Api::Completions, body.as_bytes(), 1000)
-    }
-
-    #[test]
-    fn words_are_those_of_split_whitespace() {
-        for text in ["", " ", "a", " a b  c\n", "a\tb\u{b}c\u{c}d\re", "ä\u{a0}b ", "x\u{2003}y", "\u{1f}a\u{1c}b"] {
-            let split: Vec<u64> = text.split_whitespace().map(|w| word_hash(w.as_bytes())).collect();
-            assert_eq!(words(text), split, "{text:?}");
-        }
-    }
-
-    #[test]
-    fn words_of_any_length_at_any_place_are_those_of_split_whitespace() {
-        let mut state = 1_u64;
-        for length in 0..400 {
-            let byte = |_| {
-                state = crate::rng::mix(state);
-                // Letters, spaces of all six kinds, and what stands beside them in ASCII.
-                *b"abcdefgh \t\n\x0b\x0c\r \x08\x0e\x1f!\x7f\0".get(state as usize % 40).unwrap_or(&b'z')
-            };
-            let text: String = (0..length).map(byte).map(char::from).collect();
-            let split: Vec<u64> = text.split_whitespace().map(|w| word_hash(w.as_bytes())).collect();
-            assert_eq!(words(&text), split, "{text:?}");
-        }
     }
 
     #[test]

@@ -7,17 +7,22 @@
 //! A sequence that finds no block throws out the one that was let in last, which then waits first in the queue and is
 //! computed again, what it had said included ([`Admission::Preempt`]); or sequences are let in only if they can be
 //! held to their end ([`Admission::Reserve`]).
+//! Of a quiet job's answer an iteration is looked at only where it fills a block or ends: between these, sequences get a token
+//! each and nothing else happens to them ([`Sequence::settle`]).
 //! Invariants: requests are let in in order of arrival, but for those that were thrown out; never more than `max_sequences`
-//! run; blocks are conserved ([`BlockPool`]); a sequence gets exactly its `output_tokens`.
+//! run, and of them only the last one can be within its prompt; blocks are conserved ([`BlockPool`]); a sequence gets exactly
+//! its `output_tokens`.
+
+mod sequence;
 
 use std::collections::VecDeque;
 
 use rand_distr::{Distribution, StandardNormal};
 
-use super::content::{BLOCK_TOKENS, Chain};
+use self::sequence::{Sequence, StepEnds};
+use super::content::BLOCK_TOKENS;
 use super::deployment::{Deployment, Job, Load, Refusal, SequenceId, Taken, Token};
-use super::kv::{BlockId, BlockPool};
-use super::reply::answer_token;
+use super::kv::BlockPool;
 use crate::error::{Error, Result};
 use crate::profiler::backend::Backend;
 use crate::profiler::cost::{CostModel, StepLoad};
@@ -109,74 +114,6 @@ pub(super) fn check_speedup(speedup: f64) -> Result<()> {
     Err(Error::Usage(format!("--speedup {speedup} must be a positive number")))
 }
 
-/// A request, waiting or running.
-#[derive(Debug)]
-struct Sequence {
-    id: SequenceId,
-    arrival_ns: i64,
-    prompt_tokens: u32,
-    output_tokens: u32,
-    /// The names of its full blocks, as far as its tokens are known.
-    names: Vec<u64>,
-    /// Without content, nothing of it has a name.
-    has_content: bool,
-    /// Behind the last known token.
-    chain: Chain,
-    answer: u64,
-    blocks: Vec<BlockId>,
-    /// Its first blocks that have been named in the pool.
-    named: u32,
-    /// Tokens whose keys and values are in the cache.
-    computed_tokens: u32,
-    /// Tokens that the current iteration adds to them.
-    chunk_tokens: u32,
-    produced_tokens: u32,
-    /// What was found in the cache when it was first let in; `None` before.
-    cached_tokens: Option<u32>,
-    /// Its prompt was computed by another engine, which hands its blocks over.
-    handed_over: bool,
-}
-
-impl Sequence {
-    fn new(id: SequenceId, arrival_ns: i64, job: Job) -> Sequence {
-        Sequence {
-            id,
-            arrival_ns,
-            prompt_tokens: job.prompt_tokens,
-            output_tokens: job.output_tokens,
-            has_content: !job.content.is_unknown(),
-            names: job.content.blocks,
-            chain: job.content.chain,
-            answer: job.content.answer,
-            blocks: Vec::new(),
-            named: 0,
-            computed_tokens: 0,
-            chunk_tokens: 0,
-            produced_tokens: 0,
-            cached_tokens: None,
-            handed_over: false,
-        }
-    }
-
-    /// Tokens that are known: the prompt's, and those of the answer so far.
-    fn known_tokens(&self) -> u32 {
-        self.prompt_tokens + self.produced_tokens
-    }
-
-    fn token(&self, at_ns: i64) -> Token {
-        let last = self.produced_tokens == self.output_tokens;
-        Token { sequence: self.id, at_ns, last, cached_tokens: self.cached_tokens.unwrap_or(0) }
-    }
-
-    /// Takes its next token in.
-    fn produce(&mut self) {
-        if self.has_content {
-            self.names.extend(self.chain.push(answer_token(self.answer, self.produced_tokens)));
-        }
-        self.produced_tokens += 1;
-    }
-}
-
 fn blocks_of(tokens: u64) -> u64 {
     tokens.div_ceil(u64::from(BLOCK_TOKENS))
 }
@@ -212,8 +149,8 @@ pub struct ContinuousBatch<T = CostModel> {
     reserved_blocks: u64,
     /// When the current iteration ends; `None` between iterations.
     step_end_ns: Option<i64>,
-    /// When the last iteration ended.
-    free_since_ns: i64,
+    /// When the last iterations ended; the last of all frees the engine.
+    ends: StepEnds,
     noise: Rng,
     totals: Load,
 }
@@ -234,7 +171,7 @@ impl<T: StepTime> ContinuousBatch<T> {
             running: Vec::new(),
             reserved_blocks: 0,
             step_end_ns: None,
-            free_since_ns: i64::MIN,
+            ends: StepEnds::default(),
             noise: config.seed.stream(Stream::Simulation),
             totals: Load::default(),
         })
@@ -249,7 +186,8 @@ impl<T: StepTime> ContinuousBatch<T> {
         let mut sequence = Sequence::new(id, at_ns, job);
         sequence.handed_over = true;
         sequence.cached_tokens = Some(cached_tokens);
-        sequence.produce();
+        // Who hands it over tells of it.
+        sequence.produce(at_ns);
         self.waiting.push_back(sequence);
         Ok(())
     }
@@ -264,9 +202,9 @@ impl<T: StepTime> ContinuousBatch<T> {
     /// When the next iteration can start; `None` with nothing to do.
     fn next_start_ns(&self) -> Option<i64> {
         if !self.running.is_empty() {
-            return Some(self.free_since_ns);
+            return Some(self.ends.last_ns());
         }
-        self.waiting.front().map(|w| w.arrival_ns.max(self.free_since_ns))
+        self.waiting.front().map(|w| w.arrival_ns.max(self.ends.last_ns()))
     }
 
     fn start_step(&mut self, start_ns: i64) {
@@ -281,8 +219,15 @@ impl<T: StepTime> ContinuousBatch<T> {
     /// Gives every running sequence its share of the iteration. Tells whether one had to go for that.
     fn schedule_running(&mut self, load: &mut StepLoad, budget: &mut u32) -> bool {
         let (mut index, mut preempted) = (0, false);
-        while index < self.running.len() && *budget > 0 {
+        // The budget gives each a token at least, and more than one is wanted by the last alone.
+        while index < self.running.len() {
             let r = &mut self.running[index];
+            if !r.is_settled(&self.ends) {
+                load.add_decode(r.known_tokens() + r.unsettled_tokens(&self.ends));
+                *budget -= 1;
+                index += 1;
+                continue;
+            }
             let chunk = (r.known_tokens() - r.computed_tokens).min(*budget);
             let wanted = blocks_of(u64::from(r.computed_tokens + chunk)) as u32;
             if !self.pool.take(&[], wanted.saturating_sub(r.blocks.len() as u32), &mut r.blocks) {
@@ -295,12 +240,12 @@ impl<T: StepTime> ContinuousBatch<T> {
             add_to(load, r);
             index += 1;
         }
-        self.running[index..].iter_mut().for_each(|r| r.chunk_tokens = 0);
         preempted
     }
 
     fn throw_out_last(&mut self) {
         let Some(mut last) = self.running.pop() else { return };
+        self.totals.output_tokens_total += u64::from(last.settle(&self.ends));
         self.pool.give_back(&mut last.blocks);
         (last.computed_tokens, last.chunk_tokens, last.named, last.handed_over) = (0, 0, 0, false);
         self.totals.preemptions_total += 1;
@@ -333,6 +278,7 @@ impl<T: StepTime> ContinuousBatch<T> {
             self.reserved_blocks += whole;
         }
         (next.computed_tokens, next.chunk_tokens, next.named) = (found_tokens, chunk, found as u32);
+        next.enter(&self.ends);
         if !next.handed_over {
             self.totals.prompt_tokens_total += u64::from(known_tokens);
             self.totals.cached_tokens_total += u64::from(found_tokens);
@@ -357,31 +303,32 @@ impl<T: StepTime> ContinuousBatch<T> {
     }
 
     fn finish_step(&mut self, end_ns: i64, tokens: &mut Vec<Token>) {
-        self.free_since_ns = end_ns;
         self.step_end_ns = None;
-        let ContinuousBatch { running, pool, totals, reserved_blocks, config, .. } = self;
+        let ContinuousBatch { running, pool, totals, reserved_blocks, config, ends, .. } = self;
+        let number = ends.next_number();
         running.retain_mut(|r| {
-            if r.chunk_tokens == 0 {
+            if r.due_step() > number {
                 return true;
             }
+            totals.output_tokens_total += u64::from(r.settle(ends));
             r.computed_tokens += r.chunk_tokens;
             let full = (r.computed_tokens / BLOCK_TOKENS).min(r.names.len() as u32);
-            for i in r.named..full {
-                pool.name(r.blocks[i as usize], r.names[i as usize]);
-            }
+            let these = r.named as usize..full as usize;
+            pool.name(&r.blocks[these.clone()], &r.names[these]);
             r.named = full;
-            if r.computed_tokens < r.known_tokens() {
-                return true;
-            }
-            r.produce();
-            totals.output_tokens_total += 1;
-            let token = r.token(end_ns);
+            let says_one = r.computed_tokens == r.known_tokens();
+            totals.output_tokens_total += u64::from(says_one);
+            let token = says_one.then(|| r.produce(end_ns)).flatten();
+            r.settled_by(number);
+            let Some(token) = token else { return true };
+            let last = token.last;
             tokens.push(token);
-            if token.last {
+            if last {
                 release(r, pool, reserved_blocks, config.admission);
             }
-            !token.last
+            !last
         });
+        ends.push(end_ns);
     }
 }
 
@@ -413,13 +360,15 @@ impl<T: StepTime> Deployment for ContinuousBatch<T> {
         Ok(())
     }
 
-    fn cancel(&mut self, sequence: SequenceId) {
+    fn cancel(&mut self, sequence: SequenceId) -> Vec<i64> {
         if let Some(i) = self.running.iter().position(|r| r.id == sequence) {
             let mut gone = self.running.remove(i);
+            self.totals.output_tokens_total += u64::from(gone.settle(&self.ends));
             release(&mut gone, &mut self.pool, &mut self.reserved_blocks, self.config.admission);
-        } else {
-            self.waiting.retain(|w| w.id != sequence);
+            return gone.untold_ns;
         }
+        let waiting = self.waiting.iter().position(|w| w.id == sequence);
+        waiting.and_then(|i| self.waiting.remove(i)).map(|gone| gone.untold_ns).unwrap_or_default()
     }
 
     fn next_event_ns(&self) -> Option<i64> {

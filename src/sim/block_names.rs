@@ -59,8 +59,21 @@ impl BlockNames {
         vacant
     }
 
+    /// Looks where these names belong, so that the memory is asked for all of it before the first is needed: the table is larger
+    /// than what is near a core, and its places are anywhere.
+    pub(super) fn look_ahead(&self, names: impl Iterator<Item = u64>) {
+        let seen = names.fold(0, |seen, name| seen ^ self.entries[self.home(tag(name) << 32)]);
+        std::hint::black_box(seen);
+    }
+
+    /// Takes the names of these blocks back, and empties the list.
+    pub(super) fn remove_all(&mut self, named: &mut Vec<(u64, u32)>) {
+        self.look_ahead(named.iter().map(|(name, _)| *name));
+        named.drain(..).for_each(|(name, block)| self.remove(name, block));
+    }
+
     /// Takes the name of a block back.
-    pub(super) fn remove(&mut self, name: u64, block: u32) {
+    fn remove(&mut self, name: u64, block: u32) {
         let mut hole = self.find(name, |other| other == block);
         debug_assert_ne!(self.entries[hole], EMPTY, "the block has the name");
         let mut at = hole;

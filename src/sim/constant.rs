@@ -37,8 +37,9 @@ impl Deployment for ConstantTime {
         Ok(())
     }
 
-    fn cancel(&mut self, sequence: SequenceId) {
+    fn cancel(&mut self, sequence: SequenceId) -> Vec<i64> {
         self.left.remove(&sequence);
+        Vec::new()
     }
 
     fn next_event_ns(&self) -> Option<i64> {
@@ -52,7 +53,7 @@ impl Deployment for ConstantTime {
             *left -= 1;
             let last = *left == 0;
             self.produced += 1;
-            tokens.push(Token { sequence, at_ns, last, cached_tokens: 0 });
+            tokens.push(Token { sequence, at_ns, last, cached_tokens: 0, before_ns: Vec::new() });
             if last {
                 self.left.remove(&sequence);
             } else {

@@ -23,8 +23,8 @@ impl Deployment for Delayed<Box<dyn Deployment + Send>> {
         self.inner.submit(sequence, arrival_ns + self.delay_ns, job)
     }
 
-    fn cancel(&mut self, sequence: SequenceId) {
-        self.inner.cancel(sequence);
+    fn cancel(&mut self, sequence: SequenceId) -> Vec<i64> {
+        self.inner.cancel(sequence)
     }
 
     fn next_event_ns(&self) -> Option<i64> {

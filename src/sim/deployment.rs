@@ -18,12 +18,14 @@ pub struct Job {
     pub output_tokens: u32,
     /// What the prompt holds; without it, nothing of it is found in a cache.
     pub content: Content,
+    /// Whether it is enough to be told of the first token and of the last one, when those come.
+    pub quiet: bool,
 }
 
 impl Job {
     /// A job that shares nothing with any other.
     pub fn new(prompt_tokens: u32, output_tokens: u32) -> Job {
-        Job { prompt_tokens, output_tokens, content: Content::default() }
+        Job { prompt_tokens, output_tokens, content: Content::default(), quiet: false }
     }
 
     /// Tokens of the whole sequence.
@@ -33,7 +35,7 @@ impl Job {
 }
 
 /// One token of one sequence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Token {
     /// Whose token it is.
     pub sequence: SequenceId,
@@ -43,6 +45,8 @@ pub struct Token {
     pub last: bool,
     /// Tokens of the sequence's prompt that were found in the cache when it was first let in.
     pub cached_tokens: u32,
+    /// When the tokens before it were there that were not told of yet: none, unless the job is quiet.
+    pub before_ns: Vec<i64>,
 }
 
 /// Why an engine does not take a job.
@@ -110,12 +114,14 @@ pub trait Deployment: std::fmt::Debug {
     fn submit(&mut self, sequence: SequenceId, arrival_ns: i64, job: Job) -> Taken;
 
     /// Forgets a sequence and frees what it holds; none of its tokens comes out any more. An unknown one is ignored.
-    fn cancel(&mut self, sequence: SequenceId);
+    /// Gives the times of those tokens of a quiet one that were there and not told of.
+    fn cancel(&mut self, sequence: SequenceId) -> Vec<i64>;
 
     /// When the engine has something to do next; `None` while it is idle. May lie in the past.
     fn next_event_ns(&self) -> Option<i64>;
 
-    /// Does everything that is due at `now_ns` or before, and appends the tokens that came out, in order of time.
+    /// Does everything that is due at `now_ns` or before, and appends the tokens that came out, in order of time. Of a quiet job
+    /// some, or all, of the tokens between the first and the last are told of with a later one.
     fn advance(&mut self, now_ns: i64, tokens: &mut Vec<Token>);
 
     /// How it is doing.

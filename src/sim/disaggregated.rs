@@ -142,7 +142,7 @@ impl<T: StepTime> Disaggregated<T> {
             let (prompt_tokens, last) = (job.prompt_tokens, job.output_tokens == 1);
             let answered = self.link.first_token == FirstToken::Before;
             if answered {
-                tokens.push(Token { sequence, at_ns, last, cached_tokens });
+                tokens.push(Token { sequence, at_ns, last, cached_tokens, before_ns: Vec::new() });
                 if last {
                     self.jobs.remove(&sequence);
                     continue;
@@ -173,7 +173,7 @@ impl<T: StepTime> Disaggregated<T> {
         if last {
             self.jobs.remove(&sequence);
         }
-        tokens.push(Token { sequence, at_ns, last, cached_tokens });
+        tokens.push(Token { sequence, at_ns, last, cached_tokens, before_ns: Vec::new() });
     }
 
     /// Gives what is across to the decode engines, and its first token to the world.
@@ -187,7 +187,7 @@ impl<T: StepTime> Disaggregated<T> {
                 let _ = self.decode.give(sequence, |engine| engine.hand_over(sequence, at_ns, job, cached_tokens));
             }
             if !t.answered {
-                tokens.push(Token { sequence, at_ns, last, cached_tokens });
+                tokens.push(Token { sequence, at_ns, last, cached_tokens, before_ns: Vec::new() });
             }
         }
     }
@@ -202,12 +202,12 @@ impl<T: StepTime> Deployment for Disaggregated<T> {
         Ok(())
     }
 
-    fn cancel(&mut self, sequence: SequenceId) {
+    fn cancel(&mut self, sequence: SequenceId) -> Vec<i64> {
         if self.jobs.remove(&sequence).is_some() {
             // What is on the link stays there, and reaches nobody.
-            self.prefill.cancel(sequence);
+            self.prefill.cancel(sequence)
         } else {
-            self.decode.cancel(sequence);
+            self.decode.cancel(sequence)
         }
     }
 

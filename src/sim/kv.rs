@@ -5,22 +5,23 @@
 //! refers to stays findable until it is handed out again; of a sequence's blocks the last is given up first.
 //! Invariant: `free + referred to = capacity`; a name leads to at most one block.
 
+use std::collections::VecDeque;
+
 use super::block_names::BlockNames;
 
 /// A block's place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct BlockId(u32);
 
-/// No block: the end of the list.
-const NONE: u32 = u32::MAX;
+/// The name of a block whose content has none.
+const NO_NAME: u64 = u64::MAX;
 
 #[derive(Clone, Copy, Debug)]
 struct Block {
-    name: Option<u64>,
+    name: u64,
     references: u32,
-    /// Neighbours in the list of free blocks.
-    before: u32,
-    after: u32,
+    /// That of its entry in the queue of free blocks, which says nothing any more once this has changed.
+    ticket: u32,
 }
 
 /// The blocks of one engine.
@@ -28,27 +29,27 @@ struct Block {
 pub struct BlockPool {
     blocks: Vec<Block>,
     by_name: BlockNames,
-    /// The free block that goes next, and the one that goes last.
-    first_free: u32,
-    last_free: u32,
+    /// Free blocks with their tickets, the one that goes next first. In one piece of memory, since a cache is far larger than
+    /// what is near a core, and blocks that point at each other would be waited for one by one.
+    queue: VecDeque<(u32, u32)>,
     free: u32,
     /// Whether blocks are found again by name.
     remembers: bool,
+    /// Names that the blocks had which were handed out last.
+    forgotten: Vec<(u64, u32)>,
 }
 
 impl BlockPool {
     /// A pool of free blocks without names. Without `remembers`, no block is ever found again.
     pub fn new(capacity: u32, remembers: bool) -> BlockPool {
-        let mut pool = BlockPool {
-            blocks: vec![Block { name: None, references: 0, before: NONE, after: NONE }; capacity as usize],
+        BlockPool {
+            blocks: vec![Block { name: NO_NAME, references: 0, ticket: 0 }; capacity as usize],
             by_name: BlockNames::new(if remembers { capacity } else { 0 }),
-            first_free: NONE,
-            last_free: NONE,
-            free: 0,
+            queue: (0..capacity).map(|id| (id, 0)).collect(),
+            free: capacity,
             remembers,
-        };
-        (0..capacity).for_each(|id| pool.append_free(id));
-        pool
+            forgotten: Vec::new(),
+        }
     }
 
     /// All blocks.
@@ -67,7 +68,7 @@ impl BlockPool {
     }
 
     fn block_of(&self, name: u64) -> Option<u32> {
-        self.by_name.get(name, |id| self.blocks[id as usize].name == Some(name))
+        self.by_name.get(name, |id| self.blocks[id as usize].name == name)
     }
 
     /// Hands out the blocks of `known` (all of which have one) and `fresh` more, onto `into`; nothing where there are too few.
@@ -80,47 +81,49 @@ impl BlockPool {
             into.truncate(from);
             return false;
         }
-        for BlockId(id) in into[from..].iter().copied() {
-            if self.blocks[id as usize].references == 0 {
-                self.unlink_free(id);
+        for BlockId(id) in &into[from..] {
+            let block = &mut self.blocks[*id as usize];
+            if block.references == 0 {
+                block.ticket = block.ticket.wrapping_add(1);
             }
-            self.blocks[id as usize].references += 1;
+            block.references += 1;
         }
-        let from = into.len();
+        self.free -= idle + fresh;
         self.pop_free(fresh, into);
-        for BlockId(id) in into[from..].iter().copied() {
-            let block = &mut self.blocks[id as usize];
-            block.references = 1;
-            if let Some(name) = block.name.take() {
-                self.by_name.remove(name, id);
-            }
-        }
+        self.by_name.remove_all(&mut self.forgotten);
         true
     }
 
-    /// Takes so many blocks, which there are, from the front of the list.
+    /// Takes so many blocks, which there are, from the front of the queue.
     fn pop_free(&mut self, count: u32, into: &mut Vec<BlockId>) {
-        let mut id = self.first_free;
-        for _ in 0..count {
-            into.push(BlockId(id));
-            id = self.blocks[id as usize].after;
-        }
-        self.first_free = id;
-        match id {
-            NONE => self.last_free = NONE,
-            first => self.blocks[first as usize].before = NONE,
-        }
-        self.free -= count;
+        let BlockPool { blocks, queue, forgotten, .. } = self;
+        let valid = std::iter::from_fn(|| queue.pop_front()).filter_map(|(id, ticket)| {
+            let block = &mut blocks[id as usize];
+            if block.ticket != ticket {
+                return None;
+            }
+            block.references = 1;
+            if block.name != NO_NAME {
+                forgotten.push((std::mem::replace(&mut block.name, NO_NAME), id));
+            }
+            Some(BlockId(id))
+        });
+        into.extend(valid.take(count as usize));
     }
 
-    /// Names a block by what it holds now. Of two blocks with the same content, the first keeps the name.
-    pub fn name(&mut self, block: BlockId, name: u64) {
-        if !self.remembers || self.blocks[block.0 as usize].name.is_some() {
+    /// Names blocks by what they hold now. Of two blocks with the same content, the first keeps the name.
+    pub fn name(&mut self, these: &[BlockId], names: &[u64]) {
+        if !self.remembers {
             return;
         }
-        let blocks = &self.blocks;
-        if self.by_name.insert(name, block.0, |id| blocks[id as usize].name == Some(name)) {
-            self.blocks[block.0 as usize].name = Some(name);
+        self.by_name.look_ahead(names.iter().copied());
+        for (BlockId(id), name) in these.iter().zip(names) {
+            let blocks = &self.blocks;
+            if blocks[*id as usize].name == NO_NAME
+                && self.by_name.insert(*name, *id, |id| blocks[id as usize].name == *name)
+            {
+                self.blocks[*id as usize].name = *name;
+            }
         }
     }
 
@@ -130,33 +133,13 @@ impl BlockPool {
             let block = &mut self.blocks[id as usize];
             block.references -= 1;
             if block.references == 0 {
-                self.append_free(id);
+                self.queue.push_back((id, block.ticket));
+                self.free += 1;
             }
         }
-    }
-
-    fn append_free(&mut self, id: u32) {
-        self.blocks[id as usize].before = self.last_free;
-        self.blocks[id as usize].after = NONE;
-        match self.last_free {
-            NONE => self.first_free = id,
-            last => self.blocks[last as usize].after = id,
+        if self.queue.len() > 2 * self.blocks.len() {
+            self.queue.retain(|(id, ticket)| self.blocks[*id as usize].ticket == *ticket);
         }
-        self.last_free = id;
-        self.free += 1;
-    }
-
-    fn unlink_free(&mut self, id: u32) {
-        let Block { before, after, .. } = self.blocks[id as usize];
-        match before {
-            NONE => self.first_free = after,
-            before => self.blocks[before as usize].after = after,
-        }
-        match after {
-            NONE => self.last_free = before,
-            after => self.blocks[after as usize].before = before,
-        }
-        self.free -= 1;
     }
 }
 
@@ -176,9 +159,7 @@ mod tests {
     fn what_was_given_back_is_found_by_name_until_its_room_is_needed() {
         let mut pool = BlockPool::new(4, true);
         let mut blocks = take(&mut pool, &[], 3).unwrap();
-        for (block, name) in blocks.iter().zip([10, 11, 12]) {
-            pool.name(*block, name);
-        }
+        pool.name(&blocks, &[10, 11, 12]);
         pool.give_back(&mut blocks);
         assert_eq!((pool.free(), pool.known(&[10, 11, 12, 13])), (4, 3));
         // One is new, then the last block of the three goes.
@@ -200,7 +181,7 @@ mod tests {
     fn a_pool_without_memory_finds_nothing() {
         let mut pool = BlockPool::new(2, false);
         let blocks = take(&mut pool, &[], 1).unwrap();
-        pool.name(blocks[0], 7);
+        pool.name(&blocks, &[7]);
         assert_eq!(pool.known(&[7]), 0);
     }
 
@@ -221,9 +202,8 @@ mod tests {
                     let known = pool.known(&names);
                     let fresh = rng.random_range(0..5);
                     if let Some(blocks) = take(&mut pool, &names[..known], fresh) {
-                        for (block, name) in blocks.iter().zip(&names) {
-                            pool.name(*block, *name);
-                        }
+                        let these = blocks.len().min(names.len());
+                        pool.name(&blocks[..these], &names[..these]);
                         held.push(blocks);
                     } else {
                         assert!(known as u32 + fresh > pool.free(), "seed {seed}: refused with room for it");
@@ -235,9 +215,9 @@ mod tests {
                 assert_eq!(pool.free() + used, capacity, "seed {seed}");
                 assert!(pool.blocks.iter().zip(&referred).all(|(b, n)| b.references == *n), "seed {seed}");
                 let named: Vec<u32> = pool.by_name.blocks().collect();
-                let found = |id: &u32| pool.blocks[*id as usize].name.and_then(|name| pool.block_of(name)) == Some(*id);
+                let found = |id: &u32| pool.block_of(pool.blocks[*id as usize].name) == Some(*id);
                 assert!(named.iter().all(found), "seed {seed}: a name leads elsewhere");
-                assert_eq!(named.len(), pool.blocks.iter().filter(|b| b.name.is_some()).count(), "seed {seed}");
+                assert_eq!(named.len(), pool.blocks.iter().filter(|b| b.name != NO_NAME).count(), "seed {seed}");
             }
         }
     }

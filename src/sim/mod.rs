@@ -37,3 +37,4 @@ pub mod table_time;
 pub mod tls;
 mod tokenize;
 mod typed;
+mod words;

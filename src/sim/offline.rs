@@ -38,9 +38,13 @@ struct Flight {
     reads: u32,
     /// Whether tokens are held back, behind the first and before the last.
     holds_back: bool,
-    /// When those came that are.
+    /// When those came that are, as far as the engine has told.
     held_ns: Vec<i64>,
 }
+
+/// A request that the engine took, what it is answered with, and whether tokens are held back; or what it is told where the
+/// engine did not.
+type Submitted = std::result::Result<(Ask<'static>, Reply, bool), (StatusCode, String)>;
 
 /// Words of an answer whose events are measured: they repeat after that.
 const WORDS_TRIED: u32 = 16;
@@ -140,8 +144,8 @@ impl Offline {
         self.flights.get_mut(key.index as usize)?.as_mut().filter(|f| f.key == key)
     }
 
-    /// Gives a request to the engine; what it is told where that cannot be.
-    fn submit(&mut self, now_ns: i64, body: &[u8]) -> std::result::Result<(Ask<'static>, Reply), (StatusCode, String)> {
+    /// Gives a request to the engine.
+    fn submit(&mut self, now_ns: i64, body: &[u8], verbatim: bool) -> Submitted {
         // A refused one has a number of its own too: what is done to it must never meet another.
         let number = self.submitted;
         self.submitted += 1;
@@ -151,36 +155,45 @@ impl Offline {
             return Err((StatusCode::NOT_FOUND, format!("this deployment has `{}`", self.model)));
         }
         let hash = self.seed.hash(number);
+        let reply = Reply::new(self.api, &format!("sim-{hash:016x}"), 0, &self.model_json, hash);
+        let holds_back = ask.stream
+            && !verbatim
+            && !ask.continuous_usage
+            && (0..ask.output_tokens.min(WORDS_TRIED)).all(|p| reply.token_data_bytes(p) <= BYTES_MAX);
         let content = Content { answer: hash, ..Content::of(&ask.tokens) };
-        let job = Job { prompt_tokens: ask.prompt_tokens, output_tokens: ask.output_tokens, content };
+        let quiet = holds_back || !ask.stream;
+        let job = Job { prompt_tokens: ask.prompt_tokens, output_tokens: ask.output_tokens, content, quiet };
         self.deployment.submit(SequenceId(number), now_ns, job).map_err(|refusal| match refusal {
             Refusal::QueueFull => (self.queue_full, "the queue is full".into()),
             Refusal::TooLong { kv_tokens } => {
                 (StatusCode::BAD_REQUEST, format!("longer than the whole KV cache of {kv_tokens} tokens"))
             }
         })?;
-        let reply = Reply::new(self.api, &format!("sim-{hash:016x}"), 0, &self.model_json, hash);
-        Ok((Ask { model: None, tokens: Vec::new(), ..ask }, reply))
+        Ok((Ask { model: None, tokens: Vec::new(), ..ask }, reply, holds_back))
     }
 
     /// Does what is due, and plans what the clients are told of it.
     fn happen(&mut self) {
         self.deployment.advance(self.clock.now_ns(), &mut self.tokens);
         let mut tokens = std::mem::take(&mut self.tokens);
-        for token in tokens.drain(..) {
+        for mut token in tokens.drain(..) {
             let Some(key) = self.under_way.get(token.sequence) else { continue };
             if token.last {
                 self.under_way.remove(token.sequence);
             }
             let Some(flight) = self.flight(key) else { continue };
-            flight.produced_tokens += 1;
-            if flight.holds_back && flight.produced_tokens > 1 && !token.last {
-                flight.held_ns.push(token.at_ns);
-                continue;
+            flight.produced_tokens += 1 + token.before_ns.len() as u32;
+            if flight.holds_back {
+                flight.hold(std::mem::take(&mut token.before_ns));
+                if flight.produced_tokens > 1 && !token.last {
+                    flight.held_ns.push(token.at_ns);
+                    continue;
+                }
             }
             let held = !flight.held_ns.is_empty();
             // An answer in one piece comes with its last token.
-            let heard = if flight.stream { flight.produced_tokens == 1 } else { token.last };
+            let (stream, last) = (flight.stream, token.last);
+            let heard = if stream { flight.produced_tokens == 1 } else { last };
             if heard {
                 flight.marks.head_ns = Some(token.at_ns);
                 self.steps.push_back((key, Step::Head(StatusCode::OK)));
@@ -188,10 +201,10 @@ impl Offline {
             if held {
                 self.steps.push_back((key, Step::Held));
             }
-            if heard || self.flight(key).is_some_and(|f| f.stream) {
+            if heard || stream {
                 self.steps.push_back((key, Step::Token(token)));
             }
-            if token.last {
+            if last {
                 self.steps.push_back((key, Step::End));
             }
         }
@@ -210,7 +223,7 @@ impl Offline {
             first_read = flight.reads;
             flight.reads += count as u32;
             flight.marks.reads = flight.reads;
-            sizes.extend((first_read..flight.reads).map(|position| flight.reply.token_data_bytes(position) as u32));
+            sizes.extend((0..WORDS_TRIED).map(|i| flight.reply.token_data_bytes(first_read + i) as u32));
         }
         (self.lent_ns, self.lent_bytes) = (times, sizes);
         let framing_bytes = FRAMING_BYTES as u32;
@@ -218,7 +231,7 @@ impl Offline {
     }
 
     /// Writes what a token brings; the stamp of its read.
-    fn write(&mut self, key: FlightKey, token: Token) -> ReadStamp {
+    fn write(&mut self, key: FlightKey, token: &Token) -> ReadStamp {
         self.lent.clear();
         let mut into = std::mem::take(&mut self.lent);
         let mut read = 0;
@@ -234,15 +247,24 @@ impl Offline {
 }
 
 impl Flight {
-    fn usage(&self, token: Token, output_tokens: u32) -> Usage {
+    /// Holds tokens back that came in this order.
+    fn hold(&mut self, times_ns: Vec<i64>) {
+        if self.held_ns.is_empty() {
+            self.held_ns = times_ns;
+        } else {
+            self.held_ns.extend(times_ns);
+        }
+    }
+
+    fn usage(&self, token: &Token, output_tokens: u32) -> Usage {
         Usage { prompt_tokens: self.prompt_tokens, output_tokens, cached_tokens: token.cached_tokens }
     }
 
-    fn counted(&self, event: bytes::Bytes, token: Token, output_tokens: u32) -> bytes::Bytes {
+    fn counted(&self, event: bytes::Bytes, token: &Token, output_tokens: u32) -> bytes::Bytes {
         if self.continuous_usage { with_usage(&event, self.usage(token, output_tokens)) } else { event }
     }
 
-    fn write(&self, into: &mut Vec<u8>, token: Token) {
+    fn write(&self, into: &mut Vec<u8>, token: &Token) {
         // Of a stream, reads count tokens.
         let position = self.reads;
         if !self.stream {
@@ -279,7 +301,7 @@ impl Transport for Offline {
         let now_ns = self.clock.now_ns();
         let mut marks = Marks { sent_ns: Some(now_ns), written_ns: Some(now_ns), writes: 1, ..Marks::default() };
         let sequence = SequenceId(self.submitted);
-        let (ask, reply) = match self.submit(now_ns, &request.body.to_vec()) {
+        let (ask, reply, holds_back) = match self.submit(now_ns, &request.body.to_vec(), request.verbatim) {
             Ok(taken) => {
                 self.under_way.push(Some(key));
                 taken
@@ -291,17 +313,13 @@ impl Transport for Offline {
                 let body = error_body(status, &message, None).to_vec();
                 self.steps.push_back((key, Step::Body(body, now_ns)));
                 self.steps.push_back((key, Step::End));
-                (Ask::default(), Reply::new(self.api, "", 0, "", 0))
+                (Ask::default(), Reply::new(self.api, "", 0, "", 0), false)
             }
         };
         let index = key.index as usize;
         if self.flights.len() <= index {
             self.flights.resize_with(index + 1, || None);
         }
-        let holds_back = ask.stream
-            && !request.verbatim
-            && !ask.continuous_usage
-            && (0..ask.output_tokens.min(WORDS_TRIED)).all(|p| reply.token_data_bytes(p) <= BYTES_MAX);
         self.flights[index] = Some(Flight {
             key,
             marks,
@@ -314,7 +332,7 @@ impl Transport for Offline {
             produced_tokens: 0,
             reads: 0,
             holds_back,
-            held_ns: Vec::with_capacity(if holds_back { ask.output_tokens as usize } else { 0 }),
+            held_ns: Vec::new(),
         });
     }
 
@@ -347,7 +365,7 @@ impl Transport for Offline {
                     Signal::Body { bytes: &self.lent, stamp: ReadStamp { t_ns, kernel_ns: None, read: 0 } }
                 }
                 Step::Token(token) => {
-                    let stamp = self.write(key, token);
+                    let stamp = self.write(key, &token);
                     Signal::Body { bytes: &self.lent, stamp }
                 }
                 Step::Held => Signal::Alike(self.lend_held(key, i64::MAX)),
@@ -358,8 +376,15 @@ impl Transport for Offline {
     }
 
     fn held_back(&mut self, key: FlightKey, now_ns: i64) -> Option<Alike<'_>> {
-        let held = self.flight(key)?.held_ns.first()?;
-        (*held < now_ns).then(|| self.lend_held(key, now_ns))
+        let flight = self.flight(key).filter(|flight| flight.holds_back)?;
+        let sequence = flight.sequence;
+        // It is given up now: what the engine has not told of does not come any more.
+        if self.under_way.remove(sequence).is_some() {
+            let untold_ns = self.deployment.cancel(sequence);
+            self.flight(key)?.hold(untold_ns);
+        }
+        let first_ns = *self.flight(key)?.held_ns.first()?;
+        (first_ns < now_ns).then(|| self.lend_held(key, now_ns))
     }
 
     async fn wait(&mut self, until_ns: i64) {

@@ -62,10 +62,8 @@ impl<D: Deployment> Deployment for Replicas<D> {
         self.give(sequence, |engine| engine.submit(sequence, arrival_ns, job))
     }
 
-    fn cancel(&mut self, sequence: SequenceId) {
-        if let Some(index) = self.forget(sequence) {
-            self.engines[index].cancel(sequence);
-        }
+    fn cancel(&mut self, sequence: SequenceId) -> Vec<i64> {
+        self.forget(sequence).map(|index| self.engines[index].cancel(sequence)).unwrap_or_default()
     }
 
     fn next_event_ns(&self) -> Option<i64> {

@@ -242,7 +242,7 @@ impl Service {
         let hash = self.seed.hash(self.engine.next_number());
         let (prompt_tokens, output_tokens) = (ask.prompt_tokens, ask.output_tokens);
         let content = Content { answer: hash, ..Content::of(&ask.tokens) };
-        let ticket = self.engine.submit(received_ns, Job { prompt_tokens, output_tokens, content });
+        let ticket = self.engine.submit(received_ns, Job { prompt_tokens, output_tokens, content, quiet: false });
         let ticket = ticket.map_err(|refused| self.refusal(refused))?;
         Counters::add(&self.counters.requests);
         let prefix = match api {

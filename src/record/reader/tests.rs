@@ -8,9 +8,10 @@ use rand::RngExt;
 
 use super::*;
 use crate::outcome::EventKind;
-use crate::record::encode::{TokenRows, request_group, server_group, token_group};
+use crate::record::encode::{request_group, server_group, token_group};
 use crate::record::row::{TokenChunk, TokenStamp};
 use crate::record::server::{ServerRow, ServerSample};
+use crate::record::token_rows::TokenRows;
 use crate::rng::{Seed, Stream};
 
 const CORPUS: &str = "fuzz/corpus/recording";

@@ -7,6 +7,8 @@ use rand::RngExt as _;
 use super::*;
 use crate::profiler::{gpu, model};
 use crate::sim::content::Content;
+use crate::sim::kv::BlockId;
+use crate::sim::reply::answer_token;
 
 fn cost(tp: u32) -> CostModel {
     let (shape, h200) = (model::lookup("Qwen/Qwen3-32B").unwrap(), gpu::lookup("h200_sxm").unwrap());
@@ -95,7 +97,7 @@ fn a_prompt_above_the_token_budget_is_prefilled_in_chunks_while_others_decode() 
 
 /// A prompt of these tokens, whose answer is number 0.
 fn saying(tokens: &[u64], output_tokens: u32) -> Job {
-    Job { prompt_tokens: tokens.len() as u32, output_tokens, content: Content::of(tokens) }
+    Job { prompt_tokens: tokens.len() as u32, output_tokens, content: Content::of(tokens), quiet: false }
 }
 
 #[test]
@@ -127,7 +129,7 @@ fn a_sequence_larger_than_the_cache_is_refused_and_so_is_one_that_finds_the_queu
     submit(&mut e, 3, 0, job(900, 2));
     assert_eq!(e.submit(SequenceId(4), 0, job(1, 1)), Err(Refusal::QueueFull));
     assert_eq!(run_to_idle(&mut e).len(), 4);
-    let now_ns = e.free_since_ns;
+    let now_ns = e.ends.last_ns();
     submit(&mut e, 5, now_ns, job(1, 1));
 }
 
@@ -136,9 +138,9 @@ fn a_prompt_begins_behind_what_the_cache_knows_of_it_but_for_its_last_token() {
     let mut e = engine(CONFIG);
     let system: Vec<u64> = (0..2048).collect();
     let time = |e: &mut ContinuousBatch, id: u64, j: Job| {
-        let start_ns = e.next_event_ns().unwrap_or(e.free_since_ns.max(0));
+        let start_ns = e.next_event_ns().unwrap_or(e.ends.last_ns().max(0));
         submit(e, id, start_ns, j);
-        let first = run_to_idle(e)[0];
+        let first = run_to_idle(e).remove(0);
         (first.cached_tokens, first.at_ns - start_ns)
     };
     let (cold, cold_ns) = time(&mut e, 1, saying(&system, 1));
@@ -166,7 +168,7 @@ fn the_next_turn_finds_what_was_said_before_it() {
     run_to_idle(&mut e);
     said.extend((0..30).map(|i| answer_token(0, i)));
     said.extend(500..520);
-    let now_ns = e.free_since_ns;
+    let now_ns = e.ends.last_ns();
     submit(&mut e, 2, now_ns, saying(&said, 1));
     // The last token of the answer was never fed back: 79 were computed, four blocks of which are full.
     assert_eq!(run_to_idle(&mut e)[0].cached_tokens, 64);
@@ -303,6 +305,60 @@ fn tokens_and_blocks_are_conserved_in_every_step_of_random_workloads() {
     }
 }
 
+/// What an engine did with random jobs, some of which were cancelled: of each sequence the times of its tokens and of what was in the
+/// cache, and its books.
+fn played(seed: u64, quiet: bool) -> (HashMap<u64, Vec<i64>>, HashMap<u64, u32>, Load) {
+    let mut rng = Seed(seed).stream(Stream::Mix);
+    let config = BatchConfig {
+        max_sequences: rng.random_range(1..20),
+        max_batched_tokens: rng.random_range(20..600),
+        kv_tokens: rng.random_range(1600..6000),
+        prefix_caching: rng.random_bool(0.7),
+        admission: [Admission::Preempt, Admission::Reserve][rng.random_range(0..2)],
+        step_noise: 0.1,
+        ..CONFIG
+    };
+    let mut e = engine(config);
+    let (mut times, mut cached, mut tokens): (HashMap<u64, Vec<i64>>, _, _) = (HashMap::new(), HashMap::new(), vec![]);
+    let (mut now_ns, jobs) = (0, rng.random_range(1..60));
+    for id in 0..=jobs {
+        now_ns = if id == jobs { i64::MAX } else { now_ns + rng.random_range(0..20_000_000) };
+        step_to(&mut e, now_ns, &mut tokens, seed);
+        for t in tokens.drain(..) {
+            assert!(quiet || t.before_ns.is_empty(), "seed {seed}");
+            times.entry(t.sequence.0).or_default().extend(t.before_ns.into_iter().chain([t.at_ns]));
+            cached.insert(t.sequence.0, t.cached_tokens);
+        }
+        if id < jobs {
+            let said: Vec<u64> = (0..rng.random_range(1..1500)).map(|i| id % 3 * 1000 + i).collect();
+            let job = Job { quiet, ..saying(&said, rng.random_range(1..80)) };
+            let job = if rng.random_bool(0.2) { Job::new(job.prompt_tokens, job.output_tokens) } else { job };
+            submit(&mut e, id, now_ns, Job { quiet, ..job });
+        }
+        if rng.random_bool(0.1) && id < jobs {
+            let gone = rng.random_range(0..=id);
+            let untold_ns = e.cancel(SequenceId(gone));
+            times.entry(gone).or_default().extend(untold_ns);
+        }
+    }
+    (times, cached, e.load())
+}
+
+#[test]
+fn of_a_quiet_job_the_same_is_told_later() {
+    let (mut thrown_out, mut untold) = (0, 0);
+    for seed in 0..1000 {
+        let (loud, quiet) = (played(seed, false), played(seed, true));
+        assert_eq!(loud, quiet, "seed {seed}");
+        thrown_out += loud.2.preemptions_total;
+        untold += usize::from(loud.0.values().any(|times| times.len() > 1));
+    }
+    assert!(
+        thrown_out > 1000 && untold > 500,
+        "{thrown_out} were thrown out, {untold} runs had more than first tokens"
+    );
+}
+
 /// Advances an engine event by event, and looks at its books after each.
 fn step_to(e: &mut ContinuousBatch, to_ns: i64, tokens: &mut Vec<Token>, seed: u64) {
     while let Some(t) = e.next_event_ns().filter(|t| *t <= to_ns) {
@@ -313,7 +369,8 @@ fn step_to(e: &mut ContinuousBatch, to_ns: i64, tokens: &mut Vec<Token>, seed: u
         assert_eq!(held.len() as u32, e.pool.capacity() - e.pool.free(), "seed {seed}: blocks are lost or held twice");
         for r in &e.running {
             let room = r.blocks.len() as u32 * BLOCK_TOKENS;
-            let used = r.computed_tokens + r.chunk_tokens * u32::from(e.step_end_ns.is_some());
+            let computed = r.computed_tokens + r.unsettled_tokens(&e.ends);
+            let used = computed + r.chunk_tokens * u32::from(e.step_end_ns.is_some());
             assert!(used <= room && room < used + BLOCK_TOKENS, "seed {seed}: {room} tokens of room for {used}");
         }
         assert!(e.waiting.iter().all(|w| w.blocks.is_empty() && w.computed_tokens == 0), "seed {seed}");
