@@ -152,14 +152,16 @@ fn closed_loops_warm_ups_limits_and_cancellations_are_those_of_any_run() {
 
 #[test]
 fn events_that_are_told_in_numbers_are_recorded_as_if_their_bytes_had_been_parsed() {
-    let file = trace(30, 40, 300, 40);
-    let flags = "--no-fixed-schedule --concurrency 8 --request-count 30 --request-cancellation-rate 30 --request-cancellation-delay 0.12";
+    // Answers of one hand-over, and of several.
+    let file = trace(30, 40, 300, 40) + &trace(3, 40, 300, 1200);
+    let flags = "--no-fixed-schedule --concurrency 8 --request-count 33 --request-cancellation-rate 30 --request-cancellation-delay 0.12";
     let told = simulate("told", &file, flags);
     let parsed = simulate("parsed", &file, &format!("{flags} --export-level raw"));
     let of = |rows: &[(RequestRow, Vec<TokenRow>)], outcome| rows.iter().filter(|(r, _)| r.outcome == outcome).count();
     assert!(of(&told, Outcome::Completed) > 5 && of(&told, Outcome::Cancelled) > 5);
     let cut = told.iter().filter(|(r, _)| r.outcome == Outcome::Cancelled && r.events > 3).count();
     assert!(cut > 3, "some are given up in mid-answer, and what had come of them is there");
+    assert!(told.iter().any(|(r, _)| r.events > 1200));
     for ((mut a, a_tokens), (b, b_tokens)) in told.into_iter().zip(parsed) {
         // Each run has words of its own, so that no cache knows them.
         a.x_request_id.clone_from(&b.x_request_id);

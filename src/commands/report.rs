@@ -60,14 +60,15 @@ fn several(args: &ReportArgs, command: &[String], style: Style) -> Result<ExitCo
 pub fn conclude(run_dir: &Path, into: &Path, plots: Option<&Path>, style: Option<Style>) -> Result<Verdict> {
     let recording = Recording::open(run_dir)?;
     let level = ExportLevel::of(recording.manifest());
-    // The lines of single requests take as long as their summing up, and need none of it.
+    // The lines of single requests take as long as their summing up and the page, and need none of it.
     let (found, listed) = std::thread::scope(|scope| {
         let listed = scope.spawn(|| export::write_rows(into, &recording, level));
-        (findings(&recording), listed.join())
+        let found = findings(&recording).and_then(|findings| Ok((page(run_dir, &recording, &findings)?, findings)));
+        (found, listed.join())
     });
     listed.map_err(|_| Error::Internal("the thread that lists requests panicked".into()))??;
-    let findings = found?;
-    let written = write(run_dir, &recording, &findings, into, plots)?;
+    let (page, findings) = found?;
+    let written = write(run_dir, &recording, &findings, &page, (into, plots))?;
     let Findings { summary, fidelity, verdict } = findings;
     if let Some(style) = style {
         out::stdout(&terminal::render(recording.manifest(), &summary, &fidelity, &verdict, style))?;
@@ -100,30 +101,28 @@ fn findings(recording: &Recording) -> Result<Findings> {
     Ok(Findings { summary, fidelity, verdict })
 }
 
+fn page(run_dir: &Path, recording: &Recording, findings: &Findings) -> Result<html::Page> {
+    let Findings { summary, fidelity, verdict } = findings;
+    html::render(recording, ServerRecording::open(run_dir)?.as_ref(), summary, fidelity, verdict)
+}
+
 fn write(
     run_dir: &Path,
     recording: &Recording,
     findings: &Findings,
-    into: &Path,
-    plots_dir: Option<&Path>,
+    page: &html::Page,
+    (into, plots_dir): (&Path, Option<&Path>),
 ) -> Result<Vec<PathBuf>> {
     let level = ExportLevel::of(recording.manifest());
     // Before the file that says that all are there.
     let of_server = server_metrics(run_dir, recording.manifest(), into)?;
     let artifacts = export::write_all(into, recording, &findings.summary, level)?;
     let fidelity = export::fidelity::write(into, &findings.fidelity)?;
-    let page = html::render(
-        recording,
-        ServerRecording::open(run_dir)?.as_ref(),
-        &findings.summary,
-        &findings.fidelity,
-        &findings.verdict,
-    )?;
     let path = into.join(PAGE);
     std::fs::write(&path, &page.text).map_err(Error::io(&path))?;
     let mut written = vec![path];
     if let Some(dir) = plots_dir {
-        plots::write(&page, &recording.manifest().command, dir)?;
+        plots::write(page, &recording.manifest().command, dir)?;
     }
     written.extend(artifacts);
     written.push(fidelity);

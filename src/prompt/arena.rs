@@ -78,6 +78,18 @@ impl Pieces {
         }
     }
 
+    /// Whether both are made of the same spans of the same bytes, and nothing of them was consumed.
+    pub fn is_same(&self, other: &Pieces) -> bool {
+        let tails = match (&self.tail, &other.tail) {
+            (Some(a), Some(b)) => Arc::ptr_eq(a, b),
+            (a, b) => a.is_none() && b.is_none(),
+        };
+        tails
+            && Arc::ptr_eq(&self.arena, &other.arena)
+            && self.spans == other.spans
+            && (self.next, other.next) == (0, 0)
+    }
+
     /// What is left of the body in one piece, for those who cannot read it in several.
     pub fn to_vec(&self) -> Vec<u8> {
         let mut bytes = Vec::with_capacity(self.remaining);

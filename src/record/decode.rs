@@ -154,8 +154,11 @@ pub(super) fn fill<T: DataType>(
 }
 
 fn each<T: Clone>(n: usize, values: &[T], levels: &[i16], mut set: impl FnMut(usize, T)) {
-    if levels.is_empty() {
+    if levels.is_empty() || values.len() == n {
         values.iter().enumerate().for_each(|(i, value)| set(i, value.clone()));
+        return;
+    }
+    if values.is_empty() {
         return;
     }
     let present = (0..n).filter(|i| levels[*i] > 0);
@@ -378,11 +381,12 @@ impl TokenCursor {
             c.i32(n, |i, v| rows[i].bytes = v as u32)?;
             c.u16(n, |i, v| rows[i].tokens = Some(v))?;
         }
-        let keys = || rows.iter().map(|row| (row.request_id, row.seq));
-        let first = before.into_iter().chain(keys());
-        if first.zip(keys().skip(usize::from(before.is_none()))).any(|(a, b)| a >= b) {
-            return Err(bad("the rows of a row group are not in order"));
+        let key = |row: &TokenRow| (row.request_id, row.seq);
+        let goes_on = before.is_none_or(|before| rows.first().is_none_or(|row| before < key(row)));
+        if goes_on && rows.is_sorted_by(|a, b| key(a) < key(b)) {
+            Ok(())
+        } else {
+            Err(bad("the rows of a row group are not in order"))
         }
-        Ok(())
     }
 }

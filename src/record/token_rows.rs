@@ -47,7 +47,7 @@ enum Place {
 pub struct TokenRows {
     places: Vec<(u64, u32, Place)>,
     stamps: Vec<TokenStamp>,
-    runs: Vec<Box<TokenRun>>,
+    runs: Vec<TokenRun>,
     rows: usize,
 }
 
@@ -61,7 +61,7 @@ impl TokenRows {
     }
 
     /// Adds a run's rows.
-    pub fn push_run(&mut self, run: Box<TokenRun>) {
+    pub fn push_run(&mut self, run: TokenRun) {
         self.places.push((run.request_id, run.first_seq, Place::Run(self.runs.len())));
         self.rows += run.t_ns.len();
         self.runs.push(run);

@@ -265,7 +265,7 @@ impl<S: Storage + Clone, C: Clock> Drain<S, C> {
                 self.flush_full_group();
             }
             Parcel::Run(run) => {
-                self.token_rows.push_run(run);
+                self.token_rows.push_run(*run);
                 self.flush_full_group();
             }
             Parcel::Request(row) => {

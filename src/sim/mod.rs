@@ -28,6 +28,7 @@ pub mod offline;
 pub mod oracle;
 pub mod oracle_files;
 mod parameters;
+mod read_ahead;
 pub mod replicas;
 pub mod reply;
 pub mod server;

@@ -15,9 +15,11 @@ use super::ask::{Api, Ask};
 use super::config::ServeConfig;
 use super::content::Content;
 use super::deployment::{Deployment, Job, Refusal, SequenceId, Token};
+use super::read_ahead::{Asked, ReadAhead};
 use super::reply::{FRAMING_BYTES, Reply, Usage, done_event, error_body, with_usage};
 use crate::engine::transport::{Alike, FlightKey, Marks, Outgoing, ReadStamp, Signal, Transport};
 use crate::error::Result;
+use crate::prompt::arena::Pieces;
 use crate::rng::Seed;
 use crate::time::{Clock, SimClock};
 use crate::wire::learned::BYTES_MAX;
@@ -72,6 +74,7 @@ pub struct Offline {
     max_model_tokens: u32,
     queue_full: StatusCode,
     seed: Seed,
+    ahead: Option<ReadAhead>,
     submitted: u64,
     /// By the place of their keys.
     flights: Vec<Option<Flight>>,
@@ -129,6 +132,7 @@ impl Offline {
             max_model_tokens: config.max_model_len,
             queue_full: StatusCode::from_u16(config.queue_full_status).unwrap_or(StatusCode::SERVICE_UNAVAILABLE),
             seed: config.seed,
+            ahead: None,
             submitted: 0,
             flights: Vec::new(),
             under_way: UnderWay::default(),
@@ -140,17 +144,23 @@ impl Offline {
         })
     }
 
+    /// Has bodies that will be sent, about in this order, read by another thread. It changes no answer.
+    pub fn read_ahead(&mut self, bodies: impl Iterator<Item = Pieces> + Send + 'static) {
+        self.ahead = Some(ReadAhead::new(bodies, (self.api, self.max_model_tokens)));
+    }
+
     fn flight(&mut self, key: FlightKey) -> Option<&mut Flight> {
         self.flights.get_mut(key.index as usize)?.as_mut().filter(|f| f.key == key)
     }
 
     /// Gives a request to the engine.
-    fn submit(&mut self, now_ns: i64, body: &[u8], verbatim: bool) -> Submitted {
+    fn submit(&mut self, now_ns: i64, body: &Pieces, verbatim: bool) -> Submitted {
         // A refused one has a number of its own too: what is done to it must never meet another.
         let number = self.submitted;
         self.submitted += 1;
-        let ask =
-            Ask::read(self.api, body, self.max_model_tokens).map_err(|bad| (StatusCode::BAD_REQUEST, bad.message))?;
+        let read = self.ahead.as_mut().and_then(|ahead| ahead.take(body));
+        let read = read.unwrap_or_else(|| Asked::read(body, (self.api, self.max_model_tokens)));
+        let Asked { ask, content } = read.map_err(|bad| (StatusCode::BAD_REQUEST, bad.message))?;
         if ask.model.as_ref().is_some_and(|m| *m != self.model) {
             return Err((StatusCode::NOT_FOUND, format!("this deployment has `{}`", self.model)));
         }
@@ -160,7 +170,7 @@ impl Offline {
             && !verbatim
             && !ask.continuous_usage
             && (0..ask.output_tokens.min(WORDS_TRIED)).all(|p| reply.token_data_bytes(p) <= BYTES_MAX);
-        let content = Content { answer: hash, ..Content::of(&ask.tokens) };
+        let content = Content { answer: hash, ..content };
         let quiet = holds_back || !ask.stream;
         let job = Job { prompt_tokens: ask.prompt_tokens, output_tokens: ask.output_tokens, content, quiet };
         self.deployment.submit(SequenceId(number), now_ns, job).map_err(|refusal| match refusal {
@@ -169,7 +179,7 @@ impl Offline {
                 (StatusCode::BAD_REQUEST, format!("longer than the whole KV cache of {kv_tokens} tokens"))
             }
         })?;
-        Ok((Ask { model: None, tokens: Vec::new(), ..ask }, reply, holds_back))
+        Ok((ask, reply, holds_back))
     }
 
     /// Does what is due, and plans what the clients are told of it.
@@ -301,7 +311,7 @@ impl Transport for Offline {
         let now_ns = self.clock.now_ns();
         let mut marks = Marks { sent_ns: Some(now_ns), written_ns: Some(now_ns), writes: 1, ..Marks::default() };
         let sequence = SequenceId(self.submitted);
-        let (ask, reply, holds_back) = match self.submit(now_ns, &request.body.to_vec(), request.verbatim) {
+        let (ask, reply, holds_back) = match self.submit(now_ns, &request.body, request.verbatim) {
             Ok(taken) => {
                 self.under_way.push(Some(key));
                 taken

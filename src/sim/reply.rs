@@ -4,6 +4,7 @@
 //! The n-th token of every answer is a word with a space before it, so that its text has as many words as tokens.
 
 use std::fmt::Write as _;
+use std::sync::LazyLock;
 
 use bytes::{BufMut, Bytes, BytesMut};
 use http::StatusCode;
@@ -20,11 +21,16 @@ const WORDS: [&str; 16] = [
 
 /// What a prompt that quotes an answer holds in the place of its token at `position`; the answer is named as in [`Reply::new`].
 pub fn answer_token(first_word: u64, position: u32) -> u64 {
-    word_hash(word(first_word, position).as_bytes())
+    static TOKENS: LazyLock<[u64; WORDS.len()]> = LazyLock::new(|| WORDS.map(|word| word_hash(word.as_bytes())));
+    TOKENS[place(first_word, position)]
 }
 
 fn word(first_word: u64, position: u32) -> &'static str {
-    WORDS[((first_word % WORDS.len() as u64) as usize + position as usize) % WORDS.len()]
+    WORDS[place(first_word, position)]
+}
+
+fn place(first_word: u64, position: u32) -> usize {
+    ((first_word % WORDS.len() as u64) as usize + position as usize) % WORDS.len()
 }
 
 /// `data: ` and an empty line.

@@ -27,6 +27,7 @@ use crate::engine::stop::{Stop, StopSwitch};
 use crate::engine::{self, EngineReport, EngineSpec, Tick, affinity, limits, realtime};
 use crate::error::{Error, ExitCode, Result};
 use crate::export::remove_stale;
+use crate::prompt::arena::Pieces;
 use crate::record::exchange;
 use crate::record::host::steal_ns;
 use crate::record::manifest::{Counts, Host, Manifest, RunState, SCHEMA_VERSION};
@@ -36,6 +37,7 @@ use crate::report::out;
 use crate::report::progress::Progress;
 use crate::report::terminal::Style;
 use crate::schedule::Plan;
+use crate::schedule::conversation::History;
 use crate::sim::ask::Api;
 use crate::sim::config::ServeConfig;
 use crate::sim::offline::Offline;
@@ -192,10 +194,22 @@ fn simulate(
         }
     };
     let clock = SimClock::default();
-    let transport = Offline::new(deployment, api, clock.clone())?;
+    let mut transport = Offline::new(deployment, api, clock.clone())?;
     let recorder = spec.recorders.pop().ok_or_else(|| Error::Internal("a run without a recorder".into()))?;
     let EngineSpec { plan, timeout_ns, run_id, stop, .. } = spec;
+    if plan.history != History::Live {
+        transport.read_ahead(bodies(plan.clone()));
+    }
     simulated::run(SimulatedSpec { plan, transport, clock, recorder, timeout_ns, run_id, stop }, on_tick)
+}
+
+/// The bodies of a plan whose requests hold nothing that the server says.
+fn bodies(plan: Arc<Plan>) -> impl Iterator<Item = Pieces> + Send {
+    (0..plan.phases.len()).flat_map(move |i| {
+        let plan = plan.clone();
+        let slots = plan.phases[i].slots.len() as u64;
+        (0..slots).map(move |ordinal| plan.body(&plan.phases[i], ordinal, None))
+    })
 }
 
 /// Tells of what is allowed and yet likely to be regretted.

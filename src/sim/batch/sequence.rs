@@ -4,10 +4,10 @@
 //! only counted up when something hangs on them: when a block is full, at the last token, when the sequence is thrown out or cancelled.
 //! Invariant: what is not settled yet are fewer tokens than a block has.
 
-use super::super::content::{BLOCK_TOKENS, Chain};
-use super::super::deployment::{Job, SequenceId, Token};
-use super::super::kv::BlockId;
-use super::super::reply::answer_token;
+use crate::sim::content::{BLOCK_TOKENS, Chain};
+use crate::sim::deployment::{Job, SequenceId, Token};
+use crate::sim::kv::BlockId;
+use crate::sim::reply::answer_token;
 
 const KEPT: u64 = BLOCK_TOKENS as u64;
 
