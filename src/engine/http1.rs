@@ -122,10 +122,10 @@ impl Http1 {
 }
 
 impl Network for Http1 {
-    async fn exchange(self: Rc<Self>, post: &Post, outgoing: Outgoing) -> Result<(), Failure> {
-        let mut request = self.request(outgoing)?;
+    async fn exchange(self: Rc<Self>, post: &Post, outgoing: Box<Outgoing>) -> Result<(), Failure> {
+        let mut request = self.request(*outgoing)?;
         let (mut connection, first, response) = loop {
-            let mut connection = self.connection(post).await?;
+            let mut connection = Box::pin(self.connection(post)).await?;
             let first = connection.log.next_read();
             connection.log.clear();
             connection.log.hand_over(post.marks.clone(), usize::MAX);

@@ -21,8 +21,9 @@ use crate::time::SystemClock;
 
 /// What can carry out one request in a task of its own.
 pub trait Network: 'static {
-    /// One flight, to the end of its answer.
-    fn exchange(self: Rc<Self>, post: &Post, outgoing: Outgoing) -> impl Future<Output = Result<(), Failure>>;
+    /// One flight, to the end of its answer. As many of these are open as there are streams: what is needed for a moment only is
+    /// best boxed, as the request is, and dropped before the next wait.
+    fn exchange(self: Rc<Self>, post: &Post, outgoing: Box<Outgoing>) -> impl Future<Output = Result<(), Failure>>;
 
     /// Connections opened so far.
     fn opened(&self) -> u64;
@@ -135,7 +136,7 @@ impl<N: Network> Transport for Tasked<N> {
     fn start(&mut self, key: FlightKey, request: Outgoing) {
         let marks = Rc::<Cell<Marks>>::default();
         let post = Post { mailbox: self.mailbox.clone(), key, marks: marks.clone() };
-        let task = tokio::task::spawn_local(fly(self.network.clone(), post, request));
+        let task = tokio::task::spawn_local(fly(self.network.clone(), post, Box::new(request)));
         let index = key.index as usize;
         if self.flights.len() <= index {
             self.flights.resize_with(index + 1, || None);
@@ -177,7 +178,7 @@ impl<N: Network> Transport for Tasked<N> {
     }
 }
 
-async fn fly<N: Network>(network: Rc<N>, post: Post, outgoing: Outgoing) {
+async fn fly<N: Network>(network: Rc<N>, post: Post, outgoing: Box<Outgoing>) {
     let letter = match network.exchange(&post, outgoing).await {
         Ok(()) => Letter::End,
         Err((outcome, text)) => Letter::Failed { outcome, text },
