@@ -16,7 +16,8 @@ pub(super) struct Places {
 struct Place {
     generation: u32,
     taken: bool,
-    flight: Box<Flight>,
+    /// None while it is lifted.
+    flight: Option<Box<Flight>>,
 }
 
 impl Places {
@@ -25,22 +26,23 @@ impl Places {
         (self.places.len() - self.free.len()) as u32
     }
 
-    /// A place for a flight, with the flight that was there before.
-    pub(super) fn take(&mut self) -> (FlightKey, &mut Flight) {
+    /// A place for a flight; what was known of the one that was there before still stands in it.
+    pub(super) fn take(&mut self) -> FlightKey {
         let index = self.free.pop().unwrap_or_else(|| {
             self.places.push(Place::default());
             self.places.len() as u32 - 1
         });
         let place = &mut self.places[index as usize];
         place.taken = true;
-        (FlightKey { index, generation: place.generation }, &mut place.flight)
+        place.flight.get_or_insert_default();
+        FlightKey { index, generation: place.generation }
     }
 
     /// The flight of a key, if it is still under way.
     #[inline]
     pub(super) fn current(&mut self, key: FlightKey) -> Option<&mut Flight> {
         let place = &mut self.places[key.index as usize];
-        (place.taken && place.generation == key.generation).then_some(&mut *place.flight)
+        place.flight.as_deref_mut().filter(|_| place.taken && place.generation == key.generation)
     }
 
     /// Keys of all flights under way.
@@ -51,13 +53,13 @@ impl Places {
 
     /// Takes a flight out, to be looked at while the worker does other things; [`Places::give_back`] follows.
     pub(super) fn lift(&mut self, key: FlightKey) -> Box<Flight> {
-        std::mem::take(&mut self.places[key.index as usize].flight)
+        self.places[key.index as usize].flight.take().unwrap_or_default()
     }
 
     /// Frees a place for another flight.
     pub(super) fn give_back(&mut self, key: FlightKey, flight: Box<Flight>) {
         let place = &mut self.places[key.index as usize];
-        place.flight = flight;
+        place.flight = Some(flight);
         place.taken = false;
         place.generation = place.generation.wrapping_add(1);
         self.free.push(key.index);
@@ -71,12 +73,11 @@ mod tests {
     #[test]
     fn a_key_ends_with_its_flight_and_its_place_is_used_again() {
         let mut places = Places::default();
-        let (first, _) = places.take();
-        let (second, _) = places.take();
+        let (first, second) = (places.take(), places.take());
         assert_eq!((places.taken(), places.keys()), (2, vec![first, second]));
         let flight = places.lift(first);
         places.give_back(first, flight);
-        let (third, _) = places.take();
+        let third = places.take();
         assert_eq!((third.index, places.taken()), (first.index, 2));
         assert!(places.current(first).is_none() && places.current(third).is_some());
     }

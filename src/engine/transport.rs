@@ -138,6 +138,12 @@ pub trait Transport {
         None
     }
 
+    /// Waits for `until_ns`, looking at nothing else, where that is nearer to `now_ns` than what the next signal takes. Tells
+    /// whether it did.
+    fn hold(&mut self, _now_ns: i64, _until_ns: i64) -> bool {
+        false
+    }
+
     /// Comes back once a signal is here or `until_ns` has come, whichever is first.
     fn wait(&mut self, until_ns: i64) -> impl Future<Output = ()>;
 

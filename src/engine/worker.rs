@@ -165,9 +165,9 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         self.conversations.clear();
         self.staged = None;
         // Between phases the thread waits for its leader; that is no gap.
-        self.interference.woke(self.clock.now_ns(), i64::MAX);
+        let mut now_ns = self.clock.now_ns();
+        self.interference.woke(now_ns, i64::MAX);
         loop {
-            let now_ns = self.clock.now_ns();
             self.heed_stops(&mut run, now_ns);
             self.note_sendings(&mut run);
             self.dispatch_due(&mut run, now_ns);
@@ -185,7 +185,8 @@ impl<C: Clock, T: Transport> Worker<C, T> {
             self.stage(&run);
             let until_ns = self.next_wake_ns(&mut run);
             self.transport.wait(until_ns).await;
-            self.interference.woke(self.clock.now_ns(), until_ns);
+            now_ns = self.clock.now_ns();
+            self.interference.woke(now_ns, until_ns);
         }
         self.account_for_leftovers(run);
         self.recorder.flush();
@@ -226,13 +227,24 @@ impl<C: Clock, T: Transport> Worker<C, T> {
         }
     }
 
+    /// Sends what is due, and what would come due while the next signal is taken in. That one has to be taken in before another
+    /// request is held for: else nothing would be read where requests follow each other closely.
     #[inline]
-    fn dispatch_due(&mut self, run: &mut PhaseRun<'_>, now_ns: i64) {
+    fn dispatch_due(&mut self, run: &mut PhaseRun<'_>, mut now_ns: i64) {
         self.interference.looked(now_ns);
+        let mut has_held = false;
         while run.releasing {
             if self.has_room(run, now_ns) {
-                let Some(due) = run.agenda.next_due(now_ns) else { return };
-                self.send(run, due, now_ns);
+                if let Some(due) = run.agenda.next_due(now_ns) {
+                    self.send(run, due, now_ns);
+                    continue;
+                }
+                let due_ns = run.agenda.next_due_ns().filter(|due_ns| *due_ns < run.release_end_ns);
+                if has_held || !due_ns.is_some_and(|due_ns| self.transport.hold(now_ns, due_ns)) {
+                    return;
+                }
+                has_held = true;
+                now_ns = self.clock.now_ns();
             } else if run.waits || run.agenda.next_due_ns().is_none_or(|due_ns| due_ns > now_ns) {
                 return;
             } else if !self.take_signal(run) {
@@ -281,25 +293,26 @@ impl<C: Clock, T: Transport> Worker<C, T> {
     }
 
     fn send(&mut self, run: &mut PhaseRun<'_>, due: Due, now_ns: i64) {
-        let slot = run.agenda.slot(due.ordinal);
-        let request_id = run.phase.first_request_id + due.ordinal;
-        let keeps_reply = self.keeps_reply(slot);
-        let (key, flight) = self.places.take();
-        flight.begin(request_id, due.ordinal, due.scheduled_ns, due.released_ns);
-        flight.holds_prefill = run.phase.caps.prefill_max.is_some();
-        run.in_prefill += u32::from(flight.holds_prefill);
-        if keeps_reply {
-            flight.keep_reply(slot.max_tokens);
-        }
-        if self.recorder.keeps_exchanges() {
-            flight.keep_exchange();
-        }
         let staged = self.staged.take_if(|(ordinal, _)| *ordinal == due.ordinal);
         let ready = staged.map_or_else(|| self.request(run, due.ordinal), |(_, ready)| ready);
-        if let Some(flight) = self.places.current(key) {
-            flight.body_bytes = ready.body_bytes;
-        }
+        let key = self.places.take();
+        // The write comes first. Nothing is asked of the flight before the next signal is.
         self.transport.start(key, ready.request);
+        let slot = run.agenda.slot(due.ordinal);
+        let holds_prefill = run.phase.caps.prefill_max.is_some();
+        run.in_prefill += u32::from(holds_prefill);
+        let keeps_reply = self.keeps_reply(slot);
+        if let Some(flight) = self.places.current(key) {
+            flight.begin(run.phase.first_request_id + due.ordinal, due.ordinal, due.scheduled_ns, due.released_ns);
+            flight.holds_prefill = holds_prefill;
+            flight.body_bytes = ready.body_bytes;
+            if keeps_reply {
+                flight.keep_reply(slot.max_tokens);
+            }
+            if self.recorder.keeps_exchanges() {
+                flight.keep_exchange();
+            }
+        }
         if run.agenda.is_sending_awaited(due.ordinal) {
             self.unsent.push(key);
             self.note_sendings(run);

@@ -17,6 +17,9 @@ use crate::outcome::Outcome;
 use crate::rng::{Rng, Seed, Stream};
 use crate::time::{Clock, SimClock};
 
+/// What is due within this time is waited for before the next signal: longer than on a real network, so that it is met with.
+const HOLD_NS: i64 = 200_000;
+
 /// What the network did to one request.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Truth {
@@ -300,6 +303,14 @@ impl Transport for SimNetwork {
             Step::Failed(outcome) => Signal::Failed { outcome, text: "simulated".into() },
         };
         Some((key, signal))
+    }
+
+    fn hold(&mut self, now_ns: i64, until_ns: i64) -> bool {
+        let holds = until_ns - now_ns <= HOLD_NS && self.interruption.is_none();
+        if holds {
+            self.clock.advance_to(until_ns);
+        }
+        holds
     }
 
     async fn wait(&mut self, until_ns: i64) {

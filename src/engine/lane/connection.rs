@@ -4,7 +4,7 @@ use std::io::{self, IoSlice};
 use std::os::fd::AsFd;
 
 use bytes::Buf;
-use rustix::net::RecvFlags;
+use rustix::net::{RecvFlags, SendFlags};
 use socket2::Socket;
 
 use super::decode::Decoder;
@@ -152,18 +152,30 @@ impl Connection {
         matches!(peeked, Err(rustix::io::Errno::WOULDBLOCK))
     }
 
+    /// Brings what a write goes through into the cache, by a write of nothing: none of it leaves this machine. A connection that
+    /// has ended says so at its next read.
+    pub(super) fn warm(&self) {
+        let _ = rustix::net::send(&self.socket, &[], SendFlags::NOSIGNAL | SendFlags::DONTWAIT);
+    }
+
     /// Writes as much of the request as the socket takes. `stamped`: the kernel is to keep the time at which it leaves.
     pub(super) fn write(&mut self, stamped: bool) -> Written {
         if let Some(secure) = &mut self.secure {
             return secure.send(&mut self.request, &mut self.begun, &mut self.writes, &self.socket);
         }
         while let Some(request) = &mut self.request {
-            let mut slices = [IoSlice::new(&[]); SLICES];
-            let n = request.chunks_vectored(&mut slices);
-            let written = if stamped {
-                recv::send_stamped(self.socket.as_fd(), &slices[..n])
-            } else {
-                rustix::io::writev(&self.socket, &slices[..n]).map_err(io::Error::from)
+            let whole = request.in_one_piece().filter(|_| !stamped);
+            let written = match whole {
+                Some(bytes) => rustix::net::send(&self.socket, bytes, SendFlags::NOSIGNAL).map_err(io::Error::from),
+                None => {
+                    let mut slices = [IoSlice::new(&[]); SLICES];
+                    let n = request.chunks_vectored(&mut slices);
+                    if stamped {
+                        recv::send_stamped(self.socket.as_fd(), &slices[..n])
+                    } else {
+                        rustix::io::writev(&self.socket, &slices[..n]).map_err(io::Error::from)
+                    }
+                }
             };
             match written {
                 Ok(written) => {
@@ -191,5 +203,28 @@ impl Connection {
     /// The transmit stamp that waits, on CLOCK_REALTIME.
     pub(super) fn transmit_stamp(&self) -> Option<i64> {
         recv::transmit_stamp(self.socket.as_fd())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[test]
+    fn warming_a_connection_sends_nothing_and_survives_its_end() {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let ours = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (mut peer, _) = listener.accept().unwrap();
+        let connection = Connection::new(Socket::from(ours), None);
+        (0..3).for_each(|_| connection.warm());
+        peer.set_nonblocking(true).unwrap();
+        assert_eq!(peer.read(&mut [0]).unwrap_err().kind(), io::ErrorKind::WouldBlock);
+        assert!(connection.is_open());
+        drop(peer);
+        (0..3).for_each(|_| connection.warm());
+        assert!(!connection.is_open());
     }
 }

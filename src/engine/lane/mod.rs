@@ -488,10 +488,17 @@ impl Transport for Lane {
         Some((key, signal))
     }
 
+    #[inline]
+    fn hold(&mut self, now_ns: i64, until_ns: i64) -> bool {
+        self.sleeper.hold(now_ns, until_ns)
+    }
+
     async fn wait(&mut self, until_ns: i64) {
         if self.received.is_none() && self.failed.is_empty() {
-            self.sleeper.wait(until_ns);
+            // Not behind the wait: a request may be due then.
             self.kernel.refresh(self.clock.now_ns());
+            let next = self.idle.back().and_then(|index| self.connections[*index as usize].as_ref());
+            self.sleeper.wait(until_ns, || next.map_or((), Connection::warm));
         }
     }
 

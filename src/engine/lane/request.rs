@@ -71,6 +71,13 @@ pub struct Request {
     body: Pieces,
 }
 
+impl Request {
+    /// What is left of it, where that is one piece.
+    pub(super) fn in_one_piece(&self) -> Option<&[u8]> {
+        (self.body.remaining() == 0).then(|| &self.head[self.at..])
+    }
+}
+
 impl Buf for Request {
     fn remaining(&self) -> usize {
         self.head.len() - self.at + self.body.remaining()

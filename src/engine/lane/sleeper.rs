@@ -21,8 +21,12 @@ const EVENTS: usize = 256;
 const TIMER: u64 = u64::MAX;
 /// Bounds of the lead: a wake-up costs at least this, and more than that is not worth the spin.
 const LEAD_NS: std::ops::RangeInclusive<i64> = 15_000..=200_000;
-/// From here on, only the clock is looked at: an empty poll of the sockets takes about this long.
-const LAST_STRETCH_NS: i64 = 1_500;
+/// From here on, only the clock is looked at: a turn of the spin takes no longer than this.
+const LAST_STRETCH_NS: i64 = 2_000;
+/// A request that is due within this time goes before the next read: about what that takes, with all that follows.
+const HOLD_NS: i64 = 8_000;
+/// How long before its time the path of a request is warmed.
+const WARM_NS: i64 = 8_000;
 
 /// An epoll instance with its timer.
 pub(super) struct Sleeper {
@@ -49,7 +53,9 @@ impl Sleeper {
     pub(super) fn new(clock: SystemClock, pacing: Pacing) -> io::Result<Sleeper> {
         let epoll = epoll::create(epoll::CreateFlags::CLOEXEC)?;
         let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK | TimerfdFlags::CLOEXEC)?;
-        epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), epoll::EventFlags::IN)?;
+        // Told of once for each time that it rings, it needs neither be read nor set off.
+        let flags = epoll::EventFlags::IN | epoll::EventFlags::ET;
+        epoll::add(&epoll, &timer, epoll::EventData::new_u64(TIMER), flags)?;
         Ok(Sleeper {
             clock,
             anchor: clock.anchor(),
@@ -85,8 +91,26 @@ impl Sleeper {
         Some((data.u64(), readable, flags.contains(epoll::EventFlags::OUT) || ended))
     }
 
-    /// Comes back when a socket is ready or at `until_ns`.
-    pub(super) fn wait(&mut self, until_ns: i64) {
+    /// Spins to `until_ns`, if that is nearer to `now_ns` than what a read takes. Tells whether it did.
+    #[inline]
+    pub(super) fn hold(&mut self, now_ns: i64, until_ns: i64) -> bool {
+        let left_ns = until_ns - now_ns;
+        if left_ns > HOLD_NS || self.pacing == Pacing::Sleep {
+            return false;
+        }
+        self.spun_ns += left_ns.max(0);
+        self.spin(until_ns);
+        true
+    }
+
+    fn spin(&self, until_ns: i64) {
+        while self.clock.now_ns() < until_ns {
+            std::hint::spin_loop();
+        }
+    }
+
+    /// Comes back when a socket is ready or at `until_ns`. `warm` is called in the turns of the spin that come last.
+    pub(super) fn wait(&mut self, until_ns: i64, warm: impl Fn()) {
         let mut now_ns = self.clock.now_ns();
         loop {
             let left_ns = until_ns - now_ns;
@@ -102,18 +126,22 @@ impl Sleeper {
                     return;
                 }
                 now_ns = self.clock.now_ns();
-                self.learn(now_ns - wake_ns);
+                // It may have been set for an earlier time.
+                if now_ns >= wake_ns {
+                    self.learn(now_ns - wake_ns);
+                }
             } else if left_ns > LAST_STRETCH_NS {
                 if self.poll(Some(&Timespec { tv_sec: 0, tv_nsec: 0 })) {
                     return;
+                }
+                if left_ns <= WARM_NS {
+                    warm();
                 }
                 let later_ns = self.clock.now_ns();
                 self.spun_ns += later_ns - now_ns;
                 now_ns = later_ns;
             } else {
-                while self.clock.now_ns() < until_ns {
-                    std::hint::spin_loop();
-                }
+                self.spin(until_ns);
                 if left_ns <= 0 {
                     self.poll(Some(&Timespec { tv_sec: 0, tv_nsec: 0 }));
                 }
@@ -127,9 +155,10 @@ impl Sleeper {
         self.spun_ns
     }
 
-    /// Sleeps until a socket is ready or the timer rings.
+    /// Sleeps until a socket is ready or the timer rings: at `wake_ns` or, where it was set before for an earlier time, then. Most
+    /// waits end by a socket; a call for each would cost more than a timer that rings in vain now and then.
     fn sleep_until(&mut self, wake_ns: i64) {
-        if self.armed_ns != Some(wake_ns) {
+        if self.armed_ns.is_none_or(|armed_ns| armed_ns > wake_ns) {
             // A zero time would disarm the timer; one nanosecond is in the past just as well.
             let at = (self.anchor.t0_monotonic_ns + wake_ns).max(1);
             let spec = Itimerspec {
@@ -155,14 +184,7 @@ impl Sleeper {
         let rang = self.events.iter().position(|e| e.data.u64() == TIMER);
         if let Some(at) = rang {
             self.events.swap_remove(at);
-            // Reading it would take another call; setting it anew disarms it as well.
             self.armed_ns = None;
-            let off = Timespec { tv_sec: 0, tv_nsec: 0 };
-            let _ = timerfd_settime(
-                &self.timer,
-                TimerfdTimerFlags::empty(),
-                &Itimerspec { it_interval: off, it_value: off },
-            );
         }
         !self.events.is_empty()
     }
@@ -193,10 +215,49 @@ mod tests {
             let mut sleeper = Sleeper::new(clock, pacing).unwrap();
             for wait_ns in [0, 1_000, 50_000, 3_000_000] {
                 let until_ns = clock.now_ns() + wait_ns;
-                sleeper.wait(until_ns);
+                sleeper.wait(until_ns, || ());
                 assert!(clock.now_ns() >= until_ns);
                 assert_eq!(sleeper.next_ready(), None);
             }
+        }
+    }
+
+    #[test]
+    fn a_timer_that_was_set_for_an_earlier_time_neither_ends_nor_delays_a_wait() {
+        let clock = SystemClock::starting_in(0);
+        let mut sleeper = Sleeper::new(clock, Pacing::Sleep).unwrap();
+        let (mut out, input) = UnixStream::pair().unwrap();
+        sleeper.add(&input, 7, false).unwrap();
+        for _ in 0..3 {
+            // A socket ends the first wait; the timer stays set for it.
+            out.write_all(b"x").unwrap();
+            let first_ns = clock.now_ns() + 2_000_000;
+            sleeper.wait(first_ns, || ());
+            assert_eq!(sleeper.next_ready(), Some((7, true, false)));
+            assert_eq!(sleeper.armed_ns, Some(first_ns));
+            recv_all(&input);
+            for until_ns in [first_ns + 1_000_000, first_ns + 1_500_000] {
+                sleeper.wait(until_ns, || ());
+                assert!(clock.now_ns() >= until_ns && sleeper.next_ready().is_none());
+                assert_eq!(sleeper.armed_ns, None, "it rang");
+            }
+        }
+    }
+
+    fn recv_all(mut socket: &UnixStream) {
+        std::io::Read::read(&mut socket, &mut [0; 8]).unwrap();
+    }
+
+    #[test]
+    fn what_is_due_within_a_read_is_held_for_and_nothing_else() {
+        let clock = SystemClock::starting_in(0);
+        for (pacing, holds) in [(Pacing::Auto, true), (Pacing::Spin, true), (Pacing::Sleep, false)] {
+            let mut sleeper = Sleeper::new(clock, pacing).unwrap();
+            let now_ns = clock.now_ns();
+            assert!(!sleeper.hold(now_ns, now_ns + HOLD_NS + 1));
+            assert_eq!(sleeper.hold(now_ns, now_ns + HOLD_NS), holds);
+            assert!(!holds || clock.now_ns() >= now_ns + HOLD_NS);
+            assert_eq!(sleeper.spun_ns(), if holds { HOLD_NS } else { 0 });
         }
     }
 
@@ -207,7 +268,7 @@ mod tests {
         let (mut out, input) = UnixStream::pair().unwrap();
         sleeper.add(&input, 7, false).unwrap();
         out.write_all(b"x").unwrap();
-        sleeper.wait(clock.now_ns() + 3600 * SECOND_NS);
+        sleeper.wait(clock.now_ns() + 3600 * SECOND_NS, || ());
         assert_eq!(sleeper.next_ready(), Some((7, true, false)));
         assert_eq!(sleeper.next_ready(), None);
     }
