@@ -9,7 +9,7 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, criterion_group, criterion_main};
-use loadline::profiler::aggregated::{Aggregated, AggregatedLoad};
+use loadline::profiler::aggregated::{Aggregated, AggregatedLoad, Lengths};
 use loadline::profiler::backend::Backend;
 use loadline::profiler::cost::{CostModel, StepLoad, TP_SIZES};
 use loadline::profiler::deployment::{Deployment, Layout};
@@ -38,7 +38,7 @@ fn closed_loops(model: &ModelShape, gpu: &str, backend: Backend, batches: &[u32]
         let deployment = Deployment { model, gpu, backend, precision: model.precision, layout: Layout::tensor(tp) };
         let Ok(engine) = Aggregated::new(&deployment) else { continue };
         for &concurrency in batches {
-            black_box(engine.predict(AggregatedLoad { isl: 2048, osl: 256, concurrency }));
+            black_box(engine.predict(AggregatedLoad { isl: 2048, osl: 256, concurrency, lengths: Lengths::Any }));
             points += 1;
         }
     }

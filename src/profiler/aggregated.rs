@@ -2,7 +2,7 @@
 //!
 //! In: a [`Deployment`]; then an [`AggregatedLoad`]. Out: a [`Prediction`] of stage [`Stage::Aggregated`].
 //! A mean-field schedule: while a sequence gets its `o` tokens, each of the other `C − 1` has one prompt prefilled, in passes
-//! that decode too. What an engine adds to its passes is a handful of constants per backend (`data/aggregated.csv`).
+//! that decode too. What an engine adds to its passes is a handful of constants per backend, the [`Law`] (`data/aggregated.csv`).
 //! Not here: HTTP, router and network of a deployment; percentiles and bursts, which need the simulation.
 
 use std::sync::OnceLock;
@@ -24,6 +24,51 @@ pub struct AggregatedLoad {
     pub osl: u32,
     /// Requests under way at any time, on one replica.
     pub concurrency: u32,
+    /// How the lengths of requests were drawn.
+    pub lengths: Lengths,
+}
+
+/// How the lengths of a benchmark's requests lie around those that it states. Requests that are all alike, and begin together, end
+/// together and meet again in the queue; others drift apart.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Lengths {
+    /// Not known.
+    #[default]
+    Any,
+    /// Between 80 and 100 % of what is stated, as InferenceX's client draws them.
+    Drawn,
+    /// All as stated.
+    Alike,
+}
+
+impl Lengths {
+    const ALL: [Lengths; 3] = [Lengths::Any, Lengths::Drawn, Lengths::Alike];
+
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Lengths::Any => "any",
+            Lengths::Drawn => "drawn",
+            Lengths::Alike => "alike",
+        }
+    }
+}
+
+/// What the law makes a time of; all in seconds but the first three.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Terms {
+    /// Requests under way.
+    pub clients: f64,
+    /// Those of them that have room in the cache.
+    pub running: f64,
+    /// Answer tokens.
+    pub osl: f64,
+    /// A pass in which all that run get a token.
+    pub decode_s: f64,
+    /// What one prompt adds to a full pass.
+    pub prompt_s: f64,
+    /// A pass with the own prompt, behind the rest of a decode pass.
+    pub own_s: f64,
 }
 
 /// Tokens of one forward pass, prompts and answers together, at most: the engines' usual default.
@@ -62,7 +107,8 @@ pub struct Aggregated {
     cost: CostModel,
     backend: Backend,
     kv_tokens: f64,
-    constants: Constants,
+    /// By [`Lengths`].
+    constants: [Constants; 3],
 }
 
 impl Aggregated {
@@ -71,18 +117,46 @@ impl Aggregated {
     /// # Errors
     /// [`Error::Usage`] where its passes cannot be predicted ([`CostModel::of`]) or its weights do not fit.
     pub fn new(deployment: &Deployment) -> Result<Aggregated> {
+        Aggregated::by(Law::built_in(), deployment)
+    }
+
+    /// The same by constants of another fit.
+    ///
+    /// # Errors
+    /// Those of [`Aggregated::new`], and [`Error::Usage`] where the law has no constants for it.
+    pub fn by(law: &Law, deployment: &Deployment) -> Result<Aggregated> {
         let Deployment { model, gpu, backend, layout, .. } = *deployment;
         let cost = CostModel::of(deployment)?;
         let kv_tokens = memory::kv_tokens_of(deployment).ok_or_else(|| {
             Error::Usage(format!("the weights of {} do not fit on {} x {}", model.names[0], layout.gpus(), gpu.name))
         })?;
-        let constants = lookup(backend, gpu, model.experts.is_some());
+        let [any, drawn, alike] =
+            Lengths::ALL.map(|lengths| law.lookup(backend, gpu, model.experts.is_some(), lengths));
+        let constants = [any?, drawn?, alike?];
         Ok(Aggregated { cost, backend, kv_tokens: kv_tokens as f64, constants })
     }
 
     /// Mean TTFT and TPOT of a closed loop.
     pub fn predict(&self, load: AggregatedLoad) -> Prediction {
-        let c = &self.constants;
+        let c = &self.constants[load.lengths as usize];
+        let Terms { clients, running, osl, decode_s, prompt_s, own_s } = self.terms(load);
+        let tpot_s = c.pass * decode_s + c.host_s + c.sequence_s * running + c.prompts * running / osl * prompt_s;
+        let others = running - 1.0;
+        let in_front = c.queue * others + c.cohort * others.min(COHORT) / 2.0;
+        let served_s = c.own * own_s + c.request_s + in_front * prompt_s;
+        // Who finds no room waits for a request to end.
+        let wait_s = WAITING_SHARE * (clients / running - 1.0) * (served_s + osl * tpot_s);
+        Prediction {
+            stage: Stage::Aggregated,
+            ttft_ms: (served_s + wait_s) * 1e3,
+            tpot_ms: tpot_s * 1e3,
+            ttft_band: c.ttft,
+            tpot_band: c.tpot,
+        }
+    }
+
+    /// What the law makes its times of.
+    pub fn terms(&self, load: AggregatedLoad) -> Terms {
         let (isl, osl, clients) = (f64::from(load.isl), f64::from(load.osl.max(1)), f64::from(load.concurrency.max(1)));
         // TensorRT-LLM keeps room for the whole answer, the others for what there is of it.
         let kept = if self.backend == Backend::TrtLlm { osl } else { osl / 2.0 };
@@ -102,34 +176,27 @@ impl Aggregated {
             Backend::SgLang => alone_s,
             _ => (with(together, decoding) - decode_s) / f64::from(together),
         };
-        let mixed_s = with(1, decoding);
-        let tpot_s = c.pass * decode_s + c.host_s + c.sequence_s * running + c.prompts * running / osl * prompt_s;
-        let others = running - 1.0;
-        let in_front = c.queue * others + c.cohort * others.min(COHORT) / 2.0;
-        let served_s = c.own * (mixed_s + decode_s / 2.0) + c.request_s + in_front * prompt_s;
-        // Who finds no room waits for a request to end.
-        let wait_s = WAITING_SHARE * (clients / running - 1.0) * (served_s + osl * tpot_s);
-        Prediction {
-            stage: Stage::Aggregated,
-            ttft_ms: (served_s + wait_s) * 1e3,
-            tpot_ms: tpot_s * 1e3,
-            ttft_band: c.ttft,
-            tpot_band: c.tpot,
-        }
+        Terms { clients, running, osl, decode_s, prompt_s, own_s: with(1, decoding) + decode_s / 2.0 }
     }
 }
 
 /// A row of `data/aggregated.csv`: what it is for, and its constants.
+#[derive(Debug)]
 struct Row {
     backend: Backend,
     generation: Generation,
     experts: bool,
+    lengths: Lengths,
     constants: Constants,
 }
 
+/// The constants of all engines.
+#[derive(Debug)]
+pub struct Law(Vec<Row>);
+
 /// GPUs that a row is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Generation {
+pub enum Generation {
     /// Up to Hopper.
     Hopper,
     /// From Blackwell on.
@@ -137,28 +204,58 @@ enum Generation {
 }
 
 impl Generation {
-    fn of(gpu: &Gpu) -> Generation {
+    /// That of a GPU.
+    pub fn of(gpu: &Gpu) -> Generation {
         if gpu.fp4_flops > 0.0 { Generation::Blackwell } else { Generation::Hopper }
+    }
+
+    /// The name in files.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Generation::Hopper => "hopper",
+            Generation::Blackwell => "blackwell",
+        }
     }
 }
 
-fn lookup(backend: Backend, gpu: &Gpu, experts: bool) -> Constants {
-    static ROWS: OnceLock<Vec<Row>> = OnceLock::new();
-    // A file of this tree that does not parse is a broken build; the unit tests read it.
-    let rows = ROWS.get_or_init(|| parse(include_str!("data/aggregated.csv")).unwrap_or_else(|why| panic!("{why}")));
-    let generation = Generation::of(gpu);
-    let row = rows.iter().find(|r| r.backend == backend && r.generation == generation && r.experts == experts);
-    row.unwrap_or_else(|| panic!("aggregated.csv: no row for {}", backend.as_str())).constants
+impl Law {
+    /// That of the tree.
+    pub fn built_in() -> &'static Law {
+        static LAW: OnceLock<Law> = OnceLock::new();
+        // A file of this tree that does not parse is a broken build; the unit tests read it.
+        LAW.get_or_init(|| Law::parse(include_str!("data/aggregated.csv")).unwrap_or_else(|why| panic!("{why}")))
+    }
+
+    /// Reads a data file: `#` comments, a header, and rows of `backend,generation,model,lengths` and twelve numbers.
+    ///
+    /// # Errors
+    /// What is wrong, and in which line.
+    pub fn parse(text: &str) -> std::result::Result<Law, String> {
+        parse(text).map(Law)
+    }
+
+    /// The constants of an engine; those of any lengths where there are none of these.
+    fn lookup(&self, backend: Backend, gpu: &Gpu, experts: bool, lengths: Lengths) -> Result<Constants> {
+        let generation = Generation::of(gpu);
+        let of = |r: &&Row| (r.backend, r.generation, r.experts) == (backend, generation, experts);
+        let with = |lengths: Lengths| self.0.iter().filter(of).find(move |r| r.lengths == lengths);
+        let row = with(lengths).or_else(|| with(Lengths::Any));
+        let kind = if experts { "experts" } else { "dense" };
+        row.map(|r| r.constants).ok_or_else(|| {
+            Error::Usage(format!("no constants of {} on {}, {kind}", backend.as_str(), generation.as_str()))
+        })
+    }
 }
 
-/// Reads the data file: `#` comments, a header, and rows of `backend,generation,model` and twelve numbers.
 fn parse(text: &str) -> std::result::Result<Vec<Row>, String> {
     let lines = text.lines().zip(1..).filter(|(line, _)| !line.starts_with('#')).skip(1);
     lines
         .map(|(line, number)| {
             let wrong = |what: &str| format!("aggregated.csv: line {number}: {what}");
             let cells: Vec<&str> = line.split(',').collect();
-            let [backend, generation, model, numbers @ ..] = &cells[..] else { return Err(wrong("too few cells")) };
+            let [backend, generation, model, lengths, numbers @ ..] = &cells[..] else {
+                return Err(wrong("too few cells"));
+            };
             let numbers: Vec<f64> = numbers
                 .iter()
                 .map(|n| n.parse().ok().filter(|n: &f64| n.is_finite() && *n >= 0.0))
@@ -190,8 +287,10 @@ fn parse(text: &str) -> std::result::Result<Vec<Row>, String> {
                 "experts" => true,
                 _ => return Err(wrong("unknown kind of model")),
             };
+            let lengths = Lengths::ALL.into_iter().find(|l| l.as_str() == *lengths);
+            let lengths = lengths.ok_or_else(|| wrong("unknown lengths"))?;
             let backend = Backend::parse(backend).map_err(|_| wrong("unknown backend"))?;
-            Ok(Row { backend, generation, experts, constants })
+            Ok(Row { backend, generation, experts, lengths, constants })
         })
         .collect()
 }
@@ -215,7 +314,8 @@ mod tests {
     fn more_clients_wait_longer_and_get_more_done() {
         for backend in Backend::ALL {
             let loop_ = qwen3_32b(backend, 2);
-            let at = |concurrency| loop_.predict(AggregatedLoad { isl: 2048, osl: 256, concurrency });
+            let at =
+                |concurrency| loop_.predict(AggregatedLoad { isl: 2048, osl: 256, concurrency, lengths: Lengths::Any });
             let mut before = at(1);
             for clients in [2, 8, 32, 128, 200] {
                 let now = at(clients);
@@ -229,7 +329,8 @@ mod tests {
     #[test]
     fn who_finds_no_room_in_the_cache_waits() {
         let loop_ = qwen3_32b(Backend::TrtLlm, 1);
-        let at = |concurrency| loop_.predict(AggregatedLoad { isl: 2048, osl: 256, concurrency });
+        let at =
+            |concurrency| loop_.predict(AggregatedLoad { isl: 2048, osl: 256, concurrency, lengths: Lengths::Any });
         let (room, none) = (at(100), at(200));
         assert!(none.ttft_ms > 10.0 * room.ttft_ms, "{room:?} {none:?}");
         // No more run at once than have room.
@@ -237,11 +338,22 @@ mod tests {
     }
 
     #[test]
+    fn requests_that_are_alike_wait_longer_for_each_other() {
+        let loop_ = qwen3_32b(Backend::Vllm, 2);
+        let at = |lengths| loop_.predict(AggregatedLoad { isl: 2048, osl: 256, concurrency: 64, lengths });
+        let (drawn, any, alike) = (at(Lengths::Drawn), at(Lengths::Any), at(Lengths::Alike));
+        assert!(drawn.ttft_ms < any.ttft_ms && any.ttft_ms < alike.ttft_ms, "{drawn:?} {any:?} {alike:?}");
+        assert_eq!(drawn.tpot_ms, alike.tpot_ms);
+    }
+
+    #[test]
     fn every_backend_has_constants_on_every_gpu_for_every_kind_of_model() {
         for (gpu, backend) in GPUS.iter().flat_map(|g| Backend::ALL.map(|b| (g, b))) {
             for model in &MODELS {
-                let c = lookup(backend, gpu, model.experts.is_some());
-                assert!(c.tpot.low <= 1.1 && c.tpot.high >= 0.9 && c.ttft.low < c.ttft.high, "{c:?}");
+                for lengths in Lengths::ALL {
+                    let c = Law::built_in().lookup(backend, gpu, model.experts.is_some(), lengths).unwrap();
+                    assert!(c.tpot.low <= 1.1 && c.tpot.high >= 0.9 && c.ttft.low < c.ttft.high, "{c:?}");
+                }
             }
         }
     }
@@ -249,8 +361,13 @@ mod tests {
     #[test]
     fn a_broken_row_is_named() {
         let error = |row: &str| parse(&format!("header\n{row}")).err().unwrap();
-        assert!(error("vllm,hopper,dense,1").contains("line 2: not 12 numbers"));
-        assert!(error("vllm,volta,dense,1,1,1,1,1,1,1,1,1,1,1,1").contains("unknown generation"));
-        assert!(error("vllm,hopper,dense,1,1,1,1,1,1,1,1,1,1,1,-1").contains("not a number"));
+        assert!(error("vllm,hopper,dense,any,1").contains("line 2: not 12 numbers"));
+        assert!(error("vllm,volta,dense,any,1,1,1,1,1,1,1,1,1,1,1,1").contains("unknown generation"));
+        assert!(error("vllm,hopper,dense,odd,1,1,1,1,1,1,1,1,1,1,1,1").contains("unknown lengths"));
+        assert!(error("vllm,hopper,dense,any,1,1,1,1,1,1,1,1,1,1,1,-1").contains("not a number"));
+        let law = Law::parse("header\nvllm,hopper,dense,any,1,1,1,1,1,1,1,1,1,1,1,1").unwrap();
+        let gpu = gpu::lookup("h200_sxm").unwrap();
+        assert!(law.lookup(Backend::Vllm, gpu, false, Lengths::Drawn).is_ok());
+        assert!(law.lookup(Backend::Vllm, gpu, true, Lengths::Any).unwrap_err().to_string().contains("experts"));
     }
 }

@@ -180,7 +180,12 @@ pub fn fuzz_config(bytes: &[u8]) {
             layout: Layout::tensor(2),
         };
         if let Ok(engine) = aggregated::Aggregated::new(&deployment) {
-            let p = engine.predict(aggregated::AggregatedLoad { isl: 1024, osl: 128, concurrency: 8 });
+            let p = engine.predict(aggregated::AggregatedLoad {
+                isl: 1024,
+                osl: 128,
+                concurrency: 8,
+                lengths: aggregated::Lengths::Any,
+            });
             assert!(p.ttft_ms > 0.0 && p.tpot_ms > 0.0, "{p:?} of {model:?}");
         }
     }

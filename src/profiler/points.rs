@@ -11,8 +11,10 @@ mod table;
 
 use std::collections::BTreeMap;
 
+use super::aggregated::Law;
 use super::prediction::{Band, Stage};
 use crate::error::{InputError, Result};
+pub use serving::terms;
 use table::Table;
 
 /// A kind of table, told from its header.
@@ -58,6 +60,8 @@ struct Predicted {
 struct Row<'t> {
     table: &'t Table,
     index: usize,
+    /// What aggregated serving is predicted by.
+    law: &'t Law,
 }
 
 impl Row<'_> {
@@ -148,6 +152,14 @@ pub struct Scored {
 /// # Errors
 /// [`crate::error::Error::Input`] for a file that is no table, too large, or of no known kind.
 pub fn score(file: &str, text: &str) -> Result<Scored> {
+    score_by(Law::built_in(), file, text)
+}
+
+/// The same, with aggregated serving by constants of another fit.
+///
+/// # Errors
+/// As [`score`].
+pub fn score_by(law: &Law, file: &str, text: &str) -> Result<Scored> {
     let mut table = Table::parse(file, text)?;
     let known = |kind: &&&Kind| kind.required.iter().all(|column| table.column(column).is_some());
     let kind: &'static Kind = KINDS.iter().find(known).copied().ok_or_else(|| {
@@ -156,7 +168,7 @@ pub fn score(file: &str, text: &str) -> Result<Scored> {
         InputError::of_file(file, what, "name the columns of one kind in the first line, in any order")
     })?;
     let rows = table.rows();
-    let outcomes: Vec<_> = (0..rows).map(|index| (kind.predict)(&Row { table: &table, index })).collect();
+    let outcomes: Vec<_> = (0..rows).map(|index| (kind.predict)(&Row { table: &table, index, law })).collect();
     let groups = groups(kind, &table, &outcomes);
     let mut refused: BTreeMap<&str, usize> = BTreeMap::new();
     for why in outcomes.iter().filter_map(|o| o.as_ref().err()) {
@@ -202,7 +214,7 @@ fn groups(kind: &Kind, table: &Table, outcomes: &[Outcome]) -> Vec<Group> {
     let mut apart: BTreeMap<[String; 3], Vec<Vec<f64>>> = BTreeMap::new();
     for (index, outcome) in outcomes.iter().enumerate() {
         let Ok(predicted) = outcome else { continue };
-        let row = Row { table, index };
+        let row = Row { table, index, law: Law::built_in() };
         for (i, quantity) in kind.quantities.iter().enumerate() {
             let Some(measured) = quantity.measured.iter().find_map(|c| row.number(c)) else { continue };
             let error = predicted.values[i].0 / measured - 1.0;

@@ -3,7 +3,7 @@
 //! In: a [`Spec`]. Out: a [`Sweep`]. Pure arithmetic: milliseconds for four sizes and 64 batches each.
 //! Not here: load with arrivals of its own.
 
-use super::aggregated::{Aggregated, AggregatedLoad};
+use super::aggregated::{Aggregated, AggregatedLoad, Lengths};
 use super::aic::{KernelTables, Spoken};
 use super::backend::Backend;
 use super::calibrate::Calibration;
@@ -102,7 +102,12 @@ impl Spec {
         let (precision, layout) = (Precision::BF16, Layout::tensor(tp));
         let engine = Aggregated::new(&Deployment { model, gpu, backend, precision, layout }).ok()?;
         let Workload { isl_tokens, osl_tokens } = self.workload;
-        Some(engine.predict(AggregatedLoad { isl: isl_tokens, osl: osl_tokens, concurrency: clients }))
+        Some(engine.predict(AggregatedLoad {
+            isl: isl_tokens,
+            osl: osl_tokens,
+            concurrency: clients,
+            lengths: Lengths::Any,
+        }))
     }
 
     /// The same with what was measured of the deployment. Where the measurement tells of a stage that requests pass one by

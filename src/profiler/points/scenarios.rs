@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use super::serving::{self, MEASURED};
-use super::{Row, Table};
+use super::{Law, Row, Table};
 use crate::error::{InputError, Result};
 
 /// Fewest sizes among which a choice is one.
@@ -131,7 +131,7 @@ pub fn scenarios(file: &str, text: &str) -> Result<Scenarios> {
     let has_aic = AIC_COLUMNS.iter().all(|column| table.column(column).is_some());
     let mut found: BTreeMap<Vec<String>, BTreeMap<u32, Vec<Point>>> = BTreeMap::new();
     for index in 0..table.rows() {
-        let row = Row { table: &table, index };
+        let row = Row { table: &table, index, law: Law::built_in() };
         let Some((tp, point)) = point(&row, has_aic) else { continue };
         let key = KEY.map(|column| row.text(column).unwrap_or("").to_owned());
         found.entry(key.to_vec()).or_default().entry(tp).or_default().push(point);

@@ -1,12 +1,12 @@
 //! Points of aggregated serving: `isl`, `osl`, concurrency (`batch_size`) → `predicted_ttft_ms`, `predicted_tpot_ms`.
 
-use super::{Kind, Predicted, Quantity, Row};
-use crate::profiler::aggregated::{Aggregated, AggregatedLoad};
+use super::{Kind, Predicted, Quantity, Row, Table};
+use crate::profiler::aggregated::{Aggregated, AggregatedLoad, Generation, Law, Lengths};
 use crate::profiler::backend::Backend;
 use crate::profiler::deployment::{Deployment, Layout};
-use crate::profiler::model::ModelShape;
+use crate::profiler::gpu::{self, Gpu};
+use crate::profiler::model::{self, ModelShape};
 use crate::profiler::precision::{Format, Precision};
-use crate::profiler::{gpu, model};
 
 /// The columns that may say what TTFT and TPOT were measured.
 pub(super) const MEASURED: [&[&str]; 2] =
@@ -28,17 +28,78 @@ pub(super) fn predict(row: &Row) -> Result<Predicted, String> {
         Some("disagg" | "disaggregated") => return Err("disaggregated serving is not predicted point by point".into()),
         Some(other) => return Err(format!("`mode` is {other:?}; known is agg")),
     }
-    let model = &model::named(row.required("model_path")?).map_err(|e| e.to_string())?;
-    let gpu = gpu::lookup(row.required("system")?).map_err(|e| e.to_string())?;
-    let backend = Backend::parse(row.required("backend")?).map_err(|e| e.to_string())?;
-    let (layout, read_as) = layout(row, model)?;
-    let deployment = Deployment { model, gpu, backend, precision: precision(row, model)?, layout };
-    let engine = Aggregated::new(&deployment).map_err(|e| e.to_string())?;
-    let load = AggregatedLoad { isl: row.count("isl")?, osl: row.count("osl")?, concurrency: row.count("batch_size")? };
-    let p = engine.predict(load);
-    let notes: Vec<String> = [read_as, gpu.note()].into_iter().flatten().collect();
+    let point = Point::of(row)?;
+    let p = point.engine.predict(point.load);
+    let notes: Vec<String> = [point.read_as, point.gpu.note()].into_iter().flatten().collect();
     let note = (!notes.is_empty()).then(|| notes.join("; "));
     Ok(Predicted { stage: p.stage, values: vec![(p.ttft_ms, p.ttft_band), (p.tpot_ms, p.tpot_band)], note })
+}
+
+/// What a row is about.
+struct Point {
+    engine: Aggregated,
+    load: AggregatedLoad,
+    model: &'static str,
+    gpu: &'static Gpu,
+    backend: Backend,
+    experts: bool,
+    /// Where its sizes had to be read in another way than they stand.
+    read_as: Option<String>,
+}
+
+impl Point {
+    fn of(row: &Row) -> Result<Point, String> {
+        let model = &model::named(row.required("model_path")?).map_err(|e| e.to_string())?;
+        let gpu = gpu::lookup(row.required("system")?).map_err(|e| e.to_string())?;
+        let backend = Backend::parse(row.required("backend")?).map_err(|e| e.to_string())?;
+        let (layout, read_as) = layout(row, model)?;
+        let deployment = Deployment { model, gpu, backend, precision: precision(row, model)?, layout };
+        let engine = Aggregated::by(row.law, &deployment).map_err(|e| e.to_string())?;
+        let (isl, osl, concurrency) = (row.count("isl")?, row.count("osl")?, row.count("batch_size")?);
+        let load = AggregatedLoad { isl, osl, concurrency, lengths: lengths(row) };
+        Ok(Point { engine, load, model: model.names[0], gpu, backend, experts: model.experts.is_some(), read_as })
+    }
+}
+
+/// How lengths were drawn: by `random_range_ratio`, the shortest as a share of those stated, as vLLM's client called it; else by what
+/// AI Configurator's collection says of a row's source: InferenceX's client draws them (0.8), and its dumps are named by date.
+fn lengths(row: &Row) -> Lengths {
+    match (row.number("random_range_ratio"), row.text("silicon_data_source")) {
+        (Some(ratio), _) if ratio < 1.0 => Lengths::Drawn,
+        (None, Some(source)) if source.starts_with("db-dump") || source.starts_with("source_file=20") => Lengths::Drawn,
+        (None, None) => Lengths::Any,
+        _ => Lengths::Alike,
+    }
+}
+
+/// What the law is fitted on: the terms of every aggregated row that is measured and can be predicted, as CSV; times in ms.
+///
+/// # Errors
+/// [`crate::error::Error::Input`] for a file that is no table.
+pub fn terms(file: &str, text: &str) -> crate::error::Result<String> {
+    let table = Table::parse(file, text)?;
+    let mut csv =
+        "model,system,backend,precision,generation,kind,lengths,clients,running,osl,decode_ms,prompt_ms,own_ms,\
+                   ttft_ms,tpot_ms\n"
+            .to_owned();
+    csv.extend((0..table.rows()).filter_map(|index| terms_of(&Row { table: &table, index, law: Law::built_in() })));
+    Ok(csv)
+}
+
+fn terms_of(row: &Row) -> Option<String> {
+    let [ttft, tpot] = MEASURED.map(|columns| columns.iter().find_map(|c| row.number(c)));
+    let (ttft_ms, tpot_ms) = (ttft?, tpot?);
+    if matches!(row.text("mode"), Some("disagg" | "disaggregated")) {
+        return None;
+    }
+    let Point { engine, load, model, gpu, backend, experts, .. } = Point::of(row).ok()?;
+    let (system, precision) = (row.text("system")?, row.text("precision").unwrap_or(""));
+    let kind = if experts { "experts" } else { "dense" };
+    let (backend, generation, lengths) = (backend.as_str(), Generation::of(gpu).as_str(), load.lengths.as_str());
+    let t = engine.terms(load);
+    let numbers = [t.clients, t.running, t.osl, t.decode_s * 1e3, t.prompt_s * 1e3, t.own_s * 1e3, ttft_ms, tpot_ms];
+    let numbers = numbers.map(|n| n.to_string()).join(",");
+    Some(format!("{model},{system},{backend},{precision},{generation},{kind},{lengths},{numbers}\n"))
 }
 
 /// The number formats: of GEMMs and experts where they are named, else of the row as a whole, else of the published weights.

@@ -94,6 +94,45 @@ fn serving_points_get_both_latencies_and_a_layout_that_is_read_otherwise_is_told
     assert!(cell(5, "status").contains("do not fit on 1 x h100_sxm"), "{}", cell(5, "status"));
 }
 
+/// The first serving row, with one column more.
+fn with(column: &str, value: &str) -> String {
+    let mut lines = SERVING.lines();
+    format!("{},{column}\n{},{value}\n", lines.next().unwrap(), lines.next().unwrap())
+}
+
+#[test]
+fn how_lengths_were_drawn_is_told_by_a_column_or_else_by_the_source() {
+    let ttft_ms = |column, value| {
+        let scored = score("points.csv", &with(column, value)).unwrap();
+        let table = Table::parse("scored", &scored.csv).unwrap();
+        table.cell(0, "predicted_ttft_ms").unwrap().parse::<f64>().unwrap()
+    };
+    let (unknown, drawn, alike) =
+        (ttft_ms("note", "x"), ttft_ms("random_range_ratio", "0.8"), ttft_ms("random_range_ratio", "1"));
+    assert!(drawn < unknown && unknown < alike, "{drawn} {unknown} {alike}");
+    for (source, expected) in
+        [("db-dump/2026-04-27", drawn), ("source_file=2026-04-06.csv", drawn), ("source_file=qwen3.csv", alike)]
+    {
+        assert_eq!(ttft_ms("silicon_data_source", source), expected, "{source}");
+    }
+}
+
+#[test]
+fn the_terms_of_a_row_are_what_its_prediction_is_made_of() {
+    let csv = terms("points.csv", SERVING).unwrap();
+    let rows = cells(&csv);
+    // The disaggregated row, and the one whose weights do not fit, have none.
+    assert_eq!(rows.len(), 4);
+    assert_eq!(rows[0][..9], ["Qwen/Qwen3-32B", "h100_sxm", "trtllm", "fp8", "hopper", "dense", "any", "32", "32"]);
+    assert_eq!(rows[0][13..], ["487", "23.3"]);
+    assert_eq!((&rows[1][4][..], &rows[1][5][..]), ("blackwell", "experts"));
+    let law = "header\ntrtllm,hopper,dense,any,0,0,0,0,1,0,0,0,1,1,1,1";
+    let by_law = score_by(&Law::parse(law).unwrap(), "points.csv", &with("note", "x")).unwrap();
+    let table = Table::parse("scored", &by_law.csv).unwrap();
+    let own_ms: f64 = rows[0][12].parse().unwrap();
+    assert!((table.cell(0, "predicted_ttft_ms").unwrap().parse::<f64>().unwrap() - own_ms).abs() < 1e-3);
+}
+
 #[test]
 fn a_table_of_no_known_kind_is_refused_with_the_kinds() {
     let error = |text: &str| score("points.csv", text).unwrap_err().to_string();
