@@ -92,8 +92,8 @@ fn a_quick_calibration_measures_everything_reads_back_the_same_and_is_cited() {
     for (step, n) in floor.arrivals.iter().zip([600, 6_000, 6_000]) {
         for spread in [step.engine, step.bare] {
             is_sound(spread);
-            // The kernel begins to stamp a moment after it is asked to.
-            assert!(spread.n <= n && spread.n > n / 2 && spread.min_ns >= -CLOCKS_APART_MAX_NS, "{step:?}");
+            // The kernel begins to stamp some time after it is asked to, on a busy machine seconds after.
+            assert!(spread.n <= n && spread.n > n / 20 && spread.min_ns >= -CLOCKS_APART_MAX_NS, "{step:?}");
         }
     }
     let tokens = floor.tokens.as_ref().unwrap();
