@@ -148,9 +148,12 @@ pub(super) fn sweep(method: &mut Method, path: &Path) -> Result<()> {
     let cost = &mut method.cost;
     let is_measured = json.pointer("/cost/source").is_some_and(|s| s == "measured");
     let source = if is_measured { Source::Measured } else { Source::Estimated };
-    let clock = text(&json, "/cost/clock").map_or_else(String::new, |clock| format!(", {clock} clock"));
+    let clock = text(&json, "/cost/clock");
+    // How long the simulating took says nothing of a deployment's time.
+    let wall = if clock.as_deref() == Some("simulated") { "deployed_s" } else { "wall_s" };
+    let clock = clock.map_or_else(String::new, |clock| format!(", {clock} clock"));
     for (of, name) in
-        [(&mut cost.wall_s, "wall_s"), (&mut cost.gpu_hours, "gpu_hours"), (&mut cost.deployments, "deployments")]
+        [(&mut cost.wall_s, wall), (&mut cost.gpu_hours, "gpu_hours"), (&mut cost.deployments, "deployments")]
     {
         if let Some(value) = number(&json, &format!("/cost/{name}")).filter(|_| of.is_none()) {
             *of = Some(figure(value, source, format!("{}{clock}", path.display())));

@@ -167,6 +167,11 @@ fn a_measured_sweep_has_a_measured_cost_and_a_predicted_one_deployed_nothing() {
     assert_eq!((figure.value, figure.source, method.cost.wall_s.unwrap().value), (0.5, Source::Measured, 600.0));
     assert!(figure.from.ends_with("online.json, wall clock"), "{}", figure.from);
     assert_eq!(method.ttft.unwrap().ms, 90.0);
+    // Of a simulated one, its deployments' time counts, and not the time that simulating took.
+    let cost = r#""cost":{"source":"measured","clock":"simulated","deployed_s":5000.0,"wall_s":18.0,"gpu_hours":2.0}"#;
+    dir.file("online.json", &format!("{{{best},{cost}}}"));
+    let wall = dir.read().unwrap().cost.wall_s.unwrap();
+    assert!(wall.value == 5000.0 && wall.from.ends_with("simulated clock"), "{wall:?}");
 }
 
 #[test]
