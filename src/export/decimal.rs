@@ -14,7 +14,8 @@ const MILLION: i64 = 1_000_000;
 
 /// Writes a finite number.
 pub(super) fn put_number(into: &mut Vec<u8>, value: f64) -> io::Result<()> {
-    let millionths = (value * 1e6).round() as i64;
+    // Whether this is the nearest whole number is looked at below.
+    let millionths = (value * 1e6 + 0.5) as i64;
     if !(LEAST..MOST).contains(&millionths) || millionths as f64 / 1e6 != value {
         return Ok(serde_json::to_writer(into, &value)?);
     }
