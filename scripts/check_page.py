@@ -7,7 +7,7 @@ FIGURES is the least number of figures (8), WORD what has to be on the page (Ver
 
 No console message, no request beyond the page itself, every figure has marks, the verdict stands on top. Then, in a browser that is
 driven over its pipe: the page opens in under a second and keeps the main thread for no more than 200 ms at once; the corner of the plane of limits,
-where there is one, is dragged and its sentence changes, and the keyboard does the same; nothing has to be scrolled sideways at 400 px; and it prints
+where there is one, is dragged and its sentence changes, and the keyboard does the same; a request of the sample is found by its id; nothing has to be scrolled sideways at 400 px; and it prints
 with every figure whole on one page of paper. With --shots, how it looks at 1200 and at 400 px, light and dark, and on paper, is left in DIR.
 """
 
@@ -40,6 +40,12 @@ def knows_its_script(page: str) -> bool:
         f"default-src 'none'; base-uri 'none'; form-action 'none'; style-src '{allowed('style')}'; "
         f"script-src '{allowed('script')}'"
     ) and len(re.findall(r"<script\b", page)) == 1
+
+
+def marks(figure: str) -> int:
+    """What is drawn in a figure: its shapes, and each stroke of a path, of which a stream that never stood still has hundreds in one."""
+    strokes = sum(d.count("M") for d in re.findall(r"\bd=\"([^\"]*)\"", figure))
+    return strokes + len(re.findall(r"<(?:rect|circle|polyline|polygon|line)\b", figure))
 
 
 def says(page: str) -> list:
@@ -135,6 +141,21 @@ new Promise((done) => setTimeout(() => {
   done([load.loadEventEnd - load.startTime, window.longest]);
 }, 500))
 """
+# Where the corner of the plane stands at each limit of each axis: it is never anywhere else.
+STOPS = """
+[...document.querySelectorAll('[data-plane] input')].map((input, axis) => {
+  const stops = [];
+  const start = input.value;
+  const go = (value) => { input.value = value; input.dispatchEvent(new Event("input")); };
+  for (let i = Number(input.min); i <= Number(input.max); i++) {
+    go(i);
+    const b = document.querySelector('[data-plane] .corner').getBoundingClientRect();
+    stops.push(axis ? b.y + b.height / 2 : b.x + b.width / 2);
+  }
+  go(start);
+  return stops;
+})
+"""
 # An A4 page less Chromium's margins of 1 cm, in CSS points of 1/96 inch.
 PAPER = (718, 1047)
 
@@ -156,6 +177,7 @@ def moved(browser: Browser) -> list:
     if abs(to_x - x) + abs(to_y - y) < 60:
         to_x += 60
     before = browser.says(sentence)
+    nearest = [min(abs(stop - to) for stop in stops) for stops, to in zip(browser.says(STOPS), (to_x, to_y))]
     browser.mouse("mousePressed", x, y)
     for step in range(1, 9):
         browser.mouse("mouseMoved", x + (to_x - x) * step / 8, y + (to_y - y) * step / 8)
@@ -170,10 +192,33 @@ def moved(browser: Browser) -> list:
     browser.says("[...document.querySelectorAll('[data-plane] button')].pop().click()")
     return [
         ("the corner of the plane is dragged, and its sentence changes", dragged != before),
-        ("it went to where the pointer was let go", abs(at[0] - to_x) < 15 and abs(at[1] - to_y) < 15),
+        (
+            "it went to the limits nearest to where the pointer was let go",
+            len(nearest) == 2 and abs(at[0] - to_x) < nearest[0] + 2 and abs(at[1] - to_y) < nearest[1] + 2,
+        ),
         ("it stays there when the pointer moves on", still == dragged),
         ("a key moves it too", typed != dragged),
         ("it goes back to the start", browser.says(sentence) == before),
+    ]
+
+
+def found(browser: Browser) -> list:
+    """Whether a request of the sample is found by its id, and one that is not there is told of; nothing to check where a page has no streams."""
+    if not browser.says("!!document.querySelector('[data-raster] input[type=search]')"):
+        return []
+    ids = browser.says("document.querySelector('[data-raster]').dataset.lines.split(';').filter(Boolean).map((l) => l.split(' ').slice(0, 2))")
+    find = """((id) => {
+      const input = document.querySelector('[data-raster] input[type=search]');
+      input.value = id;
+      input.dispatchEvent(new Event('change'));
+      const box = document.querySelector('[data-raster] .chosen');
+      return box.querySelector('svg')?.getAttribute('aria-label') ?? box.textContent;
+    })"""
+    number, name = ids[len(ids) // 2]
+    by = [browser.says(f"{find}({json.dumps(id)})") for id in (number, name if name != "-" else number, "nobody")]
+    return [
+        ("a request is found by its number and by its name", all(text.startswith(f"request {number}:") for text in by[:2])),
+        ("what is not there is told of, with its remedy", "not among" in by[2] and "--request nobody" in by[2]),
     ]
 
 
@@ -186,7 +231,7 @@ def driven(page: Path, shots) -> list:
         browser.open(page.resolve().as_uri())
         opened, longest = browser.says(OPENED)
         print(f"opened in {opened:.0f} ms, longest task {longest:.0f} ms, {page.stat().st_size} bytes")
-        checks = [("it opens in under 1 s", opened < 1000), ("no task above 200 ms", longest <= 200), *moved(browser)]
+        checks = [("it opens in under 1 s", opened < 1000), ("no task above 200 ms", longest <= 200), *moved(browser), *found(browser)]
         for width in (1200, 400):
             for scheme in ("light", "dark"):
                 browser.view(width, 900, scheme)
@@ -220,12 +265,11 @@ def main(page: Path, least: int, word: str, shots) -> int:
         ran = subprocess.run(command, capture_output=True, text=True, timeout=120)
     dom = ran.stdout
     figures = [svg for svg in re.findall(r"<svg\b.*?</svg>", dom, re.S) if 'role="img"' in svg]
-    marks = [len(re.findall(r"<(?:path|rect|circle|polyline|polygon|line)\b", figure)) for figure in figures]
     console = [line for line in ran.stderr.splitlines() if "CONSOLE" in line]
     checks = [
         ("the browser read the page", ran.returncode == 0 and "</html>" in dom),
         (f"it has at least {least} figures", len(figures) >= least),
-        ("every figure has marks", all(n >= 5 for n in marks)),
+        ("every figure has marks", all(marks(figure) >= 5 for figure in figures)),
         (f"{word} is on it", word in dom),
         ("one script, which its policy knows by hash", knows_its_script(page.read_text("utf-8"))),
         ("the script ran: its tables can be copied", dom.count("Copy as CSV") == dom.count("</table>")),

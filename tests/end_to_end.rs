@@ -97,6 +97,17 @@ fn report_gives_the_numbers_of_profile_byte_for_byte() {
     let page = std::fs::read_to_string(scratch.path("again/report.html")).unwrap();
     let captions = plots::assert_plots(&scratch.path("plots"), &page, "--artifact-dir run --tp 8");
     assert!(captions.iter().all(|c| c.contains("profile --input-file")), "the run's own command: {captions:?}");
+
+    let lines = std::fs::read_to_string(scratch.path("run/profile_export.jsonl")).unwrap();
+    let first: serde_json::Value = serde_json::from_str(lines.lines().next().unwrap()).unwrap();
+    let (number, name) = (&first["metadata"]["session_num"], first["metadata"]["x_request_id"].as_str().unwrap());
+    run_expecting(0, &scratch, &format!("report run --output-dir asked --request 24 {name}"));
+    let page = std::fs::read_to_string(scratch.path("asked/report.html")).unwrap();
+    assert!(page.contains(&format!("on top, as asked for, 24, {number}; ")), "{number}");
+    assert!(page.contains(" data-lines=\"24 ") && page.contains(&format!(";{number} {name} ")));
+    assert!(page.contains(" data-asked=\"2\""));
+    let unknown = run_expecting(2, &scratch, "report run --output-dir asked --request 25");
+    assert!(String::from_utf8(unknown.stderr).unwrap().contains("has no request 25"));
 }
 
 #[test]
@@ -127,6 +138,7 @@ fn several_runs_are_laid_over_each_other_with_their_differences() {
     assert!(captions.iter().any(|c| c.contains("n = 60, 60, 60")), "{captions:?}");
     run_expecting(0, &scratch, "report a b --plots alone");
     assert_eq!(std::fs::read_dir(scratch.path("alone")).unwrap().count(), 8, "without a page too");
+    run_expecting(2, &scratch, "report a b --request 1");
 }
 
 #[test]

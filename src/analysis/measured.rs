@@ -5,11 +5,13 @@
 //! memory is bounded by the number of requests, never by the number of tokens.
 //! Not here: gaps between single events (those are pooled in `metrics`).
 
+use super::expected_hits::ExpectedHits;
 use crate::error::Result;
 use crate::metrics::{self, Origin, Slo};
 use crate::outcome::{Outcome, OutcomeClass, Phase};
 use crate::record::manifest::PhaseWindow;
 use crate::record::reader::Rows;
+use crate::record::row::{RequestRow, TokenRow};
 
 /// One request of the measurement. Times are nanoseconds since `t0`, latencies milliseconds.
 #[derive(Clone, Debug)]
@@ -74,6 +76,8 @@ pub struct Measured {
     pub requests: Vec<Request>,
     /// The measurement as the manifest tells it; null of a run that did not end.
     pub window: Option<PhaseWindow>,
+    /// Prefix hits that the plan implies; null where it cannot tell.
+    pub expected_hits: Option<ExpectedHits>,
 }
 
 impl Measured {
@@ -86,12 +90,17 @@ impl Measured {
         // An objective that cannot be checked (a bound unknown to this version) is met by nothing.
         let slo = Slo::new(&manifest.slo).ok().filter(|slo| !slo.is_empty());
         let mut requests = Vec::new();
-        rows.for_each_request(&mut |row, tokens| {
+        let mut add = |row: &RequestRow, tokens: &[TokenRow]| {
             if row.phase == Phase::Profiling {
                 requests.push(measure(&metrics::Request::of(manifest, row, tokens), slo.as_ref()));
             }
-        })?;
-        Ok(Measured { requests, window: manifest.profiling })
+        };
+        if slo.as_ref().is_some_and(|slo| slo.needs_events(manifest)) {
+            rows.for_each_request(&mut add)?;
+        } else {
+            rows.for_each_row(&mut |row| add(row, &[]))?;
+        }
+        Ok(Measured { requests, window: manifest.profiling, expected_hits: ExpectedHits::of(manifest) })
     }
 }
 
@@ -135,7 +144,6 @@ fn between_ms(from_ns: i64, to_ns: i64) -> f64 {
 mod tests {
     use super::*;
     use crate::analysis::fixture::{Memory, answered, manifest, slo};
-    use crate::record::row::RequestRow;
 
     fn only(row: RequestRow) -> Request {
         let run = Memory::new(manifest(), vec![row]);

@@ -4,6 +4,7 @@
 //! In: a [`crate::record`]ing and its [`crate::metrics::Summary`]. Out: plain values that `report` draws and prints.
 //! Invariant: pure, one pass over the rows. Not here: any text for people but the reasons of a verdict.
 
+pub mod expected_hits;
 pub mod fidelity;
 pub mod measured;
 pub mod overlay;

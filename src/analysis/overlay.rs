@@ -55,7 +55,7 @@ mod tests {
         assert_eq!(in_order(&measured, LATENCIES[0].1), [10.0, 30.0]);
         let total: f64 = answers_per_s(&measured).iter().map(|(from, to, rate)| (to - from) * rate.unwrap()).sum();
         assert!((total - 2.0).abs() < 1e-9, "{total}");
-        let none = Measured { requests: Vec::new(), window: None };
+        let none = Measured { requests: Vec::new(), window: None, expected_hits: None };
         assert!(answers_per_s(&none).is_empty() && in_order(&none, LATENCIES[0].1).is_empty());
     }
 }

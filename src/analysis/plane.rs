@@ -127,6 +127,6 @@ mod tests {
             assert!(*limits.last().unwrap() >= values[values.len() - 1] && limits.contains(&4.0));
         }
         assert_eq!(limits([].into_iter(), Some(4.0)), None);
-        assert_eq!(build(&Measured { requests: vec![], window: None }, [None, None]), None);
+        assert_eq!(build(&Measured { requests: vec![], window: None, expected_hits: None }, [None, None]), None);
     }
 }

@@ -38,6 +38,8 @@ pub struct Column {
 pub struct Line {
     /// The request.
     pub id: u64,
+    /// Its `X-Request-Id`.
+    pub name: String,
     /// First token − sent.
     pub ttft_ms: f64,
     /// Whole answer − sent.
@@ -67,15 +69,20 @@ pub struct Raster {
     pub typical: Vec<Line>,
     /// Requests at even steps of rank, the fastest first, each on a scale of its own.
     pub sample: Vec<Line>,
+    /// Those that were asked for, on the scale of the slowest and on their own.
+    pub asked: Vec<[Line; 2]>,
+    /// Those that were asked for and did not complete, or have no events.
+    pub undrawn: Vec<u64>,
     /// Completed requests that they were taken of.
     pub n: usize,
 }
 
-/// The raster of a run whose typical gap between tokens is `typical_gap_ms`; `None` where no completed request has events.
+/// The raster of a run whose typical gap between tokens is `typical_gap_ms`, with the requests that are `asked` for; `None` where no completed
+/// request has events.
 ///
 /// # Errors
 /// Whatever the recording's reader reports.
-pub fn build(rows: &dyn Rows, measured: &Measured, typical_gap_ms: f64) -> Result<Option<Raster>> {
+pub fn build(rows: &dyn Rows, measured: &Measured, typical_gap_ms: f64, asked: &[u64]) -> Result<Option<Raster>> {
     let latency = |r: &&Request| Some((r.latency_ms?, r.ttft_ms?));
     let mut ranked: Vec<&Request> = measured.requests.iter().filter(|r| latency(r).is_some()).collect();
     ranked.sort_by(|a, b| {
@@ -91,6 +98,7 @@ pub fn build(rows: &dyn Rows, measured: &Measured, typical_gap_ms: f64) -> Resul
     let sample: Vec<usize> = (0..steps).map(|i| i * (n - 1) / (steps - 1).max(1)).collect();
     let mut ids: Vec<u64> =
         slowest.clone().chain(typical.clone()).chain(sample.iter().copied()).map(|i| ranked[i].id).collect();
+    ids.extend(asked.iter().filter(|id| ranked.iter().any(|r| r.id == **id)));
     ids.sort_unstable();
     ids.dedup();
     let times: BTreeMap<u64, &Request> = ids.iter().zip(wanted(&ranked, &ids)).map(|(id, r)| (*id, r)).collect();
@@ -100,7 +108,8 @@ pub fn build(rows: &dyn Rows, measured: &Measured, typical_gap_ms: f64) -> Resul
     rows.for_some_requests(&ids, &mut |row, events| {
         if let Some(request) = times.get(&row.request_id).filter(|_| events.iter().any(|e| e.kind.is_content())) {
             let own_ms = request.latency_ms.unwrap_or(longest_ms);
-            lines.insert(row.request_id, [longest_ms, own_ms].map(|span_ms| line(request, events, span_ms, stall_ms)));
+            let line = |span_ms| Line { name: row.x_request_id.clone(), ..line(request, events, span_ms, stall_ms) };
+            lines.insert(row.request_id, [longest_ms, own_ms].map(line));
         }
     })?;
     let get = |rank: usize, scale: usize| lines.get(&ranked[rank].id).map(|pair| pair[scale].clone());
@@ -109,6 +118,8 @@ pub fn build(rows: &dyn Rows, measured: &Measured, typical_gap_ms: f64) -> Resul
         slowest: slowest.rev().filter_map(|i| get(i, 0)).collect(),
         typical: typical.rev().filter_map(|i| get(i, 0)).collect(),
         sample: sample.iter().filter_map(|i| get(*i, 1)).collect(),
+        asked: asked.iter().filter_map(|id| lines.get(id).cloned()).collect(),
+        undrawn: asked.iter().filter(|id| !lines.contains_key(id)).copied().collect(),
         n,
     };
     Ok((!lines.is_empty()).then_some(raster))
@@ -130,6 +141,7 @@ fn line(request: &Request, events: &[TokenRow], span_ms: f64, stall_ms: f64) -> 
         events.iter().enumerate().filter(|(_, e)| e.kind.is_content()).map(|(i, e)| (missing((i, e)), e)).collect();
     let mut line = Line {
         id: request.id,
+        name: String::new(),
         ttft_ms: request.ttft_ms.unwrap_or(0.0),
         latency_ms: request.latency_ms.unwrap_or(0.0),
         events: tokens.len(),
@@ -190,7 +202,7 @@ mod tests {
 
     fn raster(rows: Vec<(crate::record::row::RequestRow, Vec<TokenRow>)>) -> Option<Raster> {
         let rows = MemoryRows { manifest: manifest(), rows };
-        build(&rows, &Measured::read(&rows).unwrap(), 10.0).unwrap()
+        build(&rows, &Measured::read(&rows).unwrap(), 10.0, &[250, 3, 777]).unwrap()
     }
 
     #[test]
@@ -216,6 +228,9 @@ mod tests {
         assert_eq!((r.sample.len(), r.sample[0].id, r.sample[199].id, r.n), (200, 499, 0, 500));
         assert!(r.slowest.iter().chain(&r.typical).all(|l| l.span_ms == 1_000.0));
         assert_eq!(r.sample[0].span_ms, 501.0);
+        let asked: Vec<_> = r.asked.iter().map(|[one, own]| (one.id, one.span_ms, own.id, own.span_ms)).collect();
+        assert_eq!(asked, [(250, 1_000.0, 250, 750.0), (3, 1_000.0, 3, 997.0)], "as they were asked for");
+        assert_eq!(r.undrawn, [777]);
     }
 
     #[test]

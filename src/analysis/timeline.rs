@@ -42,6 +42,10 @@ pub struct Bin {
     pub prompt_tokens: u64,
     /// How many of those they told were cached.
     pub cached_tokens: u64,
+    /// Prompt tokens of the plan, of the requests sent here of which it tells what to expect.
+    pub planned_tokens: u64,
+    /// Of those, how many a cache that forgets nothing would hold.
+    pub expected_cached_tokens: f64,
 }
 
 /// The whole run in equal intervals.
@@ -96,6 +100,11 @@ pub fn build(measured: &Measured, bins_max: usize) -> Timeline {
         let Some(sent_ns) = request.sent_ns else { continue };
         timeline.bins[index(sent_ns)].sent += 1;
         ttft[index(sent_ns)].extend(request.ttft_ms);
+        if let Some(share) = measured.expected_hits.as_ref().and_then(|hits| hits.share(request.id)) {
+            let bin = &mut timeline.bins[index(sent_ns)];
+            bin.planned_tokens += u64::from(request.lengths.planned_prompt);
+            bin.expected_cached_tokens += share * f64::from(request.lengths.planned_prompt);
+        }
         if let Some(cached) = request.lengths.cached {
             let bin = &mut timeline.bins[index(sent_ns)];
             bin.cached_tokens += u64::from(cached);
@@ -178,6 +187,30 @@ mod tests {
     fn timeline(rows: Vec<RequestRow>, bins_max: usize) -> Timeline {
         let run = Memory::new(Manifest { profiling: None, ..manifest() }, rows);
         build(&Measured::read(&run).unwrap(), bins_max)
+    }
+
+    #[test]
+    fn expected_prefix_hits_lie_where_requests_were_sent() {
+        let course = serde_json::json!({
+            "first_request_id": 0, "requests_per_step": 2, "prompt_tokens": [200, 100], "cached_tokens": [50, 100],
+        });
+        let config = serde_json::json!({"expected_cached_course": course});
+        // The third was due in the first second and sent in the next.
+        let rows =
+            [(0, 0.0, 0.0), (1, 100.0, 0.0), (2, 900.0, 300.0), (3, 1_100.0, 0.0)].map(|(id, due_ms, lag_ms)| {
+                let mut row = answered(id, due_ms, lag_ms, 10.0, 1.0, 3);
+                row.input_tokens = if id == 1 { 300 } else { 100 };
+                row
+            });
+        let run = Memory::new(Manifest { profiling: None, config, ..manifest() }, rows[..3].to_vec());
+        let bins = build(&Measured::read(&run).unwrap(), 3).bins;
+        let expected: Vec<_> = bins.iter().map(|b| (b.planned_tokens, b.expected_cached_tokens)).collect();
+        assert_eq!(expected.iter().filter(|e| e.0 > 0).copied().collect::<Vec<_>>(), [(400, 100.0), (100, 100.0)]);
+        let run = Memory::new(Manifest { profiling: None, ..manifest() }, rows.to_vec());
+        assert!(
+            build(&Measured::read(&run).unwrap(), 3).bins.iter().all(|b| b.planned_tokens == 0),
+            "nothing was said"
+        );
     }
 
     #[test]

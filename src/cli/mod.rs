@@ -150,6 +150,9 @@ pub struct ReportArgs {
     /// Pictures.
     #[command(flatten)]
     pub plots: plots::PlotsArgs,
+    /// Also draw the token times of this request, by its number or its X-Request-Id; up to eight.
+    #[arg(long = "request", num_args = 1..=8, value_name = "ID")]
+    pub requests: Vec<String>,
     /// Exit with code 1 when the verdict is this bad or worse.
     #[arg(long, value_name = "VERDICT")]
     pub fail_on: Option<FailOn>,

@@ -25,16 +25,29 @@ use crate::report::{html, out};
 /// The page's file name.
 const PAGE: &str = "report.html";
 
+/// What a report is to have beside what every one has.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Extras<'a> {
+    /// Where each plot of the page goes as a picture.
+    pub plots: Option<&'a Path>,
+    /// Requests whose streams are drawn, by number or by `X-Request-Id`.
+    pub requests: &'a [String],
+}
+
 /// Reports on a run directory.
 pub fn run(args: &ReportArgs, command: &[String], style: Style) -> Result<ExitCode> {
     let [run_dir] = &args.run_dirs[..] else { return several(args, command, style) };
     let into = args.output_dir.as_deref().unwrap_or(run_dir);
     std::fs::create_dir_all(into).map_err(Error::io(into))?;
-    Ok(exit_code(&conclude(run_dir, into, args.plots.dir.as_deref(), Some(style))?, args.fail_on))
+    let extras = Extras { plots: args.plots.dir.as_deref(), requests: &args.requests };
+    Ok(exit_code(&conclude(run_dir, into, extras, Some(style))?, args.fail_on))
 }
 
 /// Lays several runs over each other.
 fn several(args: &ReportArgs, command: &[String], style: Style) -> Result<ExitCode> {
+    if !args.requests.is_empty() {
+        return Err(Error::Usage("--request is for one run: give the one that has the request".into()));
+    }
     let read = |dir: &PathBuf| -> Result<Run> {
         let recording = Recording::open(dir)?;
         Ok(Run::new(dir.display().to_string(), recording.manifest(), Measured::read(&recording)?))
@@ -55,20 +68,22 @@ fn several(args: &ReportArgs, command: &[String], style: Style) -> Result<ExitCo
     Ok(codes.max_by_key(|code| *code as i32).unwrap_or(ExitCode::Ok))
 }
 
-/// Reads the recording in `run_dir`, judges it, writes artifacts and page into `into`, its plots as pictures into `plots`, and
-/// prints the table; without a style it prints nothing.
-pub fn conclude(run_dir: &Path, into: &Path, plots: Option<&Path>, style: Option<Style>) -> Result<Verdict> {
+/// Reads the recording in `run_dir`, judges it, writes artifacts and page into `into`, and prints the table; without a style it
+/// prints nothing.
+pub fn conclude(run_dir: &Path, into: &Path, extras: Extras<'_>, style: Option<Style>) -> Result<Verdict> {
     let recording = Recording::open(run_dir)?;
+    let asked = ids(&recording, extras.requests)?;
     let level = ExportLevel::of(recording.manifest());
     // The lines of single requests take as long as their summing up and the page, and need none of it.
     let (found, listed) = std::thread::scope(|scope| {
         let listed = scope.spawn(|| export::write_rows(into, &recording, level));
-        let found = findings(&recording).and_then(|findings| Ok((page(run_dir, &recording, &findings)?, findings)));
+        let found =
+            findings(&recording).and_then(|findings| Ok((page(run_dir, &recording, &asked, &findings)?, findings)));
         (found, listed.join())
     });
     listed.map_err(|_| Error::Internal("the thread that lists requests panicked".into()))??;
     let (page, findings) = found?;
-    let written = write(run_dir, &recording, &findings, &page, (into, plots))?;
+    let written = write(run_dir, &recording, &findings, &page, (into, extras.plots))?;
     let Findings { summary, fidelity, verdict } = findings;
     if let Some(style) = style {
         out::stdout(&terminal::render(recording.manifest(), &summary, &fidelity, &verdict, style))?;
@@ -79,6 +94,29 @@ pub fn conclude(run_dir: &Path, into: &Path, plots: Option<&Path>, style: Option
         out::stderr(&format!("The run was cut off: {lost} of its requests were never flushed and are missing.\n"))?;
     }
     Ok(verdict)
+}
+
+/// The requests of these numbers or names, in their order.
+fn ids(recording: &Recording, wanted: &[String]) -> Result<Vec<u64>> {
+    let mut found = vec![None; wanted.len()];
+    if !wanted.is_empty() {
+        recording.for_each_row(&mut |row| {
+            let number = row.request_id.to_string();
+            let is_it = |name: &String| *name == row.x_request_id || *name == number;
+            wanted
+                .iter()
+                .zip(&mut found)
+                .filter(|(name, _)| is_it(name))
+                .for_each(|(_, id)| *id = Some(row.request_id));
+        })?;
+    }
+    let missing = |name: &String| {
+        Error::Usage(format!(
+            "--request: the run has no request {}; give its number (session_num in profile_export.jsonl) or its X-Request-Id",
+            name.escape_default()
+        ))
+    };
+    wanted.iter().zip(found).map(|(name, id)| id.ok_or_else(|| missing(name))).collect()
 }
 
 /// What a recording's rows say, as numbers.
@@ -101,9 +139,9 @@ fn findings(recording: &Recording) -> Result<Findings> {
     Ok(Findings { summary, fidelity, verdict })
 }
 
-fn page(run_dir: &Path, recording: &Recording, findings: &Findings) -> Result<html::Page> {
+fn page(run_dir: &Path, recording: &Recording, asked: &[u64], findings: &Findings) -> Result<html::Page> {
     let Findings { summary, fidelity, verdict } = findings;
-    html::render(recording, ServerRecording::open(run_dir)?.as_ref(), summary, fidelity, verdict)
+    html::render(recording, ServerRecording::open(run_dir)?.as_ref(), asked, summary, fidelity, verdict)
 }
 
 fn write(

@@ -107,19 +107,19 @@ impl Measured {
     }
 }
 
-fn profiled(rows: &[RequestRow]) -> impl Iterator<Item = &RequestRow> {
-    rows.iter().filter(|row| row.phase == Phase::Profiling)
+fn profiled(rows: impl Iterator<Item = RequestRow>) -> impl Iterator<Item = RequestRow> {
+    rows.filter(|row| row.phase == Phase::Profiling)
 }
 
 /// The steady part: its end is not in it. `None` where there is none.
-pub fn window(rows: &[RequestRow], load: Load) -> Option<PhaseWindow> {
-    let mut sent: Vec<i64> = profiled(rows).filter_map(|row| row.sent_ns).collect();
+pub fn window(rows: impl Iterator<Item = RequestRow>, load: Load) -> Option<PhaseWindow> {
+    let times = profiled(rows).filter_map(|row| Some((row.sent_ns?, row.end_ns)));
+    let (mut sent, ended): (Vec<i64>, Vec<Option<i64>>) = times.unzip();
     sent.sort_unstable();
     let (start_ns, end_ns) = match load {
         Load::Clients(clients) => {
             let clients = clients.max(1) as usize;
-            let mut ended: Vec<i64> =
-                profiled(rows).filter_map(|row| row.end_ns.filter(|_| row.sent_ns.is_some())).collect();
+            let mut ended: Vec<i64> = ended.into_iter().flatten().collect();
             ended.sort_unstable();
             (*ended.get(clients - 1)?, sent[sent.len().checked_sub(clients)?])
         }
@@ -152,20 +152,20 @@ mod tests {
     fn the_way_in_and_the_way_out_of_a_closed_loop_are_no_part_of_it() {
         // Sends of four clients: 0, 10, …, 90. The fourth completion is at 10, the fourth last send at 90.
         let rows = closed_loop(4, 40);
-        assert_eq!(window(&rows, Load::Clients(4)), Some(PhaseWindow { start_ns: 10, end_ns: 90 }));
-        assert_eq!(window(&closed_loop(4, 8), Load::Clients(4)), None, "the way in is the way out");
-        assert_eq!(window(&closed_loop(4, 3), Load::Clients(4)), None);
-        assert_eq!(window(&[], Load::Clients(1)), None);
+        assert_eq!(window(rows.iter().cloned(), Load::Clients(4)), Some(PhaseWindow { start_ns: 10, end_ns: 90 }));
+        assert_eq!(window(closed_loop(4, 8).into_iter(), Load::Clients(4)), None, "the way in is the way out");
+        assert_eq!(window(closed_loop(4, 3).into_iter(), Load::Clients(4)), None);
+        assert_eq!(window(std::iter::empty(), Load::Clients(1)), None);
         let mut rows = closed_loop(4, 40);
         rows[0].phase = Phase::Warmup;
-        assert_eq!(profiled(&rows).count(), 39);
+        assert_eq!(profiled(rows.iter().cloned()).count(), 39);
     }
 
     #[test]
     fn an_open_loop_loses_a_tenth_at_each_end() {
         let rows = closed_loop(1, 40);
-        assert_eq!(window(&rows, Load::Rate(1.0)), Some(PhaseWindow { start_ns: 40, end_ns: 360 }));
-        assert_eq!(window(&closed_loop(1, 2), Load::Rate(1.0)), None);
-        assert_eq!(window(&[], Load::Rate(1.0)), None);
+        assert_eq!(window(rows.iter().cloned(), Load::Rate(1.0)), Some(PhaseWindow { start_ns: 40, end_ns: 360 }));
+        assert_eq!(window(closed_loop(1, 2).into_iter(), Load::Rate(1.0)), None);
+        assert_eq!(window(std::iter::empty(), Load::Rate(1.0)), None);
     }
 }

@@ -35,7 +35,7 @@ pub(super) fn read(dir: &Path, target: Target, is_level: bool) -> Result<Run> {
         row.phase == Phase::Profiling
             && steady.is_none_or(|w| row.sent_ns.is_some_and(|t| (w.start_ns..w.end_ns).contains(&t)))
     };
-    let inside = recording.requests().iter().filter(|row| is_inside(row)).count() as u64;
+    let inside = recording.requests().filter(|row| is_inside(row)).count() as u64;
     let is_steady = steady.is_some() && inside >= REQUESTS_MIN;
     let counts = |row: &RequestRow| if is_steady { is_inside(row) } else { row.phase == Phase::Profiling };
     manifest.profiling = steady.filter(|_| is_steady).or(manifest.profiling);

@@ -12,6 +12,7 @@ use crate::error::{Error, Result};
 use crate::outcome::{Outcome, OutcomeCounts, Phase};
 use crate::record::manifest::Manifest;
 use crate::record::reader::{Recording, Rows};
+use crate::record::row::RequestRow;
 use crate::time::SECOND_NS;
 
 /// What a run directory holds.
@@ -48,38 +49,42 @@ pub struct PhaseContents {
     pub events: u64,
 }
 
+impl PhaseContents {
+    fn empty(phase: Phase) -> PhaseContents {
+        PhaseContents { phase, outcomes: OutcomeCounts::default(), covered_ns: (i64::MAX, i64::MIN), events: 0 }
+    }
+
+    fn add(&mut self, row: &RequestRow) {
+        self.outcomes.add(row.outcome);
+        self.events += u64::from(row.events);
+        let (first_ns, last_ns) = &mut self.covered_ns;
+        *first_ns = row.scheduled_ns.min(*first_ns);
+        *last_ns = row.end_ns.unwrap_or(row.scheduled_ns).max(*last_ns);
+    }
+}
+
 impl Contents {
     /// Describes the recording in `dir`.
     ///
     /// # Errors
     /// [`Error::Io`] where the directory cannot be listed.
     pub fn of(dir: &Path, recording: &Recording) -> Result<Contents> {
-        let rows = recording.requests();
-        let phase = |phase| {
-            let mut contents = PhaseContents {
-                phase,
-                outcomes: OutcomeCounts::default(),
-                covered_ns: (i64::MAX, i64::MIN),
-                events: 0,
-            };
-            for row in rows.iter().filter(|row| row.phase == phase) {
-                contents.outcomes.add(row.outcome);
-                contents.events += u64::from(row.events);
-                let (first_ns, last_ns) = &mut contents.covered_ns;
-                *first_ns = row.scheduled_ns.min(*first_ns);
-                *last_ns = row.end_ns.unwrap_or(row.scheduled_ns).max(*last_ns);
+        let (mut phases, mut sessions) = ([Phase::Warmup, Phase::Profiling].map(PhaseContents::empty), HashSet::new());
+        for row in recording.requests() {
+            if let Some(contents) = phases.iter_mut().find(|contents| contents.phase == row.phase) {
+                contents.add(&row);
             }
-            (contents.outcomes.total() > 0).then_some(contents)
-        };
+            sessions.extend(row.session_id);
+        }
         Ok(Contents {
             manifest: recording.manifest().clone(),
             files: files(dir).map_err(Error::io(dir))?,
-            phases: [Phase::Warmup, Phase::Profiling].into_iter().filter_map(phase).collect(),
-            request_rows: rows.len() as u64,
+            phases: phases.into_iter().filter(|contents| contents.outcomes.total() > 0).collect(),
+            request_rows: recording.request_rows(),
             lost_rows: recording.lost_rows(),
             token_rows: recording.token_rows(),
             recovered: recording.is_recovered(),
-            sessions: rows.iter().filter_map(|r| r.session_id.as_deref()).collect::<HashSet<_>>().len() as u64,
+            sessions: sessions.len() as u64,
         })
     }
 

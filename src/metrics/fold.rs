@@ -9,7 +9,7 @@ use super::goodput::{Origin, Slo};
 use super::quantile::Distribution;
 use super::registry::{Compute, METRICS, Metric, REGISTRY};
 use super::request::{Request, counts_chunks};
-use super::sweep_line::{Curves, SweepLine};
+use super::sweep_line::{Courses, SweepLine};
 use super::totals::Totals;
 use super::{Summary, Value};
 use crate::error::Result;
@@ -136,21 +136,38 @@ impl PhaseFold {
         }
     }
 
-    /// The curves of these requests.
-    pub(super) fn curves(&self) -> Curves {
-        self.sweep.curves()
+    /// What rates divide by, from when to when; nothing where there is no such time.
+    pub(super) fn window_ns(&self) -> (i64, i64) {
+        self.totals.window_ns().unwrap_or_default()
     }
 
-    fn finish(self) -> Summary {
-        let curves = self.curves();
-        self.finish_with(&curves)
+    /// The numbers of these requests' courses over time, over each of some windows.
+    pub(super) fn courses(&self, windows_ns: &[(i64, i64)]) -> Vec<Courses> {
+        self.sweep.courses(windows_ns)
     }
 
-    /// The numbers, where the curves are those of more requests than these.
-    pub(super) fn finish_with(mut self, curves: &Curves) -> Summary {
-        let values = (0..REGISTRY.len()).filter_map(|i| Some((&METRICS[i], self.value(i, curves)?))).collect();
+    fn finish(mut self) -> Summary {
+        // The values, of which there are the most, go before the curves come.
+        let settled = self.settle();
+        let courses = self.courses(&[self.window_ns()]).pop().unwrap_or_default();
+        self.summary(settled, &courses)
+    }
+
+    /// The numbers, where the courses are those of more requests than these.
+    pub(super) fn finish_with(mut self, courses: &Courses) -> Summary {
+        let settled = self.settle();
+        self.summary(settled, courses)
+    }
+
+    fn summary(self, settled: Vec<Option<Value>>, courses: &Courses) -> Summary {
+        let value = |(metric, settled): (&Metric, Option<Value>)| match metric.compute {
+            Compute::OverTime(curve, false) => courses.over(curve).copied().map(Value::OverTime),
+            Compute::OverTime(curve, true) => courses.while_active(curve).copied().map(Value::OverTime),
+            _ => settled,
+        };
+        let values = REGISTRY.iter().zip(settled).map(value).zip(METRICS);
         Summary {
-            values,
+            values: values.filter_map(|(value, def)| Some((def, value?))).collect(),
             window_s: self.totals.window_s().unwrap_or(0.0),
             outcomes: self.totals.outcomes,
             warmup: OutcomeCounts::default(),
@@ -159,24 +176,31 @@ impl PhaseFold {
         }
     }
 
-    fn value(&mut self, index: usize, curves: &Curves) -> Option<Value> {
-        let named = |name: &str| REGISTRY.iter().position(|m: &Metric| m.def.name == name);
-        Some(match REGISTRY[index].compute {
-            Compute::Total(number) => Value::Scalar(number(&self.totals)?),
-            Compute::OverTime(curve, active) => {
-                let window_ns = self.totals.window_ns()?;
-                let course = if active { Curves::while_active } else { Curves::over };
-                Value::OverTime(course(curves, curve, window_ns)?)
+    /// The values of all metrics but courses over time. What they were made of is gone then.
+    fn settle(&mut self) -> Vec<Option<Value>> {
+        let mut settled: Vec<Option<Value>> = (0..REGISTRY.len()).map(|i| self.value(i)).collect();
+        for (value, distribution) in settled.iter_mut().zip(std::mem::take(&mut self.distributions)) {
+            if value.is_none() {
+                *value = distribution.finish().map(Value::Distribution);
             }
+        }
+        settled
+    }
+
+    /// The value of a metric that is not one distribution as it is.
+    fn value(&self, index: usize) -> Option<Value> {
+        let named = |name: &str| REGISTRY.iter().position(|m: &Metric| m.def.name == name);
+        match REGISTRY[index].compute {
+            Compute::Total(number) => Some(Value::Scalar(number(&self.totals)?)),
             Compute::Adjusted(of) => {
                 let failed = Some(self.totals.failed()).filter(|n| *n > 0)?;
-                Value::Distribution(self.distributions[named(of)?].with_infinite(failed)?)
+                Some(Value::Distribution(self.distributions[named(of)?].with_infinite(failed)?))
             }
             Compute::Replayed(number) => {
                 let lags = self.distributions[named("send_lag")?].clone().finish().filter(|_| self.replayed)?;
-                Value::Scalar(number(&lags))
+                Some(Value::Scalar(number(&lags)))
             }
-            _ => Value::Distribution(self.distributions[index].clone().finish()?),
-        })
+            _ => None,
+        }
     }
 }

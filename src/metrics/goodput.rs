@@ -5,11 +5,11 @@
 //! without a value (a single token has no ITL) is not good; a request that is not valid is never good.
 
 use super::registry::{self, Compute, Metric};
-use super::request::{Request, between_ms};
+use super::request::{Request, between_ms, counts_chunks};
 use super::totals::Totals;
 use super::{Better, Unit};
 use crate::error::{Error, Result};
-use crate::record::manifest::SloBound;
+use crate::record::manifest::{Manifest, SloBound};
 
 /// Where the clock of a latency starts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,10 +33,16 @@ struct Bound {
     larger_is_better: bool,
     /// Whether its clock starts at the sending, so that the send lag comes on top when counted from the schedule.
     from_sent: bool,
+    /// Whether its value is made of single events, in every run and in one that asked for usage in every event.
+    reads_events: [bool; 2],
 }
 
 /// Metrics whose clock starts at the sending.
 const FROM_SENT: [&str; 3] = ["time_to_first_token", "time_to_first_output_token", "request_latency"];
+
+/// Metrics that look at single events; and those that do so where the run asked for usage in every event.
+const READ_EVENTS: [&str; 2] = ["time_to_second_token", "coalesced_event_ratio"];
+const BY_CHUNK_USAGE: [&str; 2] = ["inter_token_latency", "output_token_throughput_per_user"];
 
 impl Slo {
     /// Resolves the bounds of a manifest.
@@ -51,6 +57,12 @@ impl Slo {
     /// Whether there is nothing to meet.
     pub fn is_empty(&self) -> bool {
         self.bounds.is_empty()
+    }
+
+    /// Whether a request of that run cannot be held against it by its row alone, without its events.
+    pub fn needs_events(&self, manifest: &Manifest) -> bool {
+        let by_chunk_usage = counts_chunks(manifest);
+        self.bounds.iter().any(|b| b.reads_events[usize::from(by_chunk_usage)])
     }
 
     /// Whether a request keeps every bound: at most the bound, or at least where more is better. The caller sees to
@@ -74,11 +86,13 @@ fn resolve(bound: &SloBound) -> Result<Bound> {
     let Compute::Valid(value) = metric.compute else {
         return Err(Error::Internal(format!("`{}` passed as a metric of single requests", bound.metric)));
     };
+    let reads_always = READ_EVENTS.contains(&metric.def.name);
     Ok(Bound {
         value,
         bound: bound.bound,
         larger_is_better: metric.def.better == Better::Higher,
         from_sent: FROM_SENT.contains(&metric.def.name),
+        reads_events: [reads_always, reads_always || BY_CHUNK_USAGE.contains(&metric.def.name)],
     })
 }
 
@@ -173,7 +187,8 @@ fn fraction(t: &Totals, good: u64) -> Option<f64> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::record::row::RequestRow;
+    use crate::outcome::EventKind;
+    use crate::record::row::{RequestRow, TokenRow};
     use crate::time::MILLISECOND_NS;
 
     #[test]
@@ -202,6 +217,34 @@ mod tests {
         for (text, expected) in cases {
             let error = parse_goodput(text).unwrap_err().to_string();
             assert!(error.contains(expected), "{text:?} gives {error:?}");
+        }
+    }
+
+    #[test]
+    fn metrics_of_single_events_are_known() {
+        let event = |seq: u32, kind| TokenRow {
+            request_id: 0,
+            seq,
+            t_ns: MILLISECOND_NS * i64::from(3 + seq * seq),
+            kernel_ns: Some(MILLISECOND_NS * i64::from(2 + seq * seq)),
+            read: seq / 2,
+            kind,
+            bytes: 1,
+            tokens: Some(3),
+        };
+        let events: Vec<TokenRow> = (0..6).map(|seq| event(seq, EventKind::Output)).collect();
+        let mut row = RequestRow::scheduled(0, 0);
+        (row.sent_ns, row.head_ns, row.first_token_ns) = (Some(0), Some(1_000), Some(2 * MILLISECOND_NS));
+        (row.first_output_ns, row.last_token_ns, row.end_ns) = (row.first_token_ns, Some(30_000_000), Some(31_000_000));
+        (row.output_tokens, row.prompt_tokens, row.cached_tokens) = (Some(18), Some(9), Some(4));
+        (row.input_tokens, row.events, row.reasoning_tokens) = (9, 6, Some(1));
+        for metric in registry::REGISTRY.iter().filter(|m| m.can_be_bounded()) {
+            let bound = resolve(&SloBound { metric: metric.def.name.into(), bound: 1.0 }).unwrap();
+            for per_chunk_usage in [false, true] {
+                let value = |tokens| (bound.value)(&Request { row: &row, tokens, streaming: true, per_chunk_usage });
+                let differs = value(&events) != value(&[]);
+                assert_eq!(bound.reads_events[usize::from(per_chunk_usage)], differs, "{}", metric.def.name);
+            }
         }
     }
 

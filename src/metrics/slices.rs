@@ -64,9 +64,10 @@ pub fn sliced(rows: &dyn Rows, slice_ns: i64) -> Result<Vec<Slice>> {
     if let Some(error) = failure {
         return Err(error);
     }
-    let curves = whole.curves();
-    let slices = (0..).zip(folds).filter_map(|(n, fold)| {
-        let summary = fold?.finish_with(&curves);
+    let windows: Vec<_> = folds.iter().map(|fold| fold.as_ref().map_or((0, 0), PhaseFold::window_ns)).collect();
+    let courses = whole.courses(&windows);
+    let slices = (0..).zip(folds.into_iter().zip(&courses)).filter_map(|(n, (fold, courses))| {
+        let summary = fold?.finish_with(courses);
         Some(Slice { window: window(n), is_complete: first_ns + (n + 1) * slice_ns <= last_ns, summary })
     });
     Ok(slices.collect())
@@ -75,7 +76,7 @@ pub fn sliced(rows: &dyn Rows, slice_ns: i64) -> Result<Vec<Slice>> {
 /// The first sending and the last end of the measurement.
 fn extent(rows: &dyn Rows) -> Result<Option<(i64, i64)>> {
     let mut extent: Option<(i64, i64)> = None;
-    rows.for_each_request(&mut |row, _| {
+    rows.for_each_row(&mut |row| {
         let Some(sent_ns) = row.sent_ns.filter(|_| row.phase == Phase::Profiling) else { return };
         let end_ns = row.end_ns.unwrap_or(sent_ns).max(sent_ns);
         let (first, last) = extent.unwrap_or((sent_ns, end_ns));

@@ -9,7 +9,7 @@ use super::OverTime;
 use super::request::Request;
 use crate::outcome::OutcomeClass;
 
-/// Most requests that curves are drawn of (50 MiB of spans, six times as much of curves).
+/// Most requests that curves are drawn of (56 MiB of spans, five times as much of curves).
 pub(super) const SPANS_MAX: usize = 1 << 20;
 /// Most gaps between events that are kept (8 MiB).
 pub(super) const GAPS_MAX: usize = 1 << 20;
@@ -65,55 +65,25 @@ pub(super) enum Curve {
     TokensInFlight,
 }
 
-/// The curves of a measurement.
+/// The numbers of all curves over one window.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Curves {
-    concurrency: Steps,
-    prefilling: Steps,
-    decoding: Steps,
-    prefill_rate: Steps,
-    decode_rate: Steps,
-    total_rate: Steps,
-    prefill_rate_per_user: Steps,
-    decode_rate_per_user: Steps,
-    tokens: Steps,
+pub(super) struct Courses {
+    over: [Option<OverTime>; CURVES],
+    active: [Option<OverTime>; CURVES],
 }
 
-impl Curves {
-    /// A curve's numbers over a window; null where no request has a part in it.
-    pub(super) fn over(&self, curve: Curve, window_ns: (i64, i64)) -> Option<OverTime> {
-        let length_ns = window_ns.1.saturating_sub(window_ns.0);
-        weighted(pieces(self.steps(curve), window_ns), length_ns as f64)
+/// How many curves there are.
+const CURVES: usize = Curve::TokensInFlight as usize + 1;
+
+impl Courses {
+    /// A curve's numbers over the window; null where no request has a part in it.
+    pub(super) fn over(&self, curve: Curve) -> Option<&OverTime> {
+        self.over[curve as usize].as_ref()
     }
 
-    /// The same, over those parts of the window alone in which what the curve is about was in flight.
-    pub(super) fn while_active(&self, curve: Curve, window_ns: (i64, i64)) -> Option<OverTime> {
-        let mask = match curve {
-            Curve::PrefillThroughput | Curve::PrefillThroughputPerUser => &self.prefilling,
-            Curve::DecodeThroughput | Curve::DecodeThroughputPerUser => &self.decoding,
-            _ => &self.concurrency,
-        };
-        let marked = joined(self.steps(curve), mask, |value, mask| if mask > 0.0 { value } else { f64::NAN });
-        // Before the first step nothing is in flight.
-        let marked = [(i64::MIN, f64::NAN)].into_iter().chain(marked).collect();
-        let mut active = pieces(&marked, window_ns);
-        active.retain(|(_, value)| !value.is_nan());
-        let length_ns = active.iter().map(|(d, _)| d).sum();
-        weighted(active, length_ns)
-    }
-
-    fn steps(&self, curve: Curve) -> &Steps {
-        match curve {
-            Curve::Concurrency => &self.concurrency,
-            Curve::PrefillConcurrency => &self.prefilling,
-            Curve::DecodeConcurrency => &self.decoding,
-            Curve::PrefillThroughput => &self.prefill_rate,
-            Curve::DecodeThroughput => &self.decode_rate,
-            Curve::TotalThroughput => &self.total_rate,
-            Curve::PrefillThroughputPerUser => &self.prefill_rate_per_user,
-            Curve::DecodeThroughputPerUser => &self.decode_rate_per_user,
-            Curve::TokensInFlight => &self.tokens,
-        }
+    /// The same of a throughput, over those parts of the window alone in which what it is about was in flight.
+    pub(super) fn while_active(&self, curve: Curve) -> Option<&OverTime> {
+        self.active[curve as usize].as_ref()
     }
 }
 
@@ -163,42 +133,68 @@ impl SweepLine {
         self.spans.iter_mut().for_each(|span| span.gaps = 0);
     }
 
-    /// Draws the curves. Without a word where there were too many requests: then none has a point.
-    pub(super) fn curves(&self) -> Curves {
+    /// The curves' numbers over each of some windows. Without a word where there were too many requests: then none has any.
+    ///
+    /// A curve is several times as large as the spans, so there are never more than three of them at a time.
+    pub(super) fn courses(&self, windows_ns: &[(i64, i64)]) -> Vec<Courses> {
+        let mut courses = vec![Courses::default(); windows_ns.len()];
         if self.spans_full {
-            return Curves::default();
+            return courses;
         }
-        let mut changes: [Steps; 7] = Default::default();
-        let [flight, filling, decoding, fill_rate, decode_rate, rate, held] = &mut changes;
-        let without_gaps = self.gaps_ns.is_empty();
-        self.each(|s, gaps| {
-            interval(flight, s.start_ns, s.end_ns, 1.0);
-            let Some(first_ns) = s.first_ns else { return };
-            interval(filling, s.start_ns, first_ns, 1.0);
-            interval(decoding, first_ns, s.end_ns, 1.0);
-            prefill(fill_rate, s);
-            prefill(rate, s);
-            decode(rate, s);
-            if without_gaps {
-                decode(decode_rate, s);
-            } else {
-                decode_by_gaps(decode_rate, s, gaps);
+        let mut tell = |curve: Curve, steps: &Steps, mask: Option<&Steps>| {
+            for (course, &window_ns) in courses.iter_mut().zip(windows_ns) {
+                let length_ns = window_ns.1.saturating_sub(window_ns.0);
+                course.over[curve as usize] = weighted(pieces(steps, window_ns), length_ns as f64);
+                course.active[curve as usize] = mask.and_then(|mask| {
+                    let active = active_pieces(steps, mask, window_ns);
+                    let length_ns = active.iter().map(|(d, _)| d).sum();
+                    weighted(active, length_ns)
+                });
             }
-            tokens(held, s, gaps, without_gaps);
-        });
-        let [concurrency, prefilling, decoding, prefill_rate, decode_rate, total_rate, tokens] = changes.map(swept);
+        };
         let per_user = |rate: f64, users: f64| if users > 0.0 { rate / users } else { 0.0 };
-        Curves {
-            prefill_rate_per_user: joined(&prefill_rate, &prefilling, per_user),
-            decode_rate_per_user: joined(&decode_rate, &decoding, per_user),
-            concurrency,
-            prefilling,
-            decoding,
-            prefill_rate,
-            decode_rate,
-            total_rate,
-            tokens,
-        }
+        let without_gaps = self.gaps_ns.is_empty();
+
+        let flight = self.curve(|into, s, _| interval(into, s.start_ns, s.end_ns, 1.0));
+        tell(Curve::Concurrency, &flight, None);
+        let rate = self.curve(|into, s, _| {
+            prefill(into, s);
+            decode(into, s);
+        });
+        tell(Curve::TotalThroughput, &rate, Some(&flight));
+        drop((rate, flight));
+        tell(Curve::TokensInFlight, &self.curve(|into, s, gaps| tokens(into, s, gaps, without_gaps)), None);
+
+        let filling = self.curve(|into, s, _| {
+            s.first_ns.into_iter().for_each(|first_ns| interval(into, s.start_ns, first_ns, 1.0));
+        });
+        tell(Curve::PrefillConcurrency, &filling, None);
+        let rate = self.curve(|into, s, _| prefill(into, s));
+        tell(Curve::PrefillThroughput, &rate, Some(&filling));
+        tell(Curve::PrefillThroughputPerUser, &joined(&rate, &filling, per_user), Some(&filling));
+        drop((rate, filling));
+
+        let decoding = self.curve(|into, s, _| {
+            s.first_ns.into_iter().for_each(|first_ns| interval(into, first_ns, s.end_ns, 1.0));
+        });
+        tell(Curve::DecodeConcurrency, &decoding, None);
+        let rate = self.curve(|into, s, gaps| {
+            if without_gaps {
+                decode(into, s);
+            } else {
+                decode_by_gaps(into, s, gaps);
+            }
+        });
+        tell(Curve::DecodeThroughput, &rate, Some(&decoding));
+        tell(Curve::DecodeThroughputPerUser, &joined(&rate, &decoding, per_user), Some(&decoding));
+        courses
+    }
+
+    /// The curve that the changes make which `draw` adds for each span.
+    fn curve(&self, draw: impl Fn(&mut Steps, &Span, &[i64])) -> Steps {
+        let mut changes = Steps::with_capacity(2 * (self.spans.len() + self.gaps_ns.len()));
+        self.each(|span, gaps| draw(&mut changes, span, gaps));
+        swept(changes)
     }
 
     /// Visits every span with its gaps.
@@ -269,21 +265,21 @@ fn per_second(tokens: f64, ns: i64) -> f64 {
 }
 
 /// Changes, in any order → the curve that they make.
-fn swept(mut changes: Vec<(i64, f64)>) -> Steps {
-    changes.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
+fn swept(mut steps: Steps) -> Steps {
+    steps.sort_unstable_by(|a, b| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1)));
     let mut value = 0.0;
-    for change in &mut changes {
-        value += change.1;
-        change.1 = value;
+    for step in &mut steps {
+        value += step.1;
+        step.1 = value;
     }
     // Of one moment's changes the last value stands.
-    let mut steps: Steps = Vec::with_capacity(changes.len());
-    for step in changes {
-        match steps.last_mut() {
-            Some(last) if last.0 == step.0 => *last = step,
-            _ => steps.push(step),
+    steps.dedup_by(|later, kept| {
+        let same = later.0 == kept.0;
+        if same {
+            *kept = *later;
         }
-    }
+        same
+    });
     let largest = steps.iter().map(|(_, v)| v.abs()).fold(0.0, f64::max);
     for (_, value) in steps.iter_mut().filter(|(_, v)| v.abs() < ROUNDING * largest) {
         *value = 0.0;
@@ -320,6 +316,27 @@ fn pieces(steps: &Steps, (from_ns, to_ns): (i64, i64)) -> Vec<(f64, f64)> {
             pieces.push((t.saturating_sub(at_ns) as f64, value));
         }
         (at_ns, value) = (t, next);
+    }
+    pieces
+}
+
+/// A curve's pieces within those parts of a window in which another, its mask, is above zero. None if one of them is empty.
+fn active_pieces(steps: &Steps, mask: &Steps, (from_ns, to_ns): (i64, i64)) -> Vec<(f64, f64)> {
+    if steps.is_empty() || mask.is_empty() {
+        return Vec::new();
+    }
+    let [mut i, mut j] = [steps, mask].map(|steps| steps.partition_point(|(t, _)| *t <= from_ns));
+    let value = |steps: &Steps, passed: usize| if passed == 0 { 0.0 } else { steps[passed - 1].1 };
+    let mut pieces = Vec::new();
+    let mut at_ns = from_ns;
+    while at_ns < to_ns {
+        let next_ns = steps.get(i).into_iter().chain(mask.get(j)).map(|(t, _)| *t).min().unwrap_or(to_ns).min(to_ns);
+        if value(mask, j) > 0.0 && next_ns > at_ns {
+            pieces.push((next_ns.saturating_sub(at_ns) as f64, value(steps, i)));
+        }
+        i += usize::from(steps.get(i).is_some_and(|(t, _)| *t == next_ns));
+        j += usize::from(mask.get(j).is_some_and(|(t, _)| *t == next_ns));
+        at_ns = next_ns;
     }
     pieces
 }
@@ -366,12 +383,16 @@ mod tests {
 
     const S: i64 = 1_000_000_000;
 
+    fn over(sweep: &SweepLine, curve: Curve, window_ns: (i64, i64)) -> Option<OverTime> {
+        sweep.courses(&[window_ns])[0].over(curve).copied()
+    }
+
     #[test]
     fn two_requests_that_overlap() {
         // One is prefilled for a second and decodes for two; the other starts when the first begins to decode.
         let sweep = line(vec![span(0, S, 3 * S, 10, 5, 0), span(S, 2 * S, 4 * S, 20, 1, 0)], vec![]);
-        let curves = sweep.curves();
-        let over = |curve| curves.over(curve, (0, 8 * S)).unwrap();
+        let courses = &sweep.courses(&[(0, 8 * S)])[0];
+        let over = |curve| courses.over(curve).unwrap();
         let concurrency = over(Curve::Concurrency);
         assert_eq!((concurrency.mean, concurrency.min, concurrency.max), (6.0 / 8.0, 0.0, 2.0));
         assert_eq!(concurrency.percentiles, [0.0, 2.0, 2.0, 2.0], "idle for half of the time");
@@ -380,28 +401,28 @@ mod tests {
         assert_eq!(over(Curve::TotalThroughput).mean, 34.0 / 8.0);
         assert_eq!(over(Curve::DecodeThroughputPerUser).max, 2.0);
         assert_eq!(over(Curve::TokensInFlight).max, 36.0);
-        let active = curves.while_active(Curve::DecodeThroughput, (0, 8 * S)).unwrap();
+        let active = courses.while_active(Curve::DecodeThroughput).unwrap();
         assert_eq!((active.mean, active.min), (4.0 / 3.0, 0.0), "the second one's only token came first");
-        assert_eq!(curves.while_active(Curve::PrefillThroughput, (0, 8 * S)).unwrap().mean, 15.0);
+        assert_eq!(courses.while_active(Curve::PrefillThroughput).unwrap().mean, 15.0);
     }
 
     #[test]
     fn tokens_come_in_the_gaps_that_have_a_length() {
         let sweep = line(vec![span(0, S, 4 * S, 1, 5, 3)], vec![S, 0, 2 * S]);
-        let rate = sweep.curves().over(Curve::DecodeThroughput, (S, 4 * S)).unwrap();
+        let rate = over(&sweep, Curve::DecodeThroughput, (S, 4 * S)).unwrap();
         assert_eq!((rate.min, rate.max), (1.0, 2.0));
-        let held = sweep.curves().over(Curve::TokensInFlight, (S, 2 * S)).unwrap();
+        let held = over(&sweep, Curve::TokensInFlight, (S, 2 * S)).unwrap();
         assert_eq!((held.min, held.max), (2.0, 2.0), "the prompt and the first token");
     }
 
     #[test]
     fn a_window_cuts_the_curve_and_nothing_gives_none() {
         let sweep = line(vec![span(0, S, 4 * S, 1, 2, 0)], vec![]);
-        let inside = sweep.curves().over(Curve::Concurrency, (S, 2 * S)).unwrap();
+        let inside = over(&sweep, Curve::Concurrency, (S, 2 * S)).unwrap();
         assert_eq!((inside.mean, inside.min, inside.std), (1.0, 1.0, 0.0));
-        assert_eq!(SweepLine::default().curves().over(Curve::Concurrency, (0, S)), None);
+        assert_eq!(over(&SweepLine::default(), Curve::Concurrency, (0, S)), None);
         let unanswered = Span { first_ns: None, ..span(0, 0, S, 1, 1, 0) };
-        assert_eq!(line(vec![unanswered], vec![]).curves().over(Curve::DecodeThroughput, (0, S)), None);
+        assert_eq!(over(&line(vec![unanswered], vec![]), Curve::DecodeThroughput, (0, S)), None);
     }
 
     #[test]
@@ -409,6 +430,6 @@ mod tests {
         let mut sweep = line(vec![span(0, S, 4 * S, 1, 5, 2)], vec![S, 2 * S]);
         sweep.merge(line(vec![span(0, S, 4 * S, 1, 5, 0)], vec![S; GAPS_MAX]));
         assert!(sweep.gaps_ns.is_empty() && sweep.spans.iter().all(|s| s.gaps == 0) && sweep.spans.len() == 2);
-        assert!(sweep.curves().over(Curve::DecodeThroughput, (0, 4 * S)).is_some());
+        assert!(over(&sweep, Curve::DecodeThroughput, (0, 4 * S)).is_some());
     }
 }

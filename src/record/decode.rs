@@ -165,15 +165,15 @@ fn each<T: Clone>(n: usize, values: &[T], levels: &[i16], mut set: impl FnMut(us
     present.zip(values).for_each(|(i, value)| set(i, value.clone()));
 }
 
-/// Adds the rows of one row group of requests to `rows`.
-pub(super) fn requests(file: &TableFile, group: usize, rows: &mut Vec<RequestRow>) -> Result<()> {
+/// Hands over the rows of one row group of requests, one after the other.
+pub(super) fn requests(file: &TableFile, group: usize, each: &mut dyn FnMut(RequestRow)) -> Result<()> {
     let mut columns = Columns::open(file, group)?;
     loop {
         let n = columns.batch();
         if n == 0 {
             return Ok(());
         }
-        rows.append(&mut request_batch(&mut columns, n)?);
+        request_batch(&mut columns, n)?.into_iter().for_each(&mut *each);
     }
 }
 

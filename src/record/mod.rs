@@ -19,6 +19,7 @@ pub mod manifest;
 mod merge;
 mod name_column;
 mod names;
+mod packed;
 mod pages;
 pub mod reader;
 pub mod ring;

@@ -2,7 +2,7 @@
 //!
 //! In: a run directory, complete or left behind by a kill. Out: [`Recording`], a source of [`Rows`].
 //! Invariants: nothing in the directory is changed; a damaged or hostile file is an error, never a panic, and costs
-//! bounded memory: the requests' rows (at most [`REQUESTS_MAX`]), one request's events, and the row groups that
+//! bounded memory: the requests' rows (at most [`REQUESTS_MAX`], packed), one request's events, and the row groups that
 //! overlap. Events of a request that has no row (its outcome was not flushed before the kill) are passed over.
 //! Not here: what the rows mean.
 
@@ -15,6 +15,7 @@ use super::decode;
 use super::exchange::Exchanges;
 use super::manifest::{Counts, Manifest, RunState};
 use super::merge::TokenMerge;
+use super::packed::PackedRows;
 use super::row::{RequestRow, TokenRow};
 use super::schema::Table;
 use super::source::{TableFile, bad};
@@ -38,6 +39,11 @@ pub trait Rows {
     fn manifest(&self) -> &Manifest;
     /// Visits every request once, in order of `request_id`, with its events (none for a request that has none).
     fn for_each_request(&self, visit: &mut Visit<'_>) -> Result<()>;
+    /// Visits every request once, in the same order, without its events, which are most of a recording.
+    fn for_each_row(&self, visit: &mut dyn FnMut(&RequestRow)) -> Result<()> {
+        self.for_each_request(&mut |row, _| visit(row))
+    }
+
     /// What requests and answers said, where it was kept.
     fn exchanges(&self) -> Option<&Exchanges> {
         None
@@ -58,7 +64,7 @@ pub trait Rows {
 pub struct Recording {
     dir: PathBuf,
     manifest: Manifest,
-    requests: Vec<RequestRow>,
+    requests: PackedRows,
     tokens: TableFile,
     exchanges: Option<Exchanges>,
     recovered: bool,
@@ -71,10 +77,8 @@ impl Recording {
         let mut manifest = Manifest::read(dir)?;
         let requests_file = TableFile::open(dir, Table::Requests).map_err(failure(dir, Table::Requests))?;
         let tokens = TableFile::open(dir, Table::Tokens).map_err(failure(dir, Table::Tokens))?;
-        let mut requests = read_requests(&requests_file).map_err(failure(dir, Table::Requests))?;
-        if manifest.config["use_server_token_count"] == true {
-            requests.iter_mut().for_each(RequestRow::keep_usage_alone);
-        }
+        let usage_alone = manifest.config["use_server_token_count"] == true;
+        let requests = read_requests(&requests_file, usage_alone).map_err(failure(dir, Table::Requests))?;
         let recovered = requests_file.is_recovered() || tokens.is_recovered();
         if manifest.state == RunState::Running {
             // Nobody was left to count; the rows that were flushed are what is known.
@@ -87,9 +91,14 @@ impl Recording {
         Ok(Recording { dir: dir.to_owned(), manifest, requests, tokens, exchanges, recovered })
     }
 
-    /// All request rows, in order of `request_id`.
-    pub fn requests(&self) -> &[RequestRow] {
-        &self.requests
+    /// All request rows, in order of `request_id`, each made when it is asked for.
+    pub fn requests(&self) -> impl Iterator<Item = RequestRow> {
+        self.requests.iter()
+    }
+
+    /// How many there are.
+    pub fn request_rows(&self) -> u64 {
+        self.requests.len() as u64
     }
 
     /// Rows of `tokens.parquet`.
@@ -104,7 +113,7 @@ impl Recording {
 
     /// Scheduled requests that have no row: 0 unless the run was killed or its disk failed.
     pub fn lost_rows(&self) -> u64 {
-        self.manifest.counts.scheduled.saturating_sub(self.requests.len() as u64)
+        self.manifest.counts.scheduled.saturating_sub(self.request_rows())
     }
 }
 
@@ -116,10 +125,15 @@ impl Rows for Recording {
     fn for_each_request(&self, visit: &mut Visit<'_>) -> Result<()> {
         let mut merge = TokenMerge::new(&self.tokens);
         let mut events = Vec::new();
-        for request in &self.requests {
+        for request in self.requests.iter() {
             merge.take(request.request_id, &mut events).map_err(failure(&self.dir, Table::Tokens))?;
-            visit(request, &events);
+            visit(&request, &events);
         }
+        Ok(())
+    }
+
+    fn for_each_row(&self, visit: &mut dyn FnMut(&RequestRow)) -> Result<()> {
+        self.requests.iter().for_each(|request| visit(&request));
         Ok(())
     }
 
@@ -130,9 +144,9 @@ impl Rows for Recording {
     fn for_some_requests(&self, ids: &[u64], visit: &mut Visit<'_>) -> Result<()> {
         let mut merge = TokenMerge::of_few(&self.tokens);
         let mut events = Vec::new();
-        for request in self.requests.iter().filter(|r| ids.binary_search(&r.request_id).is_ok()) {
+        for request in self.requests.iter_some(|id| ids.binary_search(&id).is_ok()) {
             merge.take(request.request_id, &mut events).map_err(failure(&self.dir, Table::Tokens))?;
-            visit(request, &events);
+            visit(&request, &events);
         }
         Ok(())
     }
@@ -160,19 +174,24 @@ impl Rows for MemoryRows {
     }
 }
 
-fn read_requests(file: &TableFile) -> parquet::errors::Result<Vec<RequestRow>> {
+/// Reads all rows; with the server's token counts alone, where the run asked for that.
+fn read_requests(file: &TableFile, usage_alone: bool) -> parquet::errors::Result<PackedRows> {
     if file.rows() > REQUESTS_MAX {
         return Err(bad(format!("has {} requests, more than {REQUESTS_MAX}", file.rows())));
     }
     // A file may claim more than it holds: what is reserved ahead is bounded.
-    let mut rows = Vec::with_capacity(file.rows().min(RESERVED_ROWS_MAX) as usize);
+    let mut rows = PackedRows::with_capacity(file.rows().min(RESERVED_ROWS_MAX) as usize);
     for group in 0..file.metadata().num_row_groups() {
-        decode::requests(file, group, &mut rows)?;
+        decode::requests(file, group, &mut |mut row| {
+            if usage_alone {
+                row.keep_usage_alone();
+            }
+            rows.push(&row);
+        })?;
     }
-    rows.sort_by_key(|row: &RequestRow| row.request_id);
-    match rows.windows(2).find(|pair| pair[0].request_id == pair[1].request_id) {
-        Some(pair) => Err(bad(format!("has two rows of request {}", pair[0].request_id))),
-        None => Ok(rows),
+    match rows.sort() {
+        Err(twice) => Err(bad(format!("has two rows of request {twice}"))),
+        Ok(()) => Ok(rows),
     }
 }
 
@@ -228,7 +247,7 @@ fn count_requests(file: &TableFile) -> parquet::errors::Result<usize> {
     if file.rows() > FUZZ_ROWS_MAX {
         return Err(bad("too many rows for a fuzzer"));
     }
-    let rows = read_requests(file)?;
+    let rows: Vec<RequestRow> = read_requests(file, false)?.iter().collect();
     assert!(rows.windows(2).all(|pair| pair[0].request_id < pair[1].request_id), "requests out of order");
     assert_eq!(rows.len() as u64, file.rows(), "rows that the footer does not count");
     Ok(rows.len())

@@ -525,6 +525,12 @@ pub(super) mod tests {
         assert!(warm[0] == first[0][0] && warm[1] != first[0][1]);
         // All six system prompts, as the warm-up had it; three contexts with their prompts; of each second turn the first.
         assert_eq!(plan.expected_cached_tokens(), Some(6 * 30 + 3 * (20 + 7) + 6 * 57));
+        // The same request by request: the measurement starts behind a warm-up of twelve.
+        let course = plan.expected_course().unwrap();
+        assert_eq!((course.first_request_id, course.requests_per_step), (12, 1));
+        assert_eq!(course.prompt_tokens[..2], [57, 68]);
+        let cached = [30, 57, 30, 57, 30, 57, 57, 57, 57, 57, 57, 57];
+        assert_eq!(course.cached_tokens, cached, "the pool's three conversations, and once more");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! A [`Slot`] is one request that will be made: its lengths, its prompt, and what releases it: the clock, what it waits
 //! for ([`graph`]: its session's previous turn, or whatever the trace says), or a lane of closed-loop load becoming free.
 //! [`build`] makes the slots of what [`spec`] asks for, [`shard`] divides them among workers, [`ramp`] the caps on them;
-//! [`conversation`] makes the body of each.
+//! [`conversation`] makes the body of each, [`prefix_hits`] tells what of it a cache would hold.
 //! Invariants: slots that the clock releases stand in order of time; a slot waits for earlier ones alone; request
 //! ids are the slots' places, warm-up first.
 
@@ -14,6 +14,7 @@ pub mod graph;
 pub mod opening;
 pub mod order;
 mod place;
+pub mod prefix_hits;
 mod proof;
 pub mod ramp;
 pub mod shard;
@@ -211,44 +212,6 @@ impl Plan {
     /// Whether nothing is scheduled.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
-    }
-
-    /// Prompt tokens of the measurement that a prefix cache which forgets nothing would hold when they are sent: those of
-    /// openings that an earlier conversation had, of the warm-up's too, of leading blocks that an earlier request had, and of a session what its previous turn held (with its answer, where that
-    /// is the server's own). `None` for literal texts and for several in one request, of whose prefixes nothing is known.
-    pub fn expected_cached_tokens(&self) -> Option<u64> {
-        let mut seen = vec![false; self.unique_blocks as usize];
-        let (mut cached, mut openings) = (0, opening::Seen::default());
-        for phase in &self.phases {
-            for (index, slot) in (0u32..).zip(&phase.slots) {
-                let measured = phase.phase == Phase::Profiling;
-                let (start, len) = match slot.prompt {
-                    Prompt::Literal(_) | Prompt::Messages(_) | Prompt::Texts { .. } if measured => return None,
-                    _ if slot.continues => {
-                        let previous = slot.previous_turn.map(|turn| &phase.slots[turn as usize]);
-                        let answer = previous.filter(|_| self.history == History::Live).and_then(|p| p.max_tokens);
-                        let held = u64::from(previous.map_or(0, |p| p.input_tokens)) + u64::from(answer.unwrap_or(0));
-                        cached += if measured { held } else { 0 };
-                        continue;
-                    }
-                    Prompt::Blocks { start, len } => (start as usize, len as usize),
-                    _ => (0, 0),
-                };
-                let (opening, whole) = self.cached_opening(phase, index, &mut openings);
-                if !measured {
-                    continue;
-                }
-                let beside = self.opening.message_tokens(phase.phase) + self.opening.turn_tokens(phase.phase, false);
-                let blocks = &self.block_ids[start..start + len];
-                let known = blocks.iter().take_while(|b| whole && seen[**b as usize]).count() as u64;
-                let own = self
-                    .without_around(slot.input_tokens - beside)
-                    .saturating_sub(self.opening.tail_tokens(phase.phase));
-                cached += u64::from(opening) + (known * u64::from(self.block_size)).min(own.into());
-                blocks.iter().for_each(|b| seen[*b as usize] = true);
-            }
-        }
-        Some(cached)
     }
 
     /// Tokens of a text whose request holds so many: at least one, where it has any.

@@ -130,7 +130,7 @@ pub fn run(config: &ProfileConfig, command: Vec<String>, style: Style) -> Result
     written?;
     check_conservation(&manifest.counts)?;
     drop(destined);
-    let verdict = report::conclude(&dir, &dir, None, (!config.quiet).then_some(style))?;
+    let verdict = report::conclude(&dir, &dir, report::Extras::default(), (!config.quiet).then_some(style))?;
     if let Some(asked) = &config.result_file {
         run_dir::copy_result(&dir, &asked.path(&manifest))?;
     }
@@ -260,6 +260,7 @@ fn manifest(
     resolved["notes"] = plan.notes.clone().into();
     if !plan.ends_by_time() {
         resolved["expected_cached_tokens"] = plan.expected_cached_tokens().into();
+        resolved["expected_cached_course"] = serde_json::json!(plan.expected_course());
     }
     let anchor = clock.anchor();
     let run_id = crate::rng::mix(anchor.t0_unix_ns as u64 ^ (u64::from(std::process::id()) << 40));

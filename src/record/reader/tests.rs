@@ -105,8 +105,8 @@ fn requests_of_the_first_schema_version_are_read_without_the_columns_that_came_l
     let file = TableFile::from_bytes(bytes.into(), Table::Requests).unwrap();
     assert_eq!(file.columns(), 30);
     let mut rows = Vec::new();
-    decode::requests(&file, 0, &mut rows).unwrap();
-    decode::requests(&file, 1, &mut rows).unwrap();
+    decode::requests(&file, 0, &mut |row| rows.push(row)).unwrap();
+    decode::requests(&file, 1, &mut |row| rows.push(row)).unwrap();
     assert_eq!(rows.len() as u64, REQUESTS);
     assert_eq!(
         (rows[4].x_request_id.as_str(), rows[4].sent_ns, rows[4].http_status),

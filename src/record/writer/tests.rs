@@ -123,7 +123,7 @@ fn read_back(dir: &Path) -> (Vec<u64>, u64) {
     let requests = TableFile::open(dir, Table::Requests).unwrap();
     let mut rows = Vec::new();
     for group in 0..requests.metadata().num_row_groups() {
-        crate::record::decode::requests(&requests, group, &mut rows).unwrap();
+        crate::record::decode::requests(&requests, group, &mut |row| rows.push(row)).unwrap();
     }
     let tokens = TableFile::open(dir, Table::Tokens).unwrap();
     let (mut merge, mut events, mut count) = (TokenMerge::new(&tokens), Vec::new(), 0);

@@ -79,13 +79,14 @@ impl Page {
     }
 }
 
-/// The page of one run.
+/// The page of one run, with the streams of the requests that are `asked` for beside those that are always drawn.
 ///
 /// # Errors
 /// Whatever the recording's reader reports.
 pub fn render(
     rows: &dyn Rows,
     scrapes: Option<&ServerRecording>,
+    asked: &[u64],
     summary: &Summary,
     fidelity: &Fidelity,
     verdict: &Verdict,
@@ -96,7 +97,7 @@ pub fn render(
     let spread = spread::build(&measured);
     let timeline = timeline::build(&measured, bins_max);
     let plane = plane::build(&measured, slo_plane::bounds_ms(manifest));
-    let streams = streams::build(rows, &measured, typical_gap_ms(summary))?;
+    let streams = streams::build(rows, &measured, typical_gap_ms(summary), asked)?;
     let distributions = distributions::figures(&spread, manifest, summary);
     let tails = distributions::tails_and_lengths(&spread, manifest);
     let limits = [slo_plane::figure(plane.as_ref(), manifest, summary), raster::figure(streams.as_ref())];

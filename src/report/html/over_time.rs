@@ -192,10 +192,17 @@ pub(super) fn failures(timeline: &Timeline) -> Option<Figure> {
     tracks(timeline, "Failures by outcome over time", "failures/s", &lines, &caption, None)
 }
 
-/// The share of prompt tokens that the server told it had cached, where it told; with the whole plan's share for a reference.
+/// The share of prompt tokens that the server told it had cached, where it told; beside that of the plan, and the whole plan's for a
+/// reference.
 pub(super) fn prefix_hits(timeline: &Timeline, expected_share: Option<f64>) -> Option<Figure> {
     let share = |b: &Bin| (b.prompt_tokens > 0).then(|| b.cached_tokens as f64 / b.prompt_tokens as f64);
-    let line = (Key::line("s1", "observed"), timeline.bins.iter().map(share).collect());
+    let expect = |b: &Bin| (b.planned_tokens > 0).then(|| b.expected_cached_tokens / b.planned_tokens as f64);
+    let mut lines = vec![(Key::line("s1", "observed"), timeline.bins.iter().map(share).collect())];
+    let expected: Vec<Option<f64>> = timeline.bins.iter().map(expect).collect();
+    let has_course = expected.iter().any(Option::is_some);
+    if has_course && expected_share.is_some() {
+        lines.push((Key::line("s4 dash", "expected"), expected));
+    }
     let tokens: u64 = timeline.bins.iter().map(|b| b.prompt_tokens).sum();
     let cached: u64 = timeline.bins.iter().map(|b| b.cached_tokens).sum();
     let caption = format!(
@@ -203,15 +210,17 @@ pub(super) fn prefix_hits(timeline: &Timeline, expected_share: Option<f64>) -> O
          of them cached{}",
         count(tokens),
         count(cached),
-        if expected_share.is_some() {
-            "; expected is what a cache that forgets nothing would hold, over the whole plan"
-        } else {
-            ""
+        match (expected_share.is_some(), has_course) {
+            (false, _) => "",
+            (true, false) => "; expected is what a cache that forgets nothing would hold, over the whole plan",
+            (true, true) =>
+                "; expected is what a cache that forgets nothing would hold of the requests as planned: of those sent in each \
+                 interval, told to a 256th of the plan, and, the level line, of the whole plan",
         }
     );
     let reference = expected_share.map(|share| (share, format!("expected {}", percent(share))));
     let reference = reference.as_ref().map(|(share, text)| (*share, text.as_str()));
-    tracks(timeline, "Prefix hits over time", "share of prompt tokens", &[line], &caption, reference)
+    tracks(timeline, "Prefix hits over time", "share of prompt tokens", &lines, &caption, reference)
 }
 
 /// The planned rate, and the one that was sent.

@@ -170,7 +170,7 @@
     const columns = Number(figure.dataset.raster);
     const lines = figure.dataset.lines.split(";").filter(Boolean).map((text) => text.split(" "));
     const [left, width] = [48, columns];
-    const draw = ([id, ttft, latency, events, coalesced, stalls, any, together, gaps]) => {
+    const draw = ([id, , ttft, latency, events, coalesced, stalls, any, together, gaps]) => {
       const at = (ms) => left + (ms / latency) * width;
       const svg = document.createElementNS(space, "svg");
       svg.setAttribute("viewBox", "0 0 460 30");
@@ -194,14 +194,29 @@
       box.replaceChildren(svg, says);
     };
     const select = make("select");
-    lines.forEach((line, i) => select.append(make("option", { value: i, textContent: `request ${line[0]}, latency ${short(Number(line[2]))} ms` })));
+    lines.forEach((line, i) => select.append(make("option", { value: i, textContent: `request ${line[0]}, latency ${short(Number(line[3]))} ms` })));
     select.addEventListener("change", () => draw(lines[Number(select.value)]));
     const label = make("label", { textContent: "Another request, by latency: " });
     label.append(select);
+    const find = make("input", { type: "search", size: 26 });
+    find.addEventListener("change", () => {
+      const wanted = find.value.trim();
+      const at = lines.findIndex((line) => line.slice(0, 2).includes(wanted));
+      if (at >= 0) {
+        select.value = String(at);
+        draw(lines[at]);
+      } else if (wanted) {
+        box.replaceChildren(make("span", { textContent: `${wanted} is not among the ${lines.length} requests of this page; ` +
+          `loadline report RUN_DIR --request ${wanted} makes one with it` }));
+      }
+    });
+    const byId = make("label", { textContent: "by request id or X-Request-Id: " });
+    byId.append(find);
     const tools = make("p", { className: "tools" });
-    tools.append(label);
+    tools.append(label, " ", byId);
     box.before(tools);
-    select.value = String(lines.length - 1);
-    if (lines.length) draw(lines[lines.length - 1]);
+    const first = Number(figure.dataset.asked) ? 0 : lines.length - 1;
+    select.value = String(first);
+    if (lines.length) draw(lines[first]);
   }
 })();

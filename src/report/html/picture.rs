@@ -180,7 +180,7 @@ mod tests {
 
     fn page(run: &Memory) -> html::Page {
         let (summary, fidelity) = (summary_of(run), fidelity_of(run));
-        html::render(run, None, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap()
+        html::render(run, None, &[], &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap()
     }
 
     fn dark_dots(png: &[u8]) -> usize {

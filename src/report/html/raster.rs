@@ -1,4 +1,4 @@
-//! Streams of a few requests → the figure of their tokens: a row each, and any of a sample where the script runs.
+//! Streams of a few requests → the figure of their tokens: a row each, and any of a sample where the script runs, by latency or by its id.
 //!
 //! Invariant: what is coalesced is told by the height of its stroke, a stall by a bar, neither by colour alone.
 //! Not here: which requests, and what a stall is ([`crate::analysis::raster`]).
@@ -25,14 +25,16 @@ pub(super) fn figure(raster: Option<&Raster>) -> Figure {
     let Some(raster) = raster else {
         return no_data(HEADING, "No completed request has stream events.");
     };
-    let lines: Vec<&Line> = raster.slowest.iter().chain(&raster.typical).collect();
+    let asked = || raster.asked.iter().map(|[shared, _]| shared);
+    let lines: Vec<&Line> = asked().chain(&raster.slowest).chain(&raster.typical).collect();
     let caption = caption(raster);
     let mut names = vec![""; lines.len()];
-    // From below: those in the middle, then the slowest.
+    // From below: those in the middle, then the slowest, then those that were asked for.
     let mut name =
         |first: usize, n: usize, word| names.get_mut(first + n / 2).filter(|_| n > 0).map(|slot| *slot = word);
     name(0, raster.typical.len(), "mid");
     name(raster.typical.len(), raster.slowest.len(), "slow");
+    name(raster.typical.len() + raster.slowest.len(), raster.asked.len(), "asked");
     let span_ms = lines.first().map_or(1.0, |l| l.span_ms);
     let axes = (Axis::up_to("ms since sent", span_ms), Axis::classes("requests, a row each", &names));
     let mut chart = Chart::new(HEADING, &caption, axes, 0);
@@ -40,13 +42,25 @@ pub(super) fn figure(raster: Option<&Raster>) -> Figure {
         row(&mut chart, line, (lines.len() - 1 - i) as f64);
     }
     let below = "<p class=\"chosen\"></p>";
-    let data = format!("data-raster=\"{COLUMNS}\" data-lines=\"{}\"", sample(&raster.sample));
+    let own = raster.asked.iter().map(|[_, own]| own);
+    let lines = sample(own.chain(&raster.sample));
+    let data = format!("data-raster=\"{COLUMNS}\" data-lines=\"{lines}\" data-asked=\"{}\"", raster.asked.len());
     with_legend(HEADING, &KEYS, chart, below, &caption, &data)
 }
 
 fn caption(raster: &Raster) -> String {
+    let ids = |ids: &mut dyn Iterator<Item = u64>| ids.map(|id| id.to_string()).collect::<Vec<_>>().join(", ");
+    let asked = match &raster.asked[..] {
+        [] => String::new(),
+        asked => format!("on top, as asked for, {}; ", ids(&mut asked.iter().map(|[line, _]| line.id))),
+    };
+    let undrawn = match &raster.undrawn[..] {
+        [] => String::new(),
+        undrawn => format!("Without a whole answer to draw: {}. ", ids(&mut undrawn.iter().copied())),
+    };
     format!(
-        "Of n = {} completed requests by latency, the {} slowest and the {} in the middle; {} at even steps of rank can be chosen. \
+        "Of n = {} completed requests by latency, the {} slowest and the {} in the middle; {asked}{} at even steps of rank can be chosen, any \
+         other one is put here by report --request. {undrawn}\
          A stall is a gap of more than {} ms, {STALL_FACTOR} times the larger of the median ITL and the median gap between events; of each \
          request the 24 longest are drawn. Times are told to a {COLUMNS}th of the width.",
         count(raster.n as u64),
@@ -83,12 +97,18 @@ fn note(line: &Line) -> String {
     )
 }
 
-/// Each request of the sample: its numbers, its columns as hexadecimal digits of four, and its stalls.
-fn sample(lines: &[Line]) -> String {
+/// A name that needs no escape and has no end within; else a dash.
+fn plain(name: &str) -> &str {
+    let is_plain = !name.is_empty() && name.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.:".contains(&b));
+    if is_plain { name } else { "-" }
+}
+
+/// Each request of the sample: its name, its numbers, its columns as hexadecimal digits of four, and its stalls.
+fn sample<'l>(lines: impl Iterator<Item = &'l Line>) -> String {
     let mut text = String::new();
     for l in lines {
-        let _ =
-            write!(text, "{} {:.1} {:.1} {} {} {} ", l.id, l.ttft_ms, l.latency_ms, l.events, l.coalesced, l.stalls);
+        let _ = write!(text, "{} {} ", l.id, plain(&l.name));
+        let _ = write!(text, "{:.1} {:.1} {} {} {} ", l.ttft_ms, l.latency_ms, l.events, l.coalesced, l.stalls);
         let hex = |of: fn(&Column) -> bool| -> String {
             let digit = |four: &[Column]| {
                 let bits = four.iter().fold(0, |bits, c| bits << 1 | u32::from(of(c)));

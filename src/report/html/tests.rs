@@ -11,7 +11,7 @@ use crate::record::row::RequestRow;
 fn page(run: &Memory) -> String {
     let summary = summary_of(run);
     let fidelity = fidelity_of(run);
-    render(run, None, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap().text
+    render(run, None, &[], &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap().text
 }
 
 /// The page but for the one script that it has, which its policy knows.
@@ -92,7 +92,7 @@ fn nothing_hostile_reaches_the_page_unescaped() {
     summary.errors =
         vec![ErrorCount { outcome: Outcome::ProtocolError, http_status: Some(200), message: hostile.into(), count: 3 }];
     let verdict = Verdict { judgement: Judgement::Suspect, reasons: vec![hostile.into()] };
-    let page = render(&run, None, &summary, &fidelity_of(&run), &verdict).unwrap().text;
+    let page = render(&run, None, &[], &summary, &fidelity_of(&run), &verdict).unwrap().text;
     assert_well_formed(&page);
     let page = without_script(&page);
     assert!(!page.contains("<script") && !page.contains("</script") && !page.contains("<img"));
@@ -114,7 +114,7 @@ fn long_texts_and_large_configurations_stay_bounded() {
     let error = ErrorCount { outcome: Outcome::Reset, http_status: None, message: long.clone(), count: 1 };
     summary.errors = vec![error; 500];
     let verdict = Verdict { judgement: Judgement::Suspect, reasons: vec![long; 100] };
-    let size = render(&run, None, &summary, &fidelity_of(&run), &verdict).unwrap().text.len();
+    let size = render(&run, None, &[], &summary, &fidelity_of(&run), &verdict).unwrap().text.len();
     assert!(size < 450_000, "{size} bytes, of texts that are six times as long once escaped");
 }
 
@@ -178,7 +178,7 @@ fn streams_are_drawn_and_bounded_whatever_their_length() {
     let (summary, fidelity) = (summary_of(&run), fidelity_of(&run));
     let rows = run.rows.iter().map(|row| (row.clone(), events(row))).collect();
     let rows = MemoryRows { manifest: run.manifest.clone(), rows };
-    let page = render(&rows, None, &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap().text;
+    let page = render(&rows, None, &[], &summary, &fidelity, &judge(&run.manifest, &summary, &fidelity)).unwrap().text;
     assert_well_formed(&page);
     let figure = page.split_once("<figure data-raster=\"400\" data-lines=\"").unwrap().1;
     let (lines, drawn) = figure.split_once('"').unwrap();
