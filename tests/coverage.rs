@@ -3,7 +3,7 @@
 //! Ignored by default: in an unoptimised build 400 repetitions of simulated runs take four minutes of one core's time. In CI, and by
 //! hand: `cargo test --test coverage -- --ignored --nocapture`. METHODOLOGY.md has the figures.
 
-#![expect(clippy::unwrap_used, reason = "a test may panic")]
+#![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test may panic, and says what it found")]
 
 use rand_distr::{Distribution, Exp1};
 
