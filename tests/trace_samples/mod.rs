@@ -110,11 +110,7 @@ pub(crate) const SAMPLES: &[Sample] = &[
         time: None,
         ..JSON_LINES
     },
-    Sample {
-        format: "single_turn",
-        row: r#"{"text": "q@N", "output_length": @L, "timestamp": @T}"#,
-        ..JSON_LINES
-    },
+    Sample { format: "single_turn", row: r#"{"text": "q@N", "output_length": @L, "timestamp": @T}"#, ..JSON_LINES },
     Sample {
         format: "multi_turn",
         row: r#"{"session_id": "s@N", "turns": [{"text": "q@N", "output_length": @L, "timestamp": @T}]}"#,
