@@ -204,6 +204,57 @@ fn recorded_requests_give_paired_intervals_for_any_target() {
     assert!(one["regret"]["strict"]["undefined_because"].as_str().unwrap().contains("is 0"));
 }
 
+/// What `sweep --online` writes of two sizes.
+fn online(values: [f64; 2], itl_ms: f64) -> String {
+    let point = |tp: u32, value: f64| {
+        json!({"topology": {"tp": tp}, "batch": 8, "gpus": tp, "ttft_ms": 100.0, "itl_ms": 20.0,
+            "tokens_per_s_per_gpu": value, "meets_sla": true})
+    };
+    let points = [point(1, values[0]), point(2, values[1])];
+    json!({
+        "workload": {"isl_tokens": 2048, "osl_tokens": 256}, "sla": {"ttft_ms": 500.0, "itl_ms": itl_ms},
+        "candidates": [{"points": [points[0]]}, {"points": [points[1]]}],
+        "cost": {"source": "measured", "gpu_hours": 2.0},
+        "recommendation": {"best": if values[0] > values[1] { &points[0] } else { &points[1] }},
+    })
+    .to_string()
+}
+
+#[test]
+fn the_course_of_each_method_is_drawn_from_what_it_wrote_down() {
+    let scratch = Scratch::new("compare-course");
+    write(&scratch, "all/online.json", &online([80.0, 100.0], 50.0));
+    write(&scratch, "chosen/online.json", &online([80.0, 100.0], 50.0));
+    let step = |candidate: u32, value: f64, incumbent: u32| json!({"candidate": candidate, "effort": 1.0, "value": value, "gpu_s": 1800.0, "incumbent": incumbent});
+    let selection = json!({
+        "candidates": [{"tp": 1, "batch": 8}, {"tp": 2, "batch": 8}], "chosen": 1,
+        "steps": [step(0, 80.0, 0), step(1, 100.0, 1)],
+    });
+    write(&scratch, "chosen/selection.json", &selection.to_string());
+    write(&scratch, "other/online.json", &online([80.0, 100.0], 20.0));
+    let line = "compare --online-results all --additional-results bayesian:chosen --additional-results other:other \
+                --output-dir out --plots p";
+    run_expecting(0, &scratch, line);
+    let found = results(&scratch, "out");
+    let course = |name: &str| method(&found, name)["course"].clone();
+    assert_eq!(
+        course("Online-ALL"),
+        json!([{"gpu_hours": 2.0, "regret": 0.0}]),
+        "it has measured both before it chose"
+    );
+    assert_eq!(course("bayesian"), json!([{"gpu_hours": 0.5, "regret": 0.2}, {"gpu_hours": 1.0, "regret": 0.0}]));
+    assert_eq!(course("other"), json!([]), "its targets are others");
+    assert!(method(&found, "other")["notes"].to_string().contains("its course is not drawn"));
+    let page = std::fs::read_to_string(scratch.path("out/comparison.html")).unwrap();
+    let captions = plots::assert_plots(&scratch.path("p"), &page, "--output-dir out --plots p");
+    assert!(captions.iter().any(|c| c.contains("n = 3 measurements of 2 methods")), "{captions:?}");
+    let curve = std::fs::read_to_string(scratch.path("p/regret-by-gpu-hours-spent.svg")).unwrap();
+    assert!(curve.contains("B bayesian, 1 of 2: 0.500 GPU hours, regret 20 %"), "{curve}");
+    write(&scratch, "chosen/selection.json", "[]");
+    let said = run_expecting(2, &scratch, line).stderr;
+    assert!(String::from_utf8(said).unwrap().contains("selection.json"));
+}
+
 #[test]
 fn what_this_programs_verbs_wrote_is_one_method() {
     let scratch = Scratch::new("compare-verbs");

@@ -4,6 +4,7 @@
 //! Invariant: what is not known takes part in no ranking. Not here: success ([`super::criteria`]), words ([`super::answers`]).
 
 use super::bootstrap::{self, Interval, Resampling};
+use super::course;
 use super::criteria::Bounds;
 use super::method::{LEVELS, MEDIUM, Measured, Method, Predicted, Quantiles, Target};
 use super::prediction_error::PredictionError;
@@ -72,6 +73,8 @@ pub struct Judged {
     pub regret_absolute: Regret,
     /// Goodput as deployed less that of the reference, with its interval, in the comparison's unit.
     pub difference: Option<Interval>,
+    /// Of its course: GPU hours spent after each measurement, and the regret of having ended there, by what the methods measured.
+    pub course: Vec<(f64, Option<f64>)>,
     /// Regret as deployed where the best was chosen on one half of the requests and scored on the other.
     pub regret_by_halves: Option<f64>,
 }
@@ -122,7 +125,9 @@ impl Comparison {
         let basis = Basis::of(methods);
         let arena = Arena { methods, is_per_gpu, basis, is_by_search, how: question.resampling };
         let best = arena.best(|m| strict(m, basis));
-        let judged: Vec<Judged> = (0..methods.len()).map(|i| arena.judge(i, best.as_ref())).collect();
+        let mut judged: Vec<Judged> = (0..methods.len()).map(|i| arena.judge(i, best.as_ref())).collect();
+        let courses: Vec<_> = methods.iter().map(|m| m.course.as_ref()).collect();
+        judged.iter_mut().zip(course::regrets(&courses)).for_each(|(judged, curve)| judged.course = curve);
         let least = |of: &dyn Fn(&Judged) -> Option<f64>| {
             let known = judged.iter().enumerate().filter_map(|(i, m)| Some((i, of(m)?)));
             known.min_by(|a, b| a.1.total_cmp(&b.1)).map(|(i, _)| i)
@@ -258,6 +263,7 @@ impl<'a> Arena<'a> {
             },
             regret_retuned_ends: self.ends(index),
             regret_absolute: self.regret(index, as_deployed, |(_, g)| g.rps),
+            course: Vec::new(),
             difference: self.difference(index),
             regret_by_halves: self.by_halves(index),
             strict: own.map(|g| at(method, g)),

@@ -4,6 +4,7 @@
 //! ([`super::judgement`]).
 
 use super::bootstrap::Series;
+use super::course::Course;
 
 /// Levels of load, in rising order; the names of directories.
 pub const LEVELS: [&str; 4] = ["idle", "medium", "saturation", "overload"];
@@ -200,6 +201,8 @@ pub struct Method {
     /// Seconds that measuring what it deploys took, of each directory of such measurements: levels, the run that stands for the deployment,
     /// a goodput search.
     pub validation_s: Vec<Figure>,
+    /// How it went on, measurement by measurement.
+    pub course: Option<Course>,
     /// What there is to say.
     pub notes: Vec<String>,
 }

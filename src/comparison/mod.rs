@@ -5,7 +5,7 @@
 //! load ([`validation`], of the [`levels`] and their [`steady_state`]); which rate to try next for goodput ([`goodput_search`]), or
 //! which number of clients ([`capacity_search`]), who begin in turn ([`round`]), and what to deploy of what was measured ([`measured_sweep`], [`profiled`]); and
 //! which of several methods that choose a deployment is worth its cost: what is known of each ([`method`]) is judged against the others
-//! ([`judgement`]: errors, goodput, [`regret`] with intervals of [`bootstrap`]), held to the [`criteria`] and put into
+//! ([`judgement`]: errors, goodput, [`regret`] with intervals of [`bootstrap`], and of each [`course`] of measurements), held to the [`criteria`] and put into
 //! [`answers`]. Which candidate a method chooses, and what it measures for that, is [`selection`]'s. Pure: nothing is read or written.
 //! Not here: running them (`commands::profile`), files (`export`), tables (`report`).
 
@@ -14,6 +14,7 @@ pub mod bootstrap;
 pub mod capacity_search;
 pub mod closed_loop;
 pub mod combinations;
+pub mod course;
 pub mod criteria;
 pub mod difference;
 pub mod goodput_search;

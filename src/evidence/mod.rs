@@ -7,6 +7,7 @@
 //! ([`crate::comparison::judgement`]).
 
 mod aiperf;
+mod course;
 mod json;
 mod profiler;
 mod recording;
@@ -123,6 +124,11 @@ fn directory(method: &mut Method, dir: &Path, target: Target) -> Result<()> {
             spent.add_looks(dir)?;
         }
         found = true;
+    }
+    if method.course.is_none() {
+        let (course, note) = course::read(dir, target)?;
+        method.course = course;
+        method.notes.extend(note);
     }
     // Before the tables that the same sweep wrote: what it recommends need not be what these are of.
     for path in SWEEPS.iter().filter_map(|name| file(dir, name)) {

@@ -145,6 +145,9 @@ fn more(c: &Comparison, judged: &Judged) -> Value {
             "strict_absolute": regret(&judged.regret_absolute, None),
             "strict_chosen_on_one_half_scored_on_the_other": judged.regret_by_halves,
         },
+        "course": judged.course.iter()
+            .map(|(hours, lost)| json!({"gpu_hours": hours, "regret": lost}))
+            .collect::<Vec<_>>(),
         "goodput_less_that_of_reference": interval(&judged.difference),
         "goodput_search": m.search.as_ref().map(|s| json!({"rate_rps": s.rate_rps, "low_rps": s.low_rps,
             "high_rps": s.high_rps, "attainment": s.attainment, "resolved": s.is_resolved, "source": s.source})),

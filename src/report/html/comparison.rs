@@ -7,7 +7,7 @@
 use crate::comparison::answers::{QUESTIONS, answers};
 use crate::comparison::closed_loop::slo_rate;
 use crate::comparison::criteria::{Decision, criteria};
-use crate::comparison::judgement::{Comparison, Judged, P50};
+use crate::comparison::judgement::{At, Comparison, Judged, P50};
 use crate::comparison::method::{Figure as Cost, LEVELS, Level, Measured, Predicted};
 use crate::report::comparison::{regret, signed};
 use crate::report::number::{number, percent};
@@ -22,6 +22,9 @@ use super::{Page, section};
 /// Letters of methods, and colours, taken in turn.
 const LETTERS: [&str; 12] = ["A", "B", "C", "D", "E", "F", "G", "H", "I", "J", "K", "L"];
 const COLOURS: [&str; 4] = ["s1", "s2", "s3", "s4"];
+/// Lines of methods: of those with one colour the second is dashed, the third dotted.
+const CLASSES: [&str; 12] =
+    ["s1", "s2", "s3", "s4", "s1 dash", "s2 dash", "s3 dash", "s4 dash", "s1 dot1", "s2 dot1", "s3 dot1", "s4 dot1"];
 const UNKNOWN: &str = "unknown";
 
 /// The page. Drawings show the first twelve methods, tables all.
@@ -36,13 +39,14 @@ pub fn render(c: &Comparison) -> Page {
         target.isl,
         target.osl
     );
-    let figures = [
-        cost_and_regret(c),
+    let mut figures = vec![cost_and_regret(c)];
+    figures.extend(courses(c));
+    figures.extend([
         regrets(c),
         accuracy(c, "TTFT, predicted and measured", |l| Some((l.ttft.as_ref()?, l.measured.as_ref()?.ttft.p50?))),
         accuracy(c, "ITL, predicted and measured", |l| Some((l.itl.as_ref()?, l.measured.as_ref()?.itl.p50?))),
         goodputs(c),
-    ];
+    ]);
     let body = [
         format!(
             "<header><div><p class=\"kicker\">loadline · compare</p><h1>{}</h1><p class=\"sub\">{}</p></div></header>\n<main>\n",
@@ -68,6 +72,11 @@ fn drawn(c: &Comparison) -> impl Iterator<Item = (usize, &Judged)> {
 
 fn colour(index: usize) -> &'static str {
     COLOURS[index % COLOURS.len()]
+}
+
+/// As [`colour`], and told apart by dashes from the fifth on.
+fn class(index: usize) -> &'static str {
+    CLASSES[index % CLASSES.len()]
 }
 
 fn keys(c: &Comparison) -> Vec<Key> {
@@ -146,6 +155,52 @@ fn cost_and_regret(c: &Comparison) -> Figure {
     figure(heading, &keys(c), chart, &caption)
 }
 
+/// The regret of ending after each measurement, of the methods that `sweep --online` measured for; none where there is no such method.
+fn courses(c: &Comparison) -> Option<Figure> {
+    let heading = "Regret by GPU hours spent";
+    let known: Vec<(usize, Vec<(f64, f64)>)> = drawn(c)
+        .map(|(i, m)| (i, m.course.iter().filter_map(|(hours, lost)| Some((*hours, (*lost)? * 100.0))).collect()))
+        .filter(|(_, curve): &(usize, Vec<_>)| !curve.is_empty())
+        .collect();
+    if known.is_empty() {
+        return None;
+    }
+    let caption = format!(
+        "What each method would have lost if it had ended after a measurement (a dot), over the GPU hours spent until then; of tokens/s/GPU within \
+         the targets, against the best that any of them measured. n = {} measurements of {} methods. Dashed: the bound.",
+        known.iter().map(|(_, curve)| curve.len()).sum::<usize>(),
+        known.len()
+    );
+    let bound = c.question.bounds.regret * 100.0;
+    let points = || known.iter().flat_map(|(_, curve)| curve);
+    let axes = (
+        Axis::from_zero("GPU hours", points().map(|p| p.0).fold(0.0, f64::max) * 1.02),
+        Axis::from_zero("regret, %", points().map(|p| p.1).fold(bound * 1.1, f64::max)),
+    );
+    let last = points().map(|p| p.0).fold(0.0, f64::max);
+    let mut chart = Chart::new(heading, &caption, axes, 0);
+    for (i, curve) in &known {
+        // What was chosen holds until the next measurement is there, and the last choice to the end.
+        let until = |n: usize| curve.get(n + 1).map_or(last, |next| next.0);
+        let steps: Vec<_> = curve.iter().enumerate().map(|(n, p)| (p.0, until(n), Some(p.1))).collect();
+        chart.steps(class(*i), &steps);
+        for (n, (hours, lost)) in curve.iter().enumerate() {
+            let name = name(*i, &c.methods[*i]);
+            let note = format!(
+                "{name}, {} of {}: {} GPU hours, regret {} %",
+                n + 1,
+                curve.len(),
+                number(*hours),
+                number(*lost)
+            );
+            chart.dot(colour(*i), (*hours, *lost), &note);
+        }
+    }
+    chart.reference_y("slo", bound, &format!("bound {} %", number(bound)));
+    let keys: Vec<Key> = known.iter().map(|(i, _)| Key::named(class(*i), name(*i, &c.methods[*i]))).collect();
+    Some(figure(heading, &keys, chart, &caption))
+}
+
 fn regrets(c: &Comparison) -> Figure {
     let heading = "Regret with its interval";
     let known: Vec<(usize, f64, &Judged)> =
@@ -179,6 +234,9 @@ fn regrets(c: &Comparison) -> Figure {
     chart.reference_y("slo", bound, &format!("bound {} %", number(bound)));
     figure(heading, &keys(c), chart, &caption)
 }
+
+/// What a method came to, deployed in one of two ways.
+type PartOf = fn(&Judged) -> &Option<At>;
 
 fn accuracy(c: &Comparison, heading: &str, of: fn(&Level) -> Option<(&Predicted, f64)>) -> Figure {
     let points: Vec<(usize, usize, f64, f64)> = drawn(c)
@@ -221,9 +279,7 @@ fn accuracy(c: &Comparison, heading: &str, of: fn(&Level) -> Option<(&Predicted,
 
 fn goodputs(c: &Comparison) -> Figure {
     let heading = if c.is_per_gpu { "Goodput per GPU" } else { "Goodput" };
-    let value = |at: &Option<crate::comparison::judgement::At>| {
-        at.as_ref().and_then(|at| if c.is_per_gpu { at.per_gpu } else { Some(at.rps) })
-    };
+    let value = |at: &Option<At>| at.as_ref().and_then(|at| if c.is_per_gpu { at.per_gpu } else { Some(at.rps) });
     let highest = drawn(c).flat_map(|(_, m)| [value(&m.strict), value(&m.retuned)]).flatten().fold(0.0, f64::max);
     if highest <= 0.0 {
         return no_data(
@@ -241,18 +297,26 @@ fn goodputs(c: &Comparison) -> Figure {
     );
     let axes = (Axis::classes("method", &letters), Axis::from_zero(c.unit(), highest));
     let mut chart = Chart::new(heading, &caption, axes, 0);
-    for (class, offset, what) in [("s1", 0.15, "as deployed"), ("s2", 0.5, "re-tuned")] {
+    let of: [(&str, Key, PartOf); 2] = [
+        ("s1 solid", Key::area("s1 solid", "as deployed"), |m| &m.strict),
+        ("s2 solid", Key::area("s2 solid", "re-tuned"), |m| &m.retuned),
+    ];
+    // A kind that no method has takes no room.
+    let known: Vec<_> = of.into_iter().filter(|(_, _, of)| drawn(c).any(|(_, m)| value(of(m)).is_some())).collect();
+    let width = 0.7 / known.len() as f64;
+    for (n, (class, key, of)) in known.iter().enumerate() {
         let bars: Vec<Slice> = drawn(c)
             .filter_map(|(i, m)| {
-                let height = value(if offset < 0.5 { &m.strict } else { &m.retuned })?;
-                let from = i as f64 + offset;
-                let note = format!("{}, {what}: {} {}", name(i, m), number(height), c.unit());
-                Some(Slice { from, to: from + 0.35, height, note })
+                let height = value(of(m))?;
+                let from = i as f64 + 0.15 + n as f64 * width;
+                let note = format!("{}, {}: {} {}", name(i, m), key.name, number(height), c.unit());
+                Some(Slice { from, to: from + width, height, note })
             })
             .collect();
         chart.bars(class, &bars);
     }
-    figure(heading, &[Key::area("s1", "as deployed"), Key::area("s2", "re-tuned")], chart, &caption)
+    let keys: Vec<Key> = known.into_iter().map(|(_, key, _)| key).collect();
+    figure(heading, &keys, chart, &caption)
 }
 
 fn costs(c: &Comparison) -> String {

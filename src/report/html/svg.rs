@@ -37,6 +37,8 @@ pub(super) struct Chart {
     marks: String,
     labels: String,
     references_drawn: u32,
+    /// Where lines bend and dots lie, for labels to keep out of their way.
+    bends: Vec<(f64, f64)>,
 }
 
 /// From, to, and what holds between them.
@@ -67,6 +69,7 @@ impl Chart {
             marks: String::new(),
             labels: String::new(),
             references_drawn: 0,
+            bends: Vec::new(),
         }
     }
 
@@ -102,7 +105,9 @@ impl Chart {
     pub(super) fn curve(&mut self, class: &str, points: &[(f64, f64)]) {
         let mut path = String::new();
         for (i, &(x, y)) in points.iter().enumerate() {
-            let _ = write!(path, "{}{:.1} {:.1}", if i == 0 { "M" } else { "L" }, self.x_at(x), self.y_at(y));
+            let at = (self.x_at(x), self.y_at(y));
+            let _ = write!(path, "{}{:.1} {:.1}", if i == 0 { "M" } else { "L" }, at.0, at.1);
+            self.bends.push(at);
         }
         let _ = write!(self.marks, "<path class=\"line {class}\" d=\"{path}\"/>");
     }
@@ -218,6 +223,7 @@ impl Chart {
 
     /// A dot on a curve that tells its numbers.
     pub(super) fn dot(&mut self, class: &str, at: (f64, f64), note: &str) {
+        self.bends.push((self.x_at(at.0), self.y_at(at.1)));
         let _ = write!(
             self.marks,
             "<circle class=\"dot {class}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"3\"><title>{}</title></circle>",
@@ -260,14 +266,27 @@ impl Chart {
         );
     }
 
-    /// A horizontal line at `value`, its label at the right end.
+    /// A horizontal line at `value`, its label at the right end, or at the left where lines or dots that are drawn already lie on the right one alone.
     pub(super) fn reference_y(&mut self, class: &str, value: f64, label: &str) {
         let y = self.y_at(value);
         let right = WIDTH - RIGHT;
         let _ = write!(self.marks, "<path class=\"line {class}\" d=\"M{LEFT} {y:.1}H{right}\"/>");
+        let width = label.chars().count() as f64 * CHAR_WIDTH;
+        let is_free = |from: f64| {
+            let lies = |at: &(f64, f64)| (from..=from + width).contains(&at.0) && (y - ROW..=y).contains(&at.1);
+            // Between two bends a line is straight: where it passes is looked at in steps of a few points.
+            let passes = |pair: &[(f64, f64)]| {
+                let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
+                x1 > x0
+                    && (1..8).any(|n| lies(&(x0 + (x1 - x0) * f64::from(n) / 8.0, y0 + (y1 - y0) * f64::from(n) / 8.0)))
+            };
+            !self.bends.iter().any(lies) && !self.bends.windows(2).any(passes)
+        };
+        let (anchor, x) =
+            if !is_free(right - width) && is_free(LEFT + 4.0) { ("start", LEFT + 4.0) } else { ("end", right) };
         let _ = write!(
             self.labels,
-            "<text class=\"note\" text-anchor=\"end\" x=\"{right}\" y=\"{:.1}\">{}</text>",
+            "<text class=\"note\" text-anchor=\"{anchor}\" x=\"{x}\" y=\"{:.1}\">{}</text>",
             y - 4.0,
             escape(label)
         );
@@ -392,6 +411,19 @@ mod tests {
                 && c.labels.contains("y=\"26.0\"")
                 && c.labels.contains("y=\"40.0\"")
         );
+    }
+
+    #[test]
+    fn the_label_of_a_horizontal_line_goes_to_the_end_that_is_free() {
+        let label = |points: &[(f64, f64)]| {
+            let mut c = chart();
+            c.curve("a", points);
+            c.reference_y("r", 0.5, "bound");
+            c.labels
+        };
+        assert!(label(&[(0.0, 0.1), (10.0, 0.2)]).contains("text-anchor=\"end\" x=\"448\""));
+        assert!(label(&[(0.0, 0.1), (9.0, 0.1), (10.0, 0.9)]).contains("text-anchor=\"start\" x=\"52\""));
+        assert!(label(&[(0.0, 0.52), (10.0, 0.52)]).contains("text-anchor=\"end\""), "neither is free");
     }
 
     #[test]
