@@ -8,7 +8,7 @@
 //! computed again, what it had said included ([`Admission::Preempt`]); or sequences are let in only if they can be
 //! held to their end ([`Admission::Reserve`]).
 //! Of a quiet job's answer an iteration is looked at only where it fills a block or ends: between these, sequences get a token
-//! each and nothing else happens to them ([`Sequence::settle`]).
+//! each and nothing else happens to them (`Sequence::settle`).
 //! Invariants: requests are let in in order of arrival, but for those that were thrown out; never more than `max_sequences`
 //! run, and of them only the last one can be within its prompt; blocks are conserved ([`BlockPool`]); a sequence gets exactly
 //! its `output_tokens`.
