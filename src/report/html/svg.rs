@@ -274,11 +274,12 @@ impl Chart {
         let width = label.chars().count() as f64 * CHAR_WIDTH;
         let is_free = |from: f64| {
             let lies = |at: &(f64, f64)| (from..=from + width).contains(&at.0) && (y - ROW..=y).contains(&at.1);
-            // Between two bends a line is straight: where it passes is looked at in steps of a few points.
+            // Between two bends a line is straight, and lies over the label between its ends there.
             let passes = |pair: &[(f64, f64)]| {
                 let ((x0, y0), (x1, y1)) = (pair[0], pair[1]);
-                x1 > x0
-                    && (1..8).any(|n| lies(&(x0 + (x1 - x0) * f64::from(n) / 8.0, y0 + (y1 - y0) * f64::from(n) / 8.0)))
+                let (low, high) = (x0.max(from), x1.min(from + width));
+                let at = |x: f64| y0 + (x - x0) / (x1 - x0) * (y1 - y0);
+                low < high && at(low).max(at(high)) >= y - ROW && at(low).min(at(high)) <= y
             };
             !self.bends.iter().any(lies) && !self.bends.windows(2).any(passes)
         };
