@@ -4,9 +4,10 @@
 
 #![allow(clippy::unwrap_used, reason = "a test's helpers fail by panicking")]
 
-use std::alloc::{GlobalAlloc, Layout, System};
+#[path = "support/peak.rs"]
+mod peak;
+
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 use loadline::commands::report::{Extras, conclude};
 use loadline::metrics::parse_goodput;
@@ -16,52 +17,11 @@ use loadline::record::ring::ring;
 use loadline::record::row::{RequestRow, TokenStamp};
 use loadline::record::writer::{Writer, WriterOptions};
 use loadline::time::{Anchor, MILLISECOND_NS, SECOND_NS, SystemClock};
+use peak::peak_of;
 
 /// What a report may hold for each request at its peak: the row, its numbers (45 of which 25 have a value of their own), its time in flight.
 /// A million requests are then within a gigabyte, with half of it to spare for what does not grow.
 const BYTES_PER_REQUEST: usize = 480;
-
-struct Counting;
-
-static HELD: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-fn grow(bytes: usize) {
-    let held = HELD.fetch_add(bytes, Ordering::Relaxed) + bytes;
-    PEAK.fetch_max(held, Ordering::Relaxed);
-}
-
-// SAFETY: every call is handed to the system allocator unchanged.
-#[expect(unsafe_code, reason = "an allocator that counts can be written in no other way")]
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        grow(layout.size());
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, at: *mut u8, layout: Layout) {
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.dealloc(at, layout) }
-    }
-
-    unsafe fn realloc(&self, at: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both may be held while bytes are moved.
-        grow(size);
-        HELD.fetch_sub(layout.size(), Ordering::Relaxed);
-        unsafe { System.realloc(at, layout, size) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-/// What work takes at its peak beyond what was held before, in bytes.
-fn peak_of(work: impl FnOnce()) -> usize {
-    let before = HELD.load(Ordering::Relaxed);
-    PEAK.store(before, Ordering::Relaxed);
-    work();
-    PEAK.load(Ordering::Relaxed) - before
-}
 
 /// A run directory of its own that is gone with the value.
 struct RunDir(PathBuf);
